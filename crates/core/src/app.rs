@@ -1,0 +1,206 @@
+//! Applications: one registry for introspection and, later, OAuth, where `app_key` is `client_id`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::id::{AppKey, Audience, SecretId, ZoneName};
+use crate::secret::{Digest, SecretKey};
+use crate::time::Timestamp;
+
+/// A registered application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// Its public name, `client_id` on the OAuth wire.
+    pub key: AppKey,
+    /// What people read.
+    pub name: String,
+    /// The zone whose passes it may ask about.
+    pub zone: ZoneName,
+    /// Where it is reached; the first is its front door. Sign-in returns to these origins only.
+    pub origins: Vec<Origin>,
+    /// Who may enter.
+    pub access: Access,
+    /// What its SDK does with the first pass it sees in a browser.
+    pub first_contact: FirstContact,
+    /// Answers about it are never cached (`cache_for` 0).
+    pub sensitive: bool,
+    /// May take passwords from its own users and relay them (`POST /api/v1/sign-in`).
+    pub relayed_sign_in: bool,
+    /// Services for which it may have a `request_token`.
+    pub audiences: Vec<Audience>,
+    /// Set while the app gets no answers.
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// Who may enter an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// People with at least one role or permission in it.
+    #[default]
+    Assigned,
+    /// Everybody who is signed in.
+    Everyone,
+}
+
+/// Protocol §2, "first contact".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FirstContact {
+    /// Accept the pass at once: no redirect.
+    #[default]
+    Trust,
+    /// Confirm it once with the home session.
+    Confirm,
+}
+
+/// One of an app's live secrets. The database knows its digest only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppSecret {
+    /// Names the row in commands and the audit log.
+    pub id: SecretId,
+    /// Whose it is.
+    pub app: AppKey,
+    /// What a presented secret must digest to.
+    pub digest: Digest<SecretKey>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when it is refused, if ever.
+    pub expires_at: Option<Timestamp>,
+    /// The last time an app presented it, to the minute: evidence that it may be removed.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Scheme, host and port, as browsers write it in the `Origin` header (RFC 6454 §6.2): `https://pos.company.com`.
+///
+/// `http` is accepted for loopback names only, where browsers count it as secure.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    text: Box<str>,
+    scheme_end: usize,
+}
+
+/// Why a text is no origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOrigin {
+    /// It does not read `https://host` or `https://host:port`, exactly as a browser would write it.
+    #[error("must read https://host or https://host:port, lower case, without a path")]
+    NotCanonical,
+    /// `http` for something other than `localhost`, `*.localhost` or a loopback address.
+    #[error("must be https; http is for localhost only")]
+    Insecure,
+}
+
+impl Origin {
+    /// `https://pos.company.com`
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// `pos.company.com` or `pos.company.localhost:7070`: what a browser sends as `Host`.
+    pub fn authority(&self) -> &str {
+        &self.text[self.scheme_end..]
+    }
+
+    /// The host without its port.
+    pub fn host(&self) -> &str {
+        let authority = self.authority();
+        match authority.rfind(':') {
+            Some(colon) if !authority.ends_with(']') => &authority[..colon],
+            _ => authority,
+        }
+    }
+
+    /// The origin of a URL, if it is one that we would register.
+    pub fn of(url: &Url) -> Result<Self, InvalidOrigin> {
+        url.origin().ascii_serialization().parse()
+    }
+}
+
+impl FromStr for Origin {
+    type Err = InvalidOrigin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        let url = Url::parse(text).map_err(|_| InvalidOrigin::NotCanonical)?;
+        if url.origin().ascii_serialization() != text {
+            return Err(InvalidOrigin::NotCanonical);
+        }
+        let scheme_end = match url.scheme() {
+            "https" => "https://".len(),
+            "http" if is_loopback(&url) => "http://".len(),
+            "http" => return Err(InvalidOrigin::Insecure),
+            _ => return Err(InvalidOrigin::NotCanonical),
+        };
+        Ok(Self { text: text.into(), scheme_end })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(domain)) => domain == "localhost" || domain.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_text_a_browser_would_send_is_an_origin() {
+        let origin: Origin = "http://pos.company.localhost:7070".parse().expect("valid");
+        assert_eq!((origin.host(), origin.authority()), ("pos.company.localhost", "pos.company.localhost:7070"));
+        assert_eq!("https://[::1]".parse::<Origin>().expect("valid").host(), "[::1]");
+        for bad in [
+            "https://pos.company.com/",
+            "https://pos.company.com:443",
+            "HTTPS://pos.company.com",
+            "https://Pos.company.com",
+            "https://user@pos.company.com",
+            "https://pos.company.com?x",
+            "//pos.company.com",
+            "pos.company.com",
+            "null",
+            "ftp://pos.company.com",
+            "javascript:alert(1)",
+            "https://",
+            "https://k\u{f6}ln.de",
+            " https://pos.company.com",
+        ] {
+            assert_eq!(bad.parse::<Origin>(), Err(InvalidOrigin::NotCanonical), "{bad}");
+        }
+        for bad in ["http://pos.company.com", "http://localhost.evil.com", "http://10.0.0.1"] {
+            assert_eq!(bad.parse::<Origin>(), Err(InvalidOrigin::Insecure), "{bad}");
+        }
+    }
+}
