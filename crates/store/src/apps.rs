@@ -1,0 +1,232 @@
+//! Apps with their origins and audiences, and their secrets (digests). Protocol §4.
+
+use std::collections::BTreeMap;
+
+use hallpass_core::app::{App, AppSecret};
+use hallpass_core::id::{AppKey, SecretId};
+use hallpass_core::secret::{Digest, SecretKey};
+use hallpass_core::time::Timestamp;
+
+use crate::columns::{from_word, word};
+use crate::error::StoreError;
+use crate::sql::{Row, Statement, sql};
+use crate::{Change, Read, Write};
+
+/// How many secrets of one app may be live at once: the one in use and the one it is being replaced by.
+pub const LIVE_SECRETS: i64 = 2;
+
+/// Adds an app or gives the one of this key its new properties, origins and audiences. Dangling when its zone is not there.
+pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), StoreError> {
+    let known = write.optional(sql("SELECT slot FROM apps WHERE key = $1").bind(&app.key)).await?;
+    let slot: i64 = match known {
+        Some(row) => row.column("slot")?,
+        None => write
+            .one(sql("UPDATE app_slots SET next = next + 1 WHERE id = 1 RETURNING next - 1 AS slot"))
+            .await?
+            .column("slot")?,
+    };
+    let upsert =
+        sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, disabled_at,
+                          slot)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                      ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
+                          access = excluded.access, first_contact = excluded.first_contact,
+                          sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
+                          disabled_at = excluded.disabled_at");
+    let upsert = upsert
+        .bind(&app.key)
+        .bind(&app.name)
+        .bind(&app.zone)
+        .bind(&word(&app.access)?)
+        .bind(&word(&app.first_contact)?)
+        .bind(&app.sensitive)
+        .bind(&app.relayed_sign_in)
+        .bind(&app.disabled_at)
+        .bind(&slot);
+    write.execute(upsert).await?;
+    write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
+    if !app.origins.is_empty() {
+        let head = "INSERT INTO app_origins (app_key, rank, origin) VALUES ";
+        let mut insert = crate::insert(head, app.origins.len(), 3, "");
+        for (rank, origin) in (0i64..).zip(&app.origins) {
+            insert = insert.bind(&app.key).bind(&rank).bind(origin);
+        }
+        write.execute(insert).await?;
+    }
+    write.execute(sql("DELETE FROM app_audiences WHERE app_key = $1").bind(&app.key)).await?;
+    if !app.audiences.is_empty() {
+        let head = "INSERT INTO app_audiences (app_key, audience) VALUES ";
+        let tail = " ON CONFLICT (app_key, audience) DO NOTHING";
+        let mut insert = crate::insert(head, app.audiences.len(), 2, tail);
+        for audience in &app.audiences {
+            insert = insert.bind(&app.key).bind(audience);
+        }
+        write.execute(insert).await?;
+    }
+    write.change(now, Change::PolicyChanged { app: Some(app.key.clone()) });
+    Ok(())
+}
+
+/// By key. From a snapshot or a `Write`, so that app and origins fit together.
+pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreError> {
+    let find = sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, disabled_at
+                    FROM apps WHERE key = $1");
+    let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
+    let mut app = app(&row)?;
+    let origins = sql("SELECT origin FROM app_origins WHERE app_key = $1 ORDER BY rank");
+    for row in read.all(origins.bind(key)).await? {
+        app.origins.push(row.column("origin")?);
+    }
+    let audiences = sql("SELECT audience FROM app_audiences WHERE app_key = $1 ORDER BY audience");
+    for row in read.all(audiences.bind(key)).await? {
+        app.audiences.push(row.column("audience")?);
+    }
+    Ok(Some(app))
+}
+
+/// All of them, by key. Audiences come sorted, origins in their own order. From a snapshot or a `Write`.
+pub async fn all(read: &mut Read) -> Result<Vec<App>, StoreError> {
+    Ok(all_with_slots(read).await?.into_iter().map(|(app, _)| app).collect())
+}
+
+/// All of them with their slots (see [`Policy::apps`](crate::roles::Policy::apps)).
+pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, StoreError> {
+    let apps =
+        sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, disabled_at, slot FROM apps");
+    let mut by_key = BTreeMap::new();
+    for row in read.all(apps).await? {
+        let app = app(&row)?;
+        by_key.insert(app.key.clone(), (app, row.column("slot")?));
+    }
+    for row in read.all(sql("SELECT app_key, origin FROM app_origins ORDER BY app_key, rank")).await? {
+        if let Some((app, _)) = by_key.get_mut(&row.column::<AppKey>("app_key")?) {
+            app.origins.push(row.column("origin")?);
+        }
+    }
+    for row in read.all(sql("SELECT app_key, audience FROM app_audiences ORDER BY app_key, audience")).await? {
+        if let Some((app, _)) = by_key.get_mut(&row.column::<AppKey>("app_key")?) {
+            app.audiences.push(row.column("audience")?);
+        }
+    }
+    Ok(by_key.into_values().collect())
+}
+
+/// Removes an app with its secrets, roles and assignments. Whether there was one.
+pub async fn remove(write: &mut Write, key: &AppKey, now: Timestamp) -> Result<bool, StoreError> {
+    let removed = write.execute(sql("DELETE FROM apps WHERE key = $1").bind(key)).await? > 0;
+    if removed {
+        write.change(now, Change::PolicyChanged { app: Some(key.clone()) });
+    }
+    Ok(removed)
+}
+
+/// Adds a secret. `false`, and nothing is added, when the app has [`LIVE_SECRETS`] live ones already, or is not there.
+pub async fn add_secret(write: &mut Write, secret: &AppSecret, now: Timestamp) -> Result<bool, StoreError> {
+    // Holds the app's row until commit: two that add at once must not count the same secrets.
+    if write.execute(sql("UPDATE apps SET name = name WHERE key = $1").bind(&secret.app)).await? == 0 {
+        return Ok(false);
+    }
+    let live = sql("SELECT COUNT(*) AS live FROM app_secrets
+                    WHERE app_key = $1 AND (expires_at IS NULL OR expires_at > $2)");
+    let live: i64 = write.one(live.bind(&secret.app).bind(&now)).await?.column("live")?;
+    if live >= LIVE_SECRETS {
+        return Ok(false);
+    }
+    let add = sql("INSERT INTO app_secrets (id, app_key, digest, created_at, expires_at, last_used_at)
+                   VALUES ($1, $2, $3, $4, $5, $6)");
+    let add = add
+        .bind(&secret.id)
+        .bind(&secret.app)
+        .bind(&secret.digest)
+        .bind(&secret.created_at)
+        .bind(&secret.expires_at)
+        .bind(&secret.last_used_at);
+    write.execute(add).await?;
+    write.change(now, Change::PolicyChanged { app: Some(secret.app.clone()) });
+    Ok(true)
+}
+
+/// Every secret of one app, oldest first, expired ones too.
+pub async fn secrets_of(read: &mut Read, app: &AppKey) -> Result<Vec<AppSecret>, StoreError> {
+    let secrets = sql("SELECT id, app_key, digest, created_at, expires_at, last_used_at FROM app_secrets
+                       WHERE app_key = $1 ORDER BY created_at, id");
+    read.all(secrets.bind(app)).await?.iter().map(secret).collect()
+}
+
+/// Every secret of every app.
+pub async fn all_secrets(read: &mut Read) -> Result<Vec<AppSecret>, StoreError> {
+    let secrets = sql("SELECT id, app_key, digest, created_at, expires_at, last_used_at FROM app_secrets
+                       ORDER BY app_key, created_at, id");
+    read.all(secrets).await?.iter().map(secret).collect()
+}
+
+/// The secret a caller presented, if any app has it. Expired ones too: look at `expires_at`.
+pub async fn by_secret(read: &mut Read, digest: &Digest<SecretKey>) -> Result<Option<AppSecret>, StoreError> {
+    let find =
+        sql("SELECT id, app_key, digest, created_at, expires_at, last_used_at FROM app_secrets WHERE digest = $1");
+    read.optional(find.bind(digest)).await?.as_ref().map(secret).transpose()
+}
+
+/// Refuses a secret from `expires_at` on; never later than it would have been refused anyway. Whether that changed anything.
+pub async fn expire_secret(
+    write: &mut Write,
+    id: &SecretId,
+    expires_at: Timestamp,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let expire = sql("UPDATE app_secrets SET expires_at = $2 WHERE id = $1 AND (expires_at IS NULL OR expires_at > $2)
+                      RETURNING app_key");
+    changed_secret(write, expire.bind(id).bind(&expires_at), now).await
+}
+
+/// Removes a secret. Whether there was one.
+pub async fn remove_secret(write: &mut Write, id: &SecretId, now: Timestamp) -> Result<bool, StoreError> {
+    let remove = sql("DELETE FROM app_secrets WHERE id = $1 RETURNING app_key");
+    changed_secret(write, remove.bind(id), now).await
+}
+
+/// Writes down when secrets were last used: evidence that an old one may go. Never moves a time back.
+pub async fn record_use(write: &mut Write, uses: &[(SecretId, Timestamp)]) -> Result<(), StoreError> {
+    // In the same order everywhere, so that two nodes that write the same rows wait for each other and do not deadlock.
+    let mut uses = uses.to_vec();
+    uses.sort_unstable();
+    for (id, at) in uses {
+        let record = sql("UPDATE app_secrets SET last_used_at = $2
+                          WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)");
+        write.execute(record.bind(&id).bind(&at)).await?;
+    }
+    Ok(())
+}
+
+async fn changed_secret(write: &mut Write, statement: Statement, now: Timestamp) -> Result<bool, StoreError> {
+    let Some(row) = write.optional(statement).await? else { return Ok(false) };
+    write.change(now, Change::PolicyChanged { app: Some(row.column("app_key")?) });
+    Ok(true)
+}
+
+/// Without origins and audiences, which are rows of their own.
+fn app(row: &Row) -> Result<App, StoreError> {
+    Ok(App {
+        key: row.column("key")?,
+        name: row.column("name")?,
+        zone: row.column("zone")?,
+        origins: Vec::new(),
+        access: from_word(row.text("access")?.unwrap_or_default())?,
+        first_contact: from_word(row.text("first_contact")?.unwrap_or_default())?,
+        sensitive: row.column("sensitive")?,
+        relayed_sign_in: row.column("relayed_sign_in")?,
+        audiences: Vec::new(),
+        disabled_at: row.optional("disabled_at")?,
+    })
+}
+
+fn secret(row: &Row) -> Result<AppSecret, StoreError> {
+    Ok(AppSecret {
+        id: row.column("id")?,
+        app: row.column("app_key")?,
+        digest: row.column("digest")?,
+        created_at: row.column("created_at")?,
+        expires_at: row.optional("expires_at")?,
+        last_used_at: row.optional("last_used_at")?,
+    })
+}

@@ -1,0 +1,35 @@
+//! The tables' history: one list, forward only, never edited once released.
+//!
+//! Expand and contract: nodes upgrade one at a time, so the previous version must keep working on the tables of this one.
+
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+use crate::error::StoreError;
+
+/// Version, name, text.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../migrations/0001_initial.sql"))];
+
+/// The version of the tables that this program makes.
+pub(crate) fn version() -> i64 {
+    MIGRATIONS.last().map_or(0, |(version, ..)| *version)
+}
+
+/// Brings the tables up to date. `words` are what the database says for the placeholders: `{text}` becomes `TEXT`.
+pub(crate) async fn run(
+    words: impl Iterator<Item = (&'static str, &'static str)> + Clone,
+    connection: &mut impl Migrate,
+) -> Result<(), StoreError> {
+    let translated = MIGRATIONS.iter().map(|(version, name, text)| {
+        let fill = |text: String, (placeholder, word)| text.replace(&format!("{{{placeholder}}}"), word);
+        let text = AssertSqlSafe(words.clone().fold((*text).to_owned(), fill)).into_sql_str();
+        Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
+    });
+    let mut migrator = Migrator::with_migrations(translated.collect());
+    // Nodes upgrade one at a time: an older one may restart on tables that a newer one has already extended.
+    migrator.set_ignore_missing(true);
+    migrator.run_direct(None, connection, false).await.map_err(|error| match error {
+        MigrateError::Execute(error) => error.into(),
+        other => StoreError::unavailable(other),
+    })
+}

@@ -1,0 +1,275 @@
+//! Sessions. The database knows the digest of a session's secret; what is live is decided by `core::session`.
+
+use std::time::Duration;
+
+use hallpass_core::id::{AppKey, SessionId, UserId};
+use hallpass_core::secret::{Digest, SessionSecret};
+use hallpass_core::session::{Acr, Amr, EndReason, Ended, Session};
+use hallpass_core::time::Timestamp;
+
+use crate::error::StoreError;
+use crate::sql::{Row, sql};
+use crate::{BATCH, Change, Read, Write};
+
+/// A session to be stored, with the digest of its secret.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// The session.
+    pub session: Session,
+    /// What its cookie must digest to.
+    pub secret: Digest<SessionSecret>,
+}
+
+/// What introspection needs of a session that has not been ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveSession {
+    /// `sid` on the wire.
+    pub id: SessionId,
+    /// Who signed in.
+    pub user_id: UserId,
+    /// How strongly.
+    pub acr: Acr,
+    /// By which authenticators.
+    pub amr: Vec<Amr>,
+    /// When the person last proved who they are.
+    pub authenticated_at: Timestamp,
+    /// The last activity that has been written down.
+    pub last_seen_at: Timestamp,
+    /// Absolute end.
+    pub expires_at: Timestamp,
+    /// It ends after this long without activity.
+    pub inactivity: Duration,
+}
+
+/// Starts a session. `false`, and nothing is stored, when the user is disabled or not there.
+///
+/// It locks the user's row, as [`end_all_of`] does: a sign-in that runs beside "disable this user" or "sign out everywhere"
+/// comes wholly before it, and is ended by it, or wholly after it.
+pub async fn start(write: &mut Write, new: &NewSession) -> Result<bool, StoreError> {
+    let session = &new.session;
+    let enter = sql("UPDATE users SET last_sign_in_at = $2 WHERE id = $1 AND disabled_at IS NULL");
+    if write.execute(enter.bind(&session.user_id).bind(&session.created_at)).await? == 0 {
+        return Ok(false);
+    }
+    start_many(write, std::slice::from_ref(new)).await?;
+    write.change(session.created_at, Change::SessionStarted { session: session.id, user: session.user_id });
+    Ok(true)
+}
+
+/// Stores many sessions as they are, for imports and benchmarks: asks nothing about the users and tells nobody.
+pub async fn start_many(write: &mut Write, sessions: &[NewSession]) -> Result<(), StoreError> {
+    const HEAD: &str =
+        "INSERT INTO sessions (id, user_id, secret, acr, amr, authenticated_at, created_at, last_seen_at,
+                            expires_at, inactivity, persistent, ended_at, end_reason, user_agent, ip) VALUES ";
+    for chunk in sessions.chunks(BATCH) {
+        let mut insert = crate::insert(HEAD, chunk.len(), 15, "");
+        for NewSession { session, secret } in chunk {
+            insert = insert
+                .bind(&session.id)
+                .bind(&session.user_id)
+                .bind(secret)
+                .bind(&session.acr)
+                .bind(&session.amr)
+                .bind(&session.authenticated_at)
+                .bind(&session.created_at)
+                .bind(&session.last_seen_at)
+                .bind(&session.expires_at)
+                .bind(&session.inactivity)
+                .bind(&session.persistent)
+                .bind(&session.ended.map(|ended| ended.at))
+                .bind(&session.ended.map(|ended| ended.reason))
+                .bind(&session.user_agent)
+                .bind(&session.ip);
+        }
+        write.execute(insert).await?;
+    }
+    Ok(())
+}
+
+/// By identifier; ended ones too, until they are deleted.
+pub async fn find(read: &mut Read, id: &SessionId) -> Result<Option<Session>, StoreError> {
+    let find = sql("SELECT id, user_id, acr, amr, authenticated_at, created_at, last_seen_at, expires_at, inactivity,
+                        persistent, ended_at, end_reason, user_agent, ip FROM sessions WHERE id = $1");
+    read.optional(find.bind(id)).await?.as_ref().map(session).transpose()
+}
+
+/// The session whose cookie a browser presented; ended ones too.
+pub async fn by_secret(read: &mut Read, secret: &Digest<SessionSecret>) -> Result<Option<Session>, StoreError> {
+    let find = sql("SELECT id, user_id, acr, amr, authenticated_at, created_at, last_seen_at, expires_at, inactivity,
+                        persistent, ended_at, end_reason, user_agent, ip FROM sessions WHERE secret = $1");
+    read.optional(find.bind(secret)).await?.as_ref().map(session).transpose()
+}
+
+/// A user's live sessions, the last used first, at most 1,000.
+pub async fn live_of(read: &mut Read, user: &UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+    let live = sql("SELECT id, user_id, acr, amr, authenticated_at, created_at, last_seen_at, expires_at, inactivity,
+                        persistent, ended_at, end_reason, user_agent, ip FROM sessions
+                    WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 AND last_seen_at + inactivity > $2
+                    ORDER BY last_seen_at DESC, id LIMIT 1000");
+    read.all(live.bind(user).bind(&now)).await?.iter().map(session).collect()
+}
+
+/// Up to `limit` live sessions after `after`, by identifier: all of them, page by page, to warm a view.
+pub async fn live_page(
+    read: &mut Read,
+    after: Option<&SessionId>,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Vec<LiveSession>, StoreError> {
+    let page = sql("SELECT id, user_id, acr, amr, authenticated_at, last_seen_at, expires_at, inactivity FROM sessions
+                    WHERE id > $1 AND ended_at IS NULL AND expires_at > $2 AND last_seen_at + inactivity > $2
+                    ORDER BY id LIMIT $3");
+    let after = after.map(ToString::to_string).unwrap_or_default();
+    read.all(page.bind(&after).bind(&now).bind(&limit)).await?.iter().map(live_session).collect()
+}
+
+/// How many sessions are live.
+pub async fn count_live(read: &mut Read, now: Timestamp) -> Result<i64, StoreError> {
+    let count = sql("SELECT COUNT(*) AS count FROM sessions
+                     WHERE ended_at IS NULL AND expires_at > $1 AND last_seen_at + inactivity > $1");
+    read.one(count.bind(&now)).await?.column("count")
+}
+
+/// Ends one session. `false` when it had ended already or is not there: of two that end it at once, one is told `true`.
+pub async fn end(write: &mut Write, id: &SessionId, reason: EndReason, now: Timestamp) -> Result<bool, StoreError> {
+    let end = sql("UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL
+                   RETURNING user_id");
+    let Some(row) = write.optional(end.bind(id).bind(&now).bind(&reason)).await? else { return Ok(false) };
+    write.change(now, Change::SessionEnded { session: *id, user: row.column("user_id")?, reason });
+    Ok(true)
+}
+
+/// Ends every session of a user, but `except`. Returns those that this call ended.
+pub async fn end_all_of(
+    write: &mut Write,
+    user: &UserId,
+    except: Option<&SessionId>,
+    reason: EndReason,
+    now: Timestamp,
+) -> Result<Vec<SessionId>, StoreError> {
+    // Waits for sign-ins of this user that have not committed yet (see `start`), so that the next statement sees them.
+    write.execute(sql("UPDATE users SET last_sign_in_at = last_sign_in_at WHERE id = $1").bind(user)).await?;
+    let open = sql("SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL");
+    let open = write.all(open.bind(user)).await?;
+    let mut open = open.iter().map(|row| row.column("id")).collect::<Result<Vec<SessionId>, _>>()?;
+    open.retain(|id| Some(id) != except);
+    // One by one in the order of `SessionId`, like `touch`: whoever locks several sessions locks them in the same order.
+    open.sort_unstable();
+    let mut ended = Vec::new();
+    for id in open {
+        if end(write, &id, reason, now).await? {
+            ended.push(id);
+        }
+    }
+    Ok(ended)
+}
+
+/// Writes down when sessions were last active. Never moves a time back, never touches an ended session. Returns how many
+/// rows it changed. Keep batches to a few hundred: their rows stay locked until commit.
+pub async fn touch(write: &mut Write, seen: &[(SessionId, Timestamp)]) -> Result<u64, StoreError> {
+    let mut seen = seen.to_vec();
+    seen.sort_unstable();
+    let mut touched = 0;
+    for (id, at) in seen {
+        let touch =
+            sql("UPDATE sessions SET last_seen_at = $1 WHERE id = $2 AND last_seen_at < $1 AND ended_at IS NULL");
+        touched += write.execute(touch.bind(&at).bind(&id)).await?;
+    }
+    Ok(touched)
+}
+
+/// Gives a session that has not ended a new secret, in exchange for the old one. `false` when the old one is not its secret (any more).
+pub async fn renew_secret(
+    write: &mut Write,
+    id: &SessionId,
+    old: &Digest<SessionSecret>,
+    new: &Digest<SessionSecret>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let renew =
+        sql("UPDATE sessions SET secret = $3 WHERE id = $1 AND secret = $2 AND ended_at IS NULL RETURNING user_id");
+    let Some(row) = write.optional(renew.bind(id).bind(old).bind(new)).await? else { return Ok(false) };
+    write.change(now, Change::SessionChanged { session: *id, user: row.column("user_id")? });
+    Ok(true)
+}
+
+/// Writes down which apps have been told about which sessions, and when first. Sessions and apps that are gone are passed over.
+pub async fn record_told(write: &mut Write, told: &[(SessionId, AppKey)], now: Timestamp) -> Result<(), StoreError> {
+    let mut told: Vec<_> = told.iter().collect();
+    told.sort_unstable();
+    for (session, app) in told {
+        let record = sql("INSERT INTO session_apps (session_id, app_key, told_at)
+                          SELECT sessions.id, apps.key, $3 FROM sessions, apps WHERE sessions.id = $1 AND apps.key = $2
+                          ON CONFLICT (session_id, app_key) DO NOTHING");
+        write.execute(record.bind(session).bind(app).bind(&now)).await?;
+    }
+    Ok(())
+}
+
+/// The apps that have been told about a session.
+pub async fn told(read: &mut Read, id: &SessionId) -> Result<Vec<AppKey>, StoreError> {
+    let told = sql("SELECT app_key FROM session_apps WHERE session_id = $1 ORDER BY app_key");
+    read.all(told.bind(id)).await?.iter().map(|row| row.column("app_key")).collect()
+}
+
+/// Whether this app has been told about any session of this user.
+pub async fn told_of_user(read: &mut Read, user: &UserId, app: &AppKey) -> Result<bool, StoreError> {
+    let told =
+        sql("SELECT session_apps.app_key FROM session_apps JOIN sessions ON sessions.id = session_apps.session_id
+                    WHERE sessions.user_id = $1 AND session_apps.app_key = $2 LIMIT 1");
+    Ok(read.optional(told.bind(user).bind(app)).await?.is_some())
+}
+
+/// Up to `limit` sessions after `after` that this app has been told about, by identifier.
+pub async fn told_to(
+    read: &mut Read,
+    app: &AppKey,
+    after: Option<&SessionId>,
+    limit: u32,
+) -> Result<Vec<SessionId>, StoreError> {
+    let told = sql("SELECT session_id FROM session_apps WHERE app_key = $1 AND session_id > $2
+                    ORDER BY session_id LIMIT $3");
+    let after = after.map(ToString::to_string).unwrap_or_default();
+    read.all(told.bind(app).bind(&after).bind(&limit)).await?.iter().map(|row| row.column("session_id")).collect()
+}
+
+/// Deletes up to `limit` sessions that ended, or ran out, before `before`. How many went.
+pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let prune = sql("DELETE FROM sessions WHERE id IN
+                        (SELECT id FROM sessions WHERE ended_at < $1 OR expires_at < $1 ORDER BY id LIMIT $2)");
+    write.execute(prune.bind(&before).bind(&limit)).await
+}
+
+fn session(row: &Row) -> Result<Session, StoreError> {
+    let ended_at: Option<Timestamp> = row.optional("ended_at")?;
+    let ended = ended_at.map(|at| Ok::<_, StoreError>(Ended { at, reason: row.column("end_reason")? })).transpose()?;
+    Ok(Session {
+        id: row.column("id")?,
+        user_id: row.column("user_id")?,
+        acr: row.column("acr")?,
+        amr: row.column("amr")?,
+        authenticated_at: row.column("authenticated_at")?,
+        created_at: row.column("created_at")?,
+        last_seen_at: row.column("last_seen_at")?,
+        expires_at: row.column("expires_at")?,
+        inactivity: row.column("inactivity")?,
+        persistent: row.column("persistent")?,
+        ended,
+        user_agent: row.column("user_agent")?,
+        ip: row.column("ip")?,
+    })
+}
+
+/// By number, not by name: a view reads a million of these at start.
+fn live_session(row: &Row) -> Result<LiveSession, StoreError> {
+    Ok(LiveSession {
+        id: row.column(0)?,
+        user_id: row.column(1)?,
+        acr: row.column(2)?,
+        amr: row.column(3)?,
+        authenticated_at: row.column(4)?,
+        last_seen_at: row.column(5)?,
+        expires_at: row.column(6)?,
+        inactivity: row.column(7)?,
+    })
+}

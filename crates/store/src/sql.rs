@@ -1,0 +1,442 @@
+//! The two databases. The only file that knows there are two: everybody else speaks one SQL text through [`Statement`].
+//!
+//! Native sqlx drivers, no `Any`: SQLite (WAL, `synchronous=FULL`, one writing connection, a pool of reading ones) and
+//! PostgreSQL (one pool; writes READ COMMITTED, reads REPEATABLE READ). Every wait is bounded, here and at the server,
+//! so that a database that hangs shows as an error and not as a queue.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::pool::{PoolConnection, PoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgListener, PgRow, Postgres};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::{
+    AssertSqlSafe, ColumnIndex, Connection as _, Decode, Encode, Executor as _, Pool, Row as _, SqlSafeStr as _,
+    SqlStr, Type,
+};
+
+use crate::error::StoreError;
+use crate::migrate;
+
+/// How long a server may work on one statement.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one statement may wait for a row another transaction holds.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long we wait for an answer at all: the server's own limit comes first, this one is for a network that swallows packets.
+const PATIENCE: Duration = Duration::from_secs(7);
+/// How long to wait for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait for SQLite's one writing connection; many short writes may stand in line.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the database is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A file of the embedded database.
+    Sqlite(PathBuf),
+    /// `postgres://user:password@host/database`
+    Postgres(String),
+}
+
+/// Why a text is not a database URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a path, sqlite:PATH or postgres://user:password@host/database")]
+pub struct InvalidDatabaseUrl;
+
+impl FromStr for DatabaseUrl {
+    type Err = InvalidDatabaseUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDatabaseUrl> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return PgConnectOptions::from_str(text)
+                .map(|_| Self::Postgres(text.to_owned()))
+                .map_err(|_| InvalidDatabaseUrl);
+        }
+        let path = text.strip_prefix("sqlite:").unwrap_or(text);
+        let path = path.strip_prefix("//").unwrap_or(path);
+        // An in-memory database would be another one for each connection, and gone with the process.
+        if path.is_empty() || path.contains("://") || path.starts_with(':') {
+            return Err(InvalidDatabaseUrl);
+        }
+        Ok(Self::Sqlite(path.into()))
+    }
+}
+
+/// Without the password that a PostgreSQL URL may carry.
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(formatter, "sqlite:{}", path.display()),
+            Self::Postgres(_) => formatter.write_str("postgres://…"),
+        }
+    }
+}
+
+/// An open database.
+#[derive(Clone)]
+pub(crate) enum Database {
+    Sqlite { writer: Pool<Sqlite>, readers: Pool<Sqlite> },
+    Postgres(Pool<Postgres>),
+}
+
+/// What a connection is taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Statements that each see the latest state.
+    Read,
+    /// Statements that all see the same state.
+    Snapshot,
+    /// Statements that are kept together or not at all.
+    Write,
+}
+
+impl Database {
+    /// Opens it and brings its tables up to date.
+    pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        match url {
+            DatabaseUrl::Sqlite(path) => {
+                create_private(path).map_err(StoreError::unavailable)?;
+                let options = SqliteConnectOptions::new()
+                    .filename(path)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .foreign_keys(true)
+                    .busy_timeout(LOCK_TIMEOUT)
+                    .pragma("trusted_schema", "off")
+                    .statement_cache_capacity(256);
+                let pool = || PoolOptions::<Sqlite>::new().idle_timeout(None).max_lifetime(None);
+                // 64 MB at most, taken only by large writes: keys are random, so each touches a page of its own.
+                let writing = options.clone().pragma("cache_size", "-64000");
+                let writer = pool().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_lazy_with(writing);
+                let mut connection = writer.acquire().await?;
+                // SQLite has no advisory lock: two processes that start together queue here instead.
+                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+                let types = [("text", "TEXT"), ("integer", "INTEGER"), ("blob", "BLOB")];
+                let options_of_tables = [("strict", "STRICT"), ("clustered", "STRICT, WITHOUT ROWID")];
+                migrate::run(types.into_iter().chain(options_of_tables), &mut *transaction).await?;
+                transaction.commit().await?;
+                drop(connection);
+                let readers = pool().max_connections(8).acquire_timeout(ACQUIRE_TIMEOUT);
+                let readers = readers.connect_lazy_with(options.pragma("query_only", "on"));
+                Ok(Self::Sqlite { writer, readers })
+            }
+            DatabaseUrl::Postgres(url) => {
+                let options = PgConnectOptions::from_str(url)?.application_name("hallpass");
+                // On a connection of its own, because a migration may take longer than a statement may.
+                let mut connection = within(sqlx::PgConnection::connect_with(&options)).await?;
+                let types = [("text", "TEXT COLLATE \"C\""), ("integer", "BIGINT"), ("blob", "BYTEA")];
+                let options_of_tables = [("strict", ""), ("clustered", "")];
+                migrate::run(types.into_iter().chain(options_of_tables), &mut connection).await?;
+                within(connection.close()).await?;
+                let options = options.options([
+                    ("statement_timeout", STATEMENT_TIMEOUT.as_millis()),
+                    ("lock_timeout", LOCK_TIMEOUT.as_millis()),
+                    ("idle_in_transaction_session_timeout", 30_000),
+                ]);
+                let pool = PoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT);
+                Ok(Self::Postgres(pool.connect_lazy_with(options)))
+            }
+        }
+    }
+
+    /// Takes a connection and begins what `access` asks for.
+    pub(crate) async fn begin(&self, access: Access) -> Result<Transaction, StoreError> {
+        let (connection, begin) = match (self, access) {
+            // Taking the write lock at once: a transaction that reads first and upgrades later fails instead of waiting.
+            (Self::Sqlite { writer, .. }, Access::Write) => {
+                (Connection::Sqlite(writer.acquire().await?), "BEGIN IMMEDIATE")
+            }
+            (Self::Sqlite { readers, .. }, _) => (Connection::Sqlite(readers.acquire().await?), "BEGIN"),
+            (Self::Postgres(pool), Access::Write) => {
+                (Connection::Postgres(pool.acquire().await?), "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            }
+            (Self::Postgres(pool), _) => {
+                (Connection::Postgres(pool.acquire().await?), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            }
+        };
+        let mut transaction = Transaction { connection: Some(connection), open: false, failed: false, busy: false };
+        if access != Access::Read {
+            transaction.open = true;
+            transaction.control(begin).await?;
+        }
+        Ok(transaction)
+    }
+
+    /// Ears for other nodes' commits; `None` where the database has no way to call.
+    pub(crate) async fn listen(&self, channel: &str) -> Result<Option<Listener>, StoreError> {
+        let Self::Postgres(pool) = self else { return Ok(None) };
+        let mut listener = within(PgListener::connect_with(pool)).await?;
+        within(listener.listen(channel)).await?;
+        Ok(Some(Listener(listener)))
+    }
+
+    /// Waits, but not for ever, for running statements, and closes every connection.
+    pub(crate) async fn close(&self) {
+        let close = async {
+            match self {
+                Self::Sqlite { writer, readers } => {
+                    readers.close().await;
+                    writer.close().await;
+                }
+                Self::Postgres(pool) => pool.close().await,
+            }
+        };
+        if tokio::time::timeout(PATIENCE, close).await.is_err() {
+            tracing::warn!("some database connections were still in use at the end");
+        }
+    }
+}
+
+/// Hears of commits by other nodes (PostgreSQL `LISTEN`).
+#[derive(Debug)]
+pub struct Listener(PgListener);
+
+impl Listener {
+    /// Waits for the next commit and returns the feed's position after it. After `None` (the connection was lost and is
+    /// back) and after an error something may have been missed: read the feed. Run it in a task of its own, because a wait
+    /// that is cancelled may swallow that news.
+    pub async fn recv(&mut self) -> Result<Option<i64>, StoreError> {
+        Ok(self.0.try_recv().await?.and_then(|heard| heard.payload().parse().ok()))
+    }
+}
+
+enum Connection {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// Does the same to either connection.
+macro_rules! either {
+    ($connection:expr, $inner:ident => $body:expr) => {
+        match $connection {
+            Connection::Sqlite($inner) => $body,
+            Connection::Postgres($inner) => $body,
+        }
+    };
+}
+
+/// A connection, in a transaction if it is `open`, which is rolled back when dropped.
+pub(crate) struct Transaction {
+    connection: Option<Connection>,
+    open: bool,
+    /// A statement failed. PostgreSQL would answer COMMIT with a silent rollback, so that is refused here, on both.
+    failed: bool,
+    /// A statement has not come to its end: its caller has gone away, or it took too long.
+    busy: bool,
+}
+
+impl Transaction {
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::unavailable("a statement of this transaction failed, so it cannot be committed"));
+        }
+        self.control("COMMIT").await?;
+        self.open = false;
+        Ok(())
+    }
+
+    /// Tells listeners on `channel`, if this transaction commits.
+    pub(crate) async fn notify(&mut self, channel: &'static str, payload: i64) -> Result<(), StoreError> {
+        if let Some(Connection::Postgres(_)) = self.connection {
+            sql("SELECT pg_notify($1, $2)").bind(channel).bind(&payload.to_string()).all(self).await?;
+        }
+        Ok(())
+    }
+
+    async fn control(&mut self, statement: &'static str) -> Result<(), StoreError> {
+        self.run(async |connection| either!(connection, inner => inner.execute(statement).await.map(|_| ()))).await
+    }
+
+    async fn run<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&mut Connection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let connection = self.connection.as_mut().expect("present until dropped");
+        self.busy = true;
+        let done = tokio::time::timeout(PATIENCE, statement(connection)).await;
+        self.busy = done.is_err();
+        let done = done.map_err(|_| StoreError::unavailable("no answer in time")).and_then(|done| Ok(done?));
+        self.failed |= done.is_err();
+        done
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        if !self.open && !self.busy {
+            return;
+        }
+        // Without a runtime nothing can be sent; losing the connection ends the transaction as well.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let open = self.open;
+        runtime.spawn(async move {
+            let clean = either!(&mut connection, inner => {
+                if open { within(inner.execute("ROLLBACK")).await.is_ok() } else { within(inner.ping()).await.is_ok() }
+            });
+            if !clean {
+                // Nobody knows what state it is in, so nobody else gets it.
+                either!(&mut connection, inner => inner.close_on_drop());
+            }
+        });
+    }
+}
+
+/// A value to bind; a `NULL` has a type too (PostgreSQL asks).
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    Text(Option<String>),
+    Integer(Option<i64>),
+    Bytes(Option<Vec<u8>>),
+}
+
+/// What can be bound. The kinds of `columns.rs`.
+pub(crate) trait Parameter {
+    const NULL: Value;
+    fn value(&self) -> Value;
+}
+
+/// One SQL statement and its values: `$1`, `$2`, … in both databases.
+pub(crate) struct Statement {
+    text: SqlStr,
+    values: Vec<Value>,
+    keep: bool,
+}
+
+/// A statement. Its text is a literal: what people typed can only be bound.
+pub(crate) fn sql(text: &'static str) -> Statement {
+    Statement { text: text.into_sql_str(), values: Vec::new(), keep: true }
+}
+
+/// A statement put together from literals, for a number of rows that differs. Not kept prepared.
+pub(crate) fn composed_sql(text: String) -> Statement {
+    Statement { text: AssertSqlSafe(text).into_sql_str(), values: Vec::new(), keep: false }
+}
+
+impl Statement {
+    /// Whether the connection should keep it prepared for the next time.
+    pub(crate) fn keep_prepared(self, keep: bool) -> Self {
+        Self { keep, ..self }
+    }
+
+    pub(crate) fn bind<P: Parameter + ?Sized>(mut self, parameter: &P) -> Self {
+        self.values.push(parameter.value());
+        self
+    }
+
+    /// Runs it; how many rows it touched.
+    pub(crate) async fn execute(self, transaction: &mut Transaction) -> Result<u64, StoreError> {
+        let execute = async |connection: &mut Connection| match connection {
+            Connection::Sqlite(inner) => Ok(self.query().execute(&mut **inner).await?.rows_affected()),
+            Connection::Postgres(inner) => Ok(self.query().execute(&mut **inner).await?.rows_affected()),
+        };
+        transaction.run(execute).await
+    }
+
+    /// Runs it to its end; all rows.
+    pub(crate) async fn all(self, transaction: &mut Transaction) -> Result<Vec<Row>, StoreError> {
+        let all = async |connection: &mut Connection| match connection {
+            Connection::Sqlite(inner) => {
+                Ok(self.query().fetch_all(&mut **inner).await?.into_iter().map(Row::Sqlite).collect())
+            }
+            Connection::Postgres(inner) => {
+                Ok(self.query().fetch_all(&mut **inner).await?.into_iter().map(Row::Postgres).collect())
+            }
+        };
+        transaction.run(all).await
+    }
+
+    fn query<DB>(self) -> Query<'static, DB, DB::Arguments>
+    where
+        DB: sqlx::Database + sqlx::database::HasStatementCache,
+        Option<String>: Encode<'static, DB> + Type<DB>,
+        Option<i64>: Encode<'static, DB> + Type<DB>,
+        Option<Vec<u8>>: Encode<'static, DB> + Type<DB>,
+    {
+        let query = sqlx::query(self.text).persistent(self.keep);
+        self.values.into_iter().fold(query, |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Integer(integer) => query.bind(integer),
+            Value::Bytes(bytes) => query.bind(bytes),
+        })
+    }
+}
+
+/// One row of an answer.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+/// A column by name or, where millions of rows are read, by number.
+pub(crate) trait Position: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> + fmt::Debug + Copy {}
+impl<T: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> + fmt::Debug + Copy> Position for T {}
+
+impl Row {
+    pub(crate) fn text(&self, column: impl Position) -> Result<Option<&str>, StoreError> {
+        self.value(column)
+    }
+
+    pub(crate) fn integer(&self, column: impl Position) -> Result<Option<i64>, StoreError> {
+        self.value(column)
+    }
+
+    pub(crate) fn bytes(&self, column: impl Position) -> Result<Option<&[u8]>, StoreError> {
+        self.value(column)
+    }
+
+    fn value<'r, T>(&'r self, column: impl Position) -> Result<Option<T>, StoreError>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
+    {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+        .map_err(|error| StoreError::broken(format_args!("{column:?}: {error}")))
+    }
+}
+
+/// Gives up on a database that does not answer.
+async fn within<T, E: Into<StoreError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(_) => Err(StoreError::unavailable("no answer in time")),
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(database) = error.as_database_error() else { return Self::unavailable(error) };
+        if database.is_foreign_key_violation() {
+            return Self::Dangling;
+        }
+        if !database.is_unique_violation() {
+            return Self::unavailable(error);
+        }
+        // Both say it in their own way: `UNIQUE constraint failed: t.a, t.b` and, beside the table, `Key (a, b)=(…) exists`.
+        let on = if let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() {
+            let detail = postgres.detail().unwrap_or_default();
+            let columns =
+                detail.split_once('(').and_then(|(_, rest)| rest.split_once(")=")).map(|(columns, _)| columns);
+            format!("{}({})", postgres.table().unwrap_or_default(), columns.unwrap_or_default())
+        } else {
+            let columns = database.message().rsplit(": ").next().unwrap_or_default();
+            let table = columns.split('.').next().unwrap_or_default();
+            format!("{table}({})", columns.replace(&format!("{table}."), ""))
+        };
+        Self::Conflict(on.into())
+    }
+}
+
+/// Creates the file for its owner only, because it holds password hashes; SQLite gives its side files the same mode.
+fn create_private(path: &std::path::Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}

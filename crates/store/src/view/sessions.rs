@@ -1,0 +1,253 @@
+//! Sessions in memory: small, sharded, bounded. About 130 bytes each.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use hallpass_core::id::SessionId;
+use hallpass_core::id::UserId;
+use hallpass_core::session::{self, Acr, Amr, EndReason, NotLive, Session};
+use hallpass_core::time::Timestamp;
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+
+const SHARDS: usize = 256;
+/// Activity is written down when it is this much newer than what was written before.
+const TOUCH_STEP: Duration = Duration::from_mins(1);
+/// Apps whose slot is below this are remembered in the session itself; beyond it, in a set.
+const TOLD_BITS: usize = 63;
+
+/// What a request needs to know of a session.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionView {
+    /// Which.
+    pub id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// When the person last proved who they are.
+    pub authenticated_at: Timestamp,
+    /// Absolute end.
+    pub expires_at: Timestamp,
+    /// How strong.
+    pub acr: Acr,
+    amr: u8,
+    inactivity: Duration,
+    last_seen_at: Timestamp,
+    ended: Option<EndReason>,
+}
+
+impl SessionView {
+    /// Whether it is live at `now`.
+    pub fn check(&self, now: Timestamp) -> Result<(), NotLive> {
+        session::check(self.ended, self.expires_at, self.last_seen_at, self.inactivity, now)
+    }
+
+    /// By which authenticators.
+    pub fn amr(&self) -> impl Iterator<Item = Amr> {
+        let bits = self.amr;
+        ALL_AMR.into_iter().enumerate().filter(move |(bit, _)| bits & (1 << bit) != 0).map(|(_, amr)| amr)
+    }
+
+    /// When nothing but inactivity speaks against it.
+    pub(super) fn looks_inactive(&self, now: Timestamp) -> bool {
+        self.check(now) == Err(NotLive::Inactive)
+    }
+
+    fn of(stored: &Session) -> Self {
+        let bit = |amr: &Amr| ALL_AMR.iter().position(|known| known == amr).map_or(0, |bit| 1 << bit);
+        Self {
+            id: stored.id,
+            user_id: stored.user_id,
+            authenticated_at: stored.authenticated_at,
+            expires_at: stored.expires_at,
+            acr: stored.acr,
+            amr: stored.amr.iter().map(bit).fold(0, |bits, bit| bits | bit),
+            inactivity: stored.inactivity,
+            last_seen_at: stored.last_seen_at,
+            ended: stored.ended.map(|ended| ended.reason),
+        }
+    }
+}
+
+const ALL_AMR: [Amr; 3] = [Amr::Pwd, Amr::Otp, Amr::Hwk];
+
+/// Activity that has not been written down yet, collected for the next batch.
+#[derive(Debug, Default)]
+pub struct Touched {
+    /// Sessions and when they were last seen.
+    pub seen: Vec<(SessionId, Timestamp)>,
+    /// Which app (by slot) learned of which session.
+    pub told: Vec<(SessionId, usize)>,
+}
+
+struct Entry {
+    view: SessionView,
+    last_seen: AtomicI64,
+    written: AtomicI64,
+    told: AtomicU64,
+}
+
+#[derive(Default)]
+struct Shard {
+    entries: HashMap<SessionId, Entry>,
+    /// Counts invalidations: a load that began under another number is not kept.
+    epoch: u64,
+}
+
+/// All sessions in memory.
+pub struct Sessions {
+    shards: Box<[RwLock<Shard>]>,
+    maximum_per_shard: usize,
+    touched: Mutex<Touched>,
+    told_beyond: Mutex<hashbrown::HashSet<(SessionId, usize)>>,
+}
+
+impl Sessions {
+    pub(super) fn new(maximum: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            maximum_per_shard: maximum.div_ceil(SHARDS).max(1),
+            touched: Mutex::default(),
+            told_beyond: Mutex::default(),
+        }
+    }
+
+    /// How many are in memory.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().entries.len()).sum()
+    }
+
+    /// Whether none is in memory.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Notes that the person was here, and that the app in `slot` has learned of the session. Memory only; see [`Sessions::take_touched`].
+    pub fn touch(&self, id: SessionId, slot: usize, now: Timestamp) {
+        let shard = self.shard(id).read();
+        let Some(entry) = shard.entries.get(&id) else { return };
+        let now_millis = now.as_millis();
+        if entry.last_seen.fetch_max(now_millis, Ordering::Relaxed) < now_millis
+            && now.since(Timestamp::from_millis(entry.written.load(Ordering::Relaxed))) >= TOUCH_STEP
+            && entry.written.swap(now_millis, Ordering::Relaxed) != now_millis
+        {
+            self.touched.lock().seen.push((id, now));
+        }
+        if slot < TOLD_BITS {
+            let bit = 1 << slot;
+            if entry.told.load(Ordering::Relaxed) & bit == 0 && entry.told.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+                self.touched.lock().told.push((id, slot));
+            }
+        } else if self.told_beyond.lock().insert((id, slot)) {
+            self.touched.lock().told.push((id, slot));
+        }
+    }
+
+    /// Whether this process has told the app in `slot` of the session.
+    pub fn has_told(&self, id: SessionId, slot: usize) -> bool {
+        if slot >= TOLD_BITS {
+            return self.told_beyond.lock().contains(&(id, slot));
+        }
+        self.shard(id)
+            .read()
+            .entries
+            .get(&id)
+            .is_some_and(|entry| entry.told.load(Ordering::Relaxed) & (1 << slot) != 0)
+    }
+
+    /// What is to be written down. If writing fails, hand it back with [`Sessions::put_back`].
+    pub fn take_touched(&self) -> Touched {
+        std::mem::take(&mut *self.touched.lock())
+    }
+
+    /// Returns what could not be written, so that the next batch tries again.
+    pub fn put_back(&self, touched: Touched) {
+        let mut waiting = self.touched.lock();
+        waiting.seen.extend(touched.seen);
+        waiting.told.extend(touched.told);
+    }
+
+    /// Drops entries that have been dead for so long that no pass of theirs can still be presented.
+    pub fn sweep(&self, now: Timestamp) {
+        for shard in &self.shards {
+            shard.write().entries.retain(|_, entry| !entry.is_over(now));
+        }
+        self.told_beyond.lock().retain(|(id, _)| self.shard(*id).read().entries.contains_key(id));
+    }
+
+    pub(super) fn find(&self, id: SessionId) -> Option<SessionView> {
+        let shard = self.shard(id).read();
+        shard.entries.get(&id).map(Entry::current)
+    }
+
+    pub(super) fn epoch(&self, id: SessionId) -> u64 {
+        self.shard(id).read().epoch
+    }
+
+    /// Keeps what was read, unless something was invalidated in the meantime, and returns what the request should use.
+    pub(super) fn keep(&self, stored: &Session, epoch: u64, now: Timestamp) -> SessionView {
+        let view = SessionView::of(stored);
+        let mut shard = self.shard(stored.id).write();
+        if shard.epoch != epoch {
+            return view;
+        }
+        if let Some(entry) = shard.entries.get_mut(&stored.id) {
+            entry.last_seen.fetch_max(view.last_seen_at.as_millis(), Ordering::Relaxed);
+            return entry.current();
+        }
+        if shard.entries.len() >= self.maximum_per_shard {
+            shard.entries.retain(|_, entry| !entry.is_over(now));
+            // Still full of live ones: let an arbitrary one go; it is read again when it is needed.
+            if shard.entries.len() >= self.maximum_per_shard
+                && let Some(victim) = shard.entries.keys().next().copied()
+                && let Some(entry) = shard.entries.remove(&victim)
+            {
+                self.touched.lock().seen.push((victim, Timestamp::from_millis(entry.last_seen.into_inner())));
+            }
+        }
+        let seen = view.last_seen_at.as_millis();
+        let entry = Entry { view, last_seen: seen.into(), written: seen.into(), told: 0.into() };
+        shard.entries.insert(stored.id, entry);
+        view
+    }
+
+    pub(super) fn end(&self, id: SessionId, reason: EndReason) {
+        let mut shard = self.shard(id).write();
+        shard.epoch += 1;
+        if let Some(entry) = shard.entries.get_mut(&id) {
+            entry.view.ended.get_or_insert(reason);
+        }
+    }
+
+    pub(super) fn forget(&self, id: SessionId) {
+        let mut shard = self.shard(id).write();
+        shard.epoch += 1;
+        shard.entries.remove(&id);
+    }
+
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.write();
+            shard.epoch += 1;
+            shard.entries.clear();
+        }
+    }
+
+    fn shard(&self, id: SessionId) -> &RwLock<Shard> {
+        // Identifiers are random: any byte of them is evenly spread.
+        &self.shards[usize::from(id.as_bytes()[0])]
+    }
+}
+
+impl Entry {
+    fn current(&self) -> SessionView {
+        SessionView { last_seen_at: Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed)), ..self.view }
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        const LAST_PASS: Duration = Duration::from_mins(15);
+        let view = self.current();
+        view.ended.is_some()
+            || now >= view.expires_at + LAST_PASS
+            || now.since(view.last_seen_at) >= view.inactivity + LAST_PASS
+    }
+}

@@ -1,0 +1,13 @@
+//! The contract of the store: every function does the same on SQLite and on PostgreSQL.
+//!
+//! PostgreSQL is the server named by `HALLPASS_TEST_POSTGRES` (an administrator's URL), or one started for this run.
+
+mod backup;
+mod machinery;
+mod people;
+mod races;
+mod registry;
+mod schema;
+mod sessions;
+mod support;
+mod transactions;

@@ -1,0 +1,343 @@
+//! Everything that can be had once, asked for by sixteen at once, from two nodes, on both databases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hallpass_core::keyring::Purpose;
+use hallpass_core::session::EndReason;
+use hallpass_store::{Change, Store, apps, attempts, changes, keys, leases, meta, outbox, sessions, users};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use crate::machinery::sealed_key;
+use crate::support::*;
+
+const AT_ONCE: usize = 16;
+
+/// Runs `racer` sixteen times at once, half of them on another node, and returns what each got.
+async fn race<F, Running, T>(database: &Database, racer: F) -> Vec<T>
+where
+    F: Fn(Store, usize) -> Running,
+    Running: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let other = database.other_node().await;
+    let start = Arc::new(Barrier::new(AT_ONCE));
+    let mut racers = JoinSet::new();
+    for number in 0..AT_ONCE {
+        let store = if number % 2 == 0 { database.store.clone() } else { other.clone() };
+        let (racing, start) = (racer(store, number), start.clone());
+        racers.spawn(async move {
+            start.wait().await;
+            racing.await
+        });
+    }
+    let got = racers.join_all().await;
+    other.close().await;
+    got
+}
+
+fn winners(got: &[bool]) -> usize {
+    got.iter().filter(|won| **won).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_attempt_counts() {
+    on_both(|database| async move {
+        let got = race(&database, |store, number| async move {
+            let mut counts = Vec::new();
+            for _ in 0..5 {
+                let mut write = store.write().await.expect("writes");
+                // In either order: the locks are taken in one.
+                let mut buckets = [("user", Duration::from_mins(1)), ("address", Duration::from_mins(1))];
+                if number % 3 == 0 {
+                    buckets.reverse();
+                }
+                let counted = attempts::count_all(&mut write, &buckets, NOW).await.expect("counts");
+                write.commit().await.expect("commits");
+                counts.push(counted[0].count);
+            }
+            counts
+        });
+        let mut counts = got.await.concat();
+        counts.sort_unstable();
+        assert_eq!(counts.len(), AT_ONCE * 5);
+        assert_eq!(counts.last().copied(), u32::try_from(AT_ONCE * 5).ok());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_held_by_one() {
+    on_both(|database| async move {
+        for round in 0..5 {
+            let got = race(&database, move |store, number| async move {
+                let mut write = store.write().await.expect("writes");
+                let (until, now) = (later(60 * round + 60), later(60 * round));
+                let held = leases::acquire(&mut write, "job", &number.to_string(), until, now).await.expect("asks");
+                write.commit().await.expect("commits");
+                held
+            });
+            assert_eq!(winners(&got.await), 1, "round {round}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_nodes_that_rotate_at_once_one_wins() {
+    on_both(|database| async move {
+        for generation in 0..5 {
+            let got = race(&database, move |store, _| async move {
+                let mut write = store.write().await.expect("writes");
+                let key = sealed_key(Purpose::Pass);
+                let won = keys::rotate(&mut write, generation, &key, &[], NOW).await.expect("asks");
+                write.commit().await.expect("commits");
+                won
+            });
+            assert_eq!(winners(&got.await), 1);
+        }
+        assert_eq!(keys::all(&mut database.read().await).await.expect("reads").len(), 5);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_ended_once_and_told_once() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let new = session(&ana);
+        sessions::start(&mut write, &new).await.expect("starts");
+        write.commit().await.expect("commits");
+        let (id, user) = (new.session.id, ana.id);
+        let got = race(&database, move |store, number| async move {
+            let mut write = store.write().await.expect("writes");
+            let reason = EndReason::SignedOut;
+            let ended = if number % 4 == 0 {
+                !sessions::end_all_of(&mut write, &user, None, reason, NOW).await.expect("asks").is_empty()
+            } else {
+                sessions::end(&mut write, &id, reason, NOW).await.expect("asks")
+            };
+            write.commit().await.expect("commits");
+            ended
+        });
+        assert_eq!(winners(&got.await), 1);
+        assert_eq!(changes::position(&mut database.read().await).await.expect("reads"), 2, "one start, one end");
+    })
+    .await;
+}
+
+/// After "disable this user" has answered, no session of theirs is open, however many sign-ins ran beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sign_in_slips_past_a_disabling() {
+    on_both(|database| async move {
+        for round in 0..8 {
+            let mut write = database.write().await;
+            let ana = added_user(&mut write, &format!("ana{round}")).await;
+            write.commit().await.expect("commits");
+            let id = ana.id;
+            let ana = Arc::new(ana);
+            race(&database, |store, number| {
+                let ana = ana.clone();
+                async move {
+                    let mut write = store.write().await.expect("writes");
+                    if number == 7 {
+                        users::set_disabled(&mut write, &ana.id, true, NOW).await.expect("disables");
+                    } else {
+                        sessions::start(&mut write, &session(&ana)).await.expect("asks");
+                    }
+                    write.commit().await.expect("commits");
+                }
+            })
+            .await;
+            let live = sessions::live_of(&mut database.read().await, &id, NOW).await.expect("reads");
+            assert_eq!(live, [], "round {round}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_exchanged_once() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let new = session(&ana);
+        sessions::start(&mut write, &new).await.expect("starts");
+        write.commit().await.expect("commits");
+        let (id, old) = (new.session.id, new.secret);
+        let got = race(&database, move |store, _| async move {
+            let mut write = store.write().await.expect("writes");
+            let renewed = sessions::renew_secret(&mut write, &id, &old, &digest(), NOW).await.expect("asks");
+            write.commit().await.expect("commits");
+            renewed
+        });
+        assert_eq!(winners(&got.await), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_never_gets_a_third_live_secret() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        added_apps(&mut write, &["pos"]).await;
+        write.commit().await.expect("commits");
+        let got = race(&database, |store, _| async move {
+            let mut write = store.write().await.expect("writes");
+            let added = apps::add_secret(&mut write, &app_secret("pos"), NOW).await.expect("asks");
+            write.commit().await.expect("commits");
+            added
+        });
+        assert_eq!(winners(&got.await), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apps_added_at_once_get_different_slots() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        added_apps(&mut write, &[]).await;
+        write.commit().await.expect("commits");
+        race(&database, |store, number| async move {
+            let mut write = store.write().await.expect("writes");
+            apps::upsert(&mut write, &app(&format!("app{number}"), "home"), NOW).await.expect("adds");
+            write.commit().await.expect("commits");
+        })
+        .await;
+        let policy = hallpass_store::roles::policy(&mut database.snapshot().await).await.expect("reads");
+        let mut slots: Vec<_> = policy.apps.iter().map(|(_, slot)| *slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        assert_eq!(slots.len(), AT_ONCE);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_claimed_by_one() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        for number in 0..20 {
+            let message = outbox::Message {
+                id: format!("m{number}"),
+                kind: "mail".into(),
+                payload: number.into(),
+                created_at: NOW,
+                due_at: NOW,
+                attempts: 0,
+            };
+            outbox::add(&mut write, &message).await.expect("adds");
+        }
+        write.commit().await.expect("commits");
+        let got = race(&database, |store, _| async move {
+            let mut write = store.write().await.expect("writes");
+            let claimed = outbox::claim(&mut write, later(60), 20, NOW).await.expect("claims");
+            write.commit().await.expect("commits");
+            claimed.len()
+        });
+        assert_eq!(got.await.iter().sum::<usize>(), 20);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_gets_one_name() {
+    on_both(|database| async move {
+        let mut got = race(&database, |store, number| async move {
+            let mut write = store.write().await.expect("writes");
+            let name = meta::set_once(&mut write, meta::INSTALLATION, &number.to_string()).await.expect("sets");
+            write.commit().await.expect("commits");
+            name
+        })
+        .await;
+        got.dedup();
+        assert_eq!(got.len(), 1, "{got:?}");
+    })
+    .await;
+}
+
+/// Two that write the same rows in different orders wait for each other; neither is thrown out.
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_over_the_same_rows_do_not_deadlock() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        added_apps(&mut write, &["pos", "cashier"]).await;
+        let ana = added_user(&mut write, "ana").await;
+        let open: Vec<_> = (0..30).map(|_| session(&ana)).collect();
+        sessions::start_many(&mut write, &open).await.expect("stores");
+        write.commit().await.expect("commits");
+        let ids: Vec<_> = open.iter().map(|new| new.session.id).collect();
+        let user = ana.id;
+        race(&database, |store, number| {
+            let mut ids = ids.clone();
+            ids.rotate_left(number);
+            async move {
+                for round in 0..3 {
+                    let at = later(round * 16 + number as u64);
+                    let mut write = store.write().await.expect("writes");
+                    let seen: Vec<_> = ids.iter().map(|id| (*id, at)).collect();
+                    sessions::touch(&mut write, &seen).await.expect("touches");
+                    let told: Vec<_> = ids.iter().flat_map(|id| [(*id, key("pos")), (*id, key("cashier"))]).collect();
+                    sessions::record_told(&mut write, &told, at).await.expect("records");
+                    write.commit().await.expect("commits");
+                }
+                if number == 11 {
+                    let mut write = store.write().await.expect("writes");
+                    let reason = EndReason::SignedOutEverywhere;
+                    sessions::end_all_of(&mut write, &user, None, reason, NOW).await.expect("ends");
+                    write.commit().await.expect("commits");
+                }
+            }
+        })
+        .await;
+        assert_eq!(sessions::count_live(&mut database.read().await, NOW).await.expect("reads"), 0);
+    })
+    .await;
+}
+
+/// Positions are gap-free and in the order of commits: whoever reads up to *n* never finds something below *n* later.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feed_has_no_gaps_and_nothing_appears_behind_a_reader() {
+    on_both(|database| async move {
+        let reading = database.store.clone();
+        let wanted = i64::try_from(AT_ONCE * 10 * 3).expect("small");
+        let reader = tokio::spawn(async move {
+            let mut position = 0;
+            while position < wanted {
+                let mut read = reading.read().await.expect("reads");
+                for entry in changes::since(&mut read, position, 7).await.expect("reads") {
+                    assert_eq!(entry.position, position + 1, "a gap");
+                    position = entry.position;
+                }
+            }
+        });
+        let mut got = race(&database, |store, number| async move {
+            let mut positions = Vec::new();
+            for round in 0..10 {
+                let mut write = store.write().await.expect("writes");
+                (0..3).for_each(|_| write.change(later(round), Change::KeysChanged));
+                if (round + number as u64).is_multiple_of(5) {
+                    // Undone: must leave no hole.
+                    let mut lost = write;
+                    users::add(&mut lost, &user("lost")).await.expect("adds");
+                    drop(lost);
+                    write = store.write().await.expect("writes");
+                    (0..3).for_each(|_| write.change(later(round), Change::KeysChanged));
+                }
+                positions.push(write.commit().await.expect("commits").expect("told"));
+            }
+            assert!(positions.is_sorted());
+            positions
+        })
+        .await
+        .concat();
+        got.sort_unstable();
+        assert_eq!(got, (1..=wanted / 3).map(|commit| commit * 3).collect::<Vec<_>>());
+        reader.await.expect("reads everything");
+        assert_eq!(users::count(&mut database.read().await).await.expect("reads"), 0);
+    })
+    .await;
+}

@@ -1,0 +1,215 @@
+//! Sessions: starting, ending, touching, and who was told.
+
+use std::time::Duration;
+
+use hallpass_core::session::{EndReason, Ended};
+use hallpass_core::time::Timestamp;
+use hallpass_store::sessions::{self, LiveSession, NewSession};
+use hallpass_store::{Change, changes};
+
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_reads_back_as_started() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let mut new = session(&ana);
+        new.session.persistent = true;
+        assert!(sessions::start(&mut write, &new).await.expect("starts"));
+        assert!(!sessions::start(&mut write, &session(&user("nobody"))).await.expect("no such user"));
+        let position = write.commit().await.expect("commits");
+        let mut read = database.read().await;
+        let (id, user_id) = (new.session.id, ana.id);
+        assert_eq!(sessions::find(&mut read, &id).await.expect("reads"), Some(new.session.clone()));
+        assert_eq!(sessions::by_secret(&mut read, &new.secret).await.expect("reads"), Some(new.session));
+        assert_eq!(sessions::by_secret(&mut read, &digest()).await.expect("reads"), None);
+        let told = changes::since(&mut read, 0, 9).await.expect("reads");
+        assert_eq!(told.len(), 1);
+        assert_eq!(Some(told[0].position), position);
+        assert_eq!(told[0].change, Change::SessionStarted { session: id, user: user_id });
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_belongs_to_one_session() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let (first, mut second) = (session(&ana), session(&ana));
+        second.secret = first.secret;
+        sessions::start(&mut write, &first).await.expect("starts");
+        let clash = sessions::start(&mut write, &second).await.expect_err("the secret is taken");
+        assert!(clash.conflicts_on("sessions(secret)"), "{clash}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_once() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let new = session(&ana);
+        let id = new.session.id;
+        sessions::start(&mut write, &new).await.expect("starts");
+        assert!(sessions::end(&mut write, &id, EndReason::SignedOut, later(1)).await.expect("ends"));
+        assert!(!sessions::end(&mut write, &id, EndReason::EndedByAdmin, later(2)).await.expect("has ended"));
+        assert!(!sessions::end(&mut write, &session(&ana).session.id, EndReason::SignedOut, NOW).await.expect("none"));
+        write.commit().await.expect("commits");
+        let mut read = database.read().await;
+        let stored = sessions::find(&mut read, &id).await.expect("reads").expect("is there");
+        assert_eq!(stored.ended, Some(Ended { at: later(1), reason: EndReason::SignedOut }));
+        let told = changes::since(&mut read, 1, 9).await.expect("reads");
+        let ended = Change::SessionEnded { session: id, user: ana.id, reason: EndReason::SignedOut };
+        assert_eq!(told.into_iter().map(|entry| (entry.at, entry.change)).collect::<Vec<_>>(), [(later(1), ended)]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_sessions_of_one_user_end_but_the_one_that_asks() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let (ana, bob) = (added_user(&mut write, "ana").await, added_user(&mut write, "bob").await);
+        let of_ana = [session(&ana), session(&ana), session(&ana)];
+        let of_bob = session(&bob);
+        for new in of_ana.iter().chain([&of_bob]) {
+            sessions::start(&mut write, new).await.expect("starts");
+        }
+        sessions::end(&mut write, &of_ana[2].session.id, EndReason::SignedOut, NOW).await.expect("ends");
+        let reason = EndReason::SignedOutEverywhere;
+        let here = of_ana[0].session.id;
+        let ended = sessions::end_all_of(&mut write, &ana.id, Some(&here), reason, later(5)).await.expect("ends");
+        assert_eq!(ended, [of_ana[1].session.id]);
+        let live = sessions::live_of(&mut write, &ana.id, later(6)).await.expect("reads");
+        assert_eq!(live.iter().map(|session| session.id).collect::<Vec<_>>(), [here]);
+        let ended = sessions::end_all_of(&mut write, &ana.id, None, reason, later(5)).await.expect("ends");
+        assert_eq!(ended, [here]);
+        assert_eq!(sessions::live_of(&mut write, &bob.id, later(6)).await.expect("reads").len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn touching_never_goes_back_and_never_revives() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let (open, over) = (session(&ana), session(&ana));
+        for new in [&open, &over] {
+            sessions::start(&mut write, new).await.expect("starts");
+        }
+        sessions::end(&mut write, &over.session.id, EndReason::SignedOut, later(1)).await.expect("ends");
+        let (open, over) = (open.session.id, over.session.id);
+        let seen = [(over, later(60)), (open, later(60)), (open, later(30)), (session(&ana).session.id, later(60))];
+        assert_eq!(sessions::touch(&mut write, &seen).await.expect("touches"), 2, "30, then 60");
+        assert_eq!(sessions::touch(&mut write, &[(open, later(59))]).await.expect("touches"), 0);
+        let seen_at = async |write: &mut hallpass_store::Write, id| {
+            sessions::find(write, &id).await.expect("reads").expect("is there").last_seen_at
+        };
+        assert_eq!((seen_at(&mut write, open).await, seen_at(&mut write, over).await), (later(60), NOW));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_secret_is_given_for_the_old_one_only() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let new = session(&ana);
+        let (id, old, next) = (new.session.id, new.secret, digest());
+        sessions::start(&mut write, &new).await.expect("starts");
+        assert!(!sessions::renew_secret(&mut write, &id, &next, &digest(), NOW).await.expect("not its secret"));
+        assert!(sessions::renew_secret(&mut write, &id, &old, &next, NOW).await.expect("renews"));
+        assert!(!sessions::renew_secret(&mut write, &id, &old, &digest(), NOW).await.expect("not its secret any more"));
+        assert_eq!(sessions::by_secret(&mut write, &old).await.expect("reads"), None);
+        assert!(sessions::by_secret(&mut write, &next).await.expect("reads").is_some());
+        sessions::end(&mut write, &id, EndReason::SignedOut, NOW).await.expect("ends");
+        assert!(!sessions::renew_secret(&mut write, &id, &next, &digest(), NOW).await.expect("has ended"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_sessions_are_paged_counted_and_pruned() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let mut many: Vec<_> = (0..1203).map(|_| session(&ana)).collect();
+        many[0].session.ended = Some(Ended { at: later(10), reason: EndReason::Replaced });
+        many[1].session.expires_at = later(20);
+        many[2].session.inactivity = Duration::from_secs(20);
+        sessions::start_many(&mut write, &many).await.expect("stores");
+        assert_eq!(write.commit().await.expect("commits"), None, "tells nobody");
+
+        let mut read = database.read().await;
+        let count = async |read: &mut hallpass_store::Read, now: Timestamp| {
+            sessions::count_live(read, now).await.expect("reads")
+        };
+        assert_eq!((count(&mut read, NOW).await, count(&mut read, later(19)).await), (1202, 1202));
+        assert_eq!(count(&mut read, later(20)).await, 1200, "the limits themselves are too late");
+        let mut paged = Vec::new();
+        loop {
+            let after = paged.last().map(|live: &LiveSession| live.id);
+            let page = sessions::live_page(&mut read, after.as_ref(), 500, later(20)).await.expect("reads");
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page);
+        }
+        let mut expected: Vec<_> = many[3..].iter().map(live).collect();
+        expected.sort_unstable_by_key(|live| live.id.to_string());
+        assert_eq!(paged, expected);
+        assert_eq!(sessions::live_of(&mut read, &ana.id, NOW).await.expect("reads").len(), 1000);
+        drop(read);
+
+        let mut write = database.write().await;
+        assert_eq!(sessions::prune(&mut write, later(10), 9).await.expect("prunes"), 0);
+        assert_eq!(sessions::prune(&mut write, later(21), 1).await.expect("prunes"), 1);
+        assert_eq!(sessions::prune(&mut write, later(21), 9).await.expect("prunes"), 1);
+        assert_eq!(count(&mut write, NOW).await, 1201);
+    })
+    .await;
+}
+
+fn live(NewSession { session, .. }: &NewSession) -> LiveSession {
+    LiveSession {
+        id: session.id,
+        user_id: session.user_id,
+        acr: session.acr,
+        amr: session.amr.clone(),
+        authenticated_at: session.authenticated_at,
+        last_seen_at: session.last_seen_at,
+        expires_at: session.expires_at,
+        inactivity: session.inactivity,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_told_is_remembered_once() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        added_apps(&mut write, &["pos", "cashier"]).await;
+        let ana = added_user(&mut write, "ana").await;
+        let (first, second) = (session(&ana), session(&ana));
+        for new in [&first, &second] {
+            sessions::start(&mut write, new).await.expect("starts");
+        }
+        let (first, second) = (first.session.id, second.session.id);
+        let told = [(first, key("pos")), (first, key("cashier")), (second, key("pos")), (first, key("pos"))];
+        sessions::record_told(&mut write, &told, NOW).await.expect("records");
+        let gone = [(session(&ana).session.id, key("pos")), (first, key("gone"))];
+        sessions::record_told(&mut write, &gone, NOW).await.expect("passes over");
+        assert_eq!(sessions::told(&mut write, &first).await.expect("reads"), [key("cashier"), key("pos")]);
+        assert_eq!(sessions::told(&mut write, &second).await.expect("reads"), [key("pos")]);
+        let page = sessions::told_to(&mut write, &key("pos"), None, 1).await.expect("reads");
+        let rest = sessions::told_to(&mut write, &key("pos"), page.last(), 9).await.expect("reads");
+        let mut expected = [first, second];
+        expected.sort_unstable_by_key(ToString::to_string);
+        assert_eq!([page, rest].concat(), expected);
+    })
+    .await;
+}
