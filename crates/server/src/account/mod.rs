@@ -1,0 +1,117 @@
+//! `/account`: a person's own sessions, "end this one", "sign out everywhere". Guarded by the host-only session only; a pass never opens it.
+
+pub mod password;
+
+use axum::response::Response;
+use hallpass_core::audit::{Actor, Entry, Event};
+use hallpass_core::id::SessionId;
+use hallpass_core::session::{EndReason, Session};
+use hallpass_core::time::Timestamp;
+use hallpass_store::{audit, sessions};
+use serde::Deserialize;
+
+use crate::pass::see_other;
+use crate::sign_out;
+use crate::web::call::Call;
+use crate::web::error::Error;
+use crate::web::guard::LiveSession;
+use crate::web::page::{AccountPage, SessionLine};
+use crate::web::respond::{html, person};
+use crate::web::words;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    done: Option<String>,
+}
+
+/// `GET /account`
+pub async fn page(call: Call<LiveSession>) -> Result<Response, Error> {
+    let Query { done } = call.query()?;
+    let LiveSession { session: own, user } = &call.proof;
+    let mut live = sessions::live_of(&mut call.context.store.read().await?, &user.id, call.now).await?;
+    live.sort_by_key(|session| session.id != own.id);
+    // Fixed sentences by fixed codes: nothing of the query is ever shown.
+    let notice = match done.as_deref() {
+        Some("ended") => Some("That session has ended.".to_owned()),
+        Some("password") => Some("Your password is changed. You are signed out everywhere but here.".to_owned()),
+        _ => None,
+    };
+    Ok(html(&AccountPage {
+        brand: call.context.config.brand.clone(),
+        csrf_token: call.page_token(own.id.as_bytes()),
+        person: person(user),
+        notice,
+        sessions: live.iter().map(|session| line(session, own, call.now)).collect(),
+    }))
+}
+
+fn line(session: &Session, own: &Session, now: Timestamp) -> SessionLine {
+    SessionLine {
+        id: session.id.to_string(),
+        browser: words::browser(&session.user_agent),
+        ip: session.ip.clone(),
+        since: words::ago(session.created_at, now),
+        last_active: if session.id == own.id { "now".to_owned() } else { words::ago(session.last_seen_at, now) },
+        this_browser: session.id == own.id,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndOne {
+    session_id: SessionId,
+    #[serde(rename = "csrf_token")]
+    _csrf_token: String,
+}
+
+/// `POST /account/sessions/end`: ends one of the person's own sessions. Somebody else's is "not found", like one that never was (advisory T41).
+pub async fn end_session(mut call: Call<LiveSession>) -> Result<Response, Error> {
+    let own = call.proof.session.id;
+    let EndOne { session_id: id, .. } = call.form(own.as_bytes()).await?;
+    let user = call.proof.user.id;
+    let mut write = call.context.store.write().await?;
+    let theirs = sessions::find(&mut write, &id).await?.is_some_and(|session| session.user_id == user);
+    if !theirs {
+        return Err(Error::not_found());
+    }
+    if sessions::end(&mut write, &id, EndReason::EndedByUser, call.now).await? {
+        let entry = Entry::new(Event::SessionEnded, Actor::User(user), call.now, &mut call.context.random())
+            .user(user)
+            .session(id)
+            .ip(call.ip);
+        audit::append(&mut write, &(&entry).into()).await?;
+    }
+    write.commit().await?;
+    if id == own {
+        let mut response = see_other("/sign-out");
+        sign_out::forget(&call.context, &mut response).await?;
+        return Ok(response);
+    }
+    Ok(see_other("/account?done=ended"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confirmed {
+    #[serde(rename = "csrf_token")]
+    _csrf_token: String,
+}
+
+/// `POST /account/sign-out-everywhere`: ends all of them, this one too.
+pub async fn sign_out_everywhere(mut call: Call<LiveSession>) -> Result<Response, Error> {
+    let binding = *call.proof.session.id.as_bytes();
+    let _: Confirmed = call.form(&binding).await?;
+    let user = call.proof.user.id;
+    let mut write = call.context.store.write().await?;
+    let ended = sessions::end_all_of(&mut write, &user, None, EndReason::SignedOutEverywhere, call.now).await?;
+    let entry = Entry::new(Event::SignedOut, Actor::User(user), call.now, &mut call.context.random())
+        .user(user)
+        .ip(call.ip)
+        .with("sessions", &(ended.len() as u64));
+    audit::append(&mut write, &(&entry).into()).await?;
+    write.commit().await?;
+    let mut response = see_other("/sign-out");
+    sign_out::forget(&call.context, &mut response).await?;
+    Ok(response)
+}

@@ -1,0 +1,142 @@
+//! What an `apply` file may say. Unknown keys are errors: a misspelt `acces = "assigned"` must not open an app to everybody.
+//!
+//! ```toml
+//! [zones.home]
+//! cookie_domain = "company.com"
+//! home = true
+//!
+//! [apps.pos]
+//! name = "Point of sale"
+//! origins = ["https://pos.company.com"]
+//! [apps.pos.roles]
+//! seller = ["canCreateOrder"]
+//! refunder = ["canRefund"]
+//!
+//! [groups.store-12]
+//! members = ["ana", "ben"]
+//! roles.pos = ["seller"]
+//!
+//! [users.ana]
+//! roles.pos = ["refunder"]
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use hallpass_core::app::{Access, FirstContact, Origin};
+use hallpass_core::id::{AppKey, Audience, GroupName, PermissionName, RoleName, ZoneName};
+use hallpass_core::zone::{CookieDomain, CookieName};
+use serde::{Deserialize, Deserializer};
+
+/// The whole file. A section that is absent says nothing; one that is there is complete, as far as pruning is concerned.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    /// By name.
+    pub zones: Option<BTreeMap<ZoneName, ZoneEntry>>,
+    /// By key.
+    pub apps: Option<BTreeMap<AppKey, AppEntry>>,
+    /// By name.
+    pub groups: Option<BTreeMap<GroupName, GroupEntry>>,
+    /// What users hold, by user name. Users themselves are not made here.
+    pub users: Option<BTreeMap<String, UserEntry>>,
+}
+
+/// A zone.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneEntry {
+    /// The `Domain` of the pass cookie.
+    #[serde(deserialize_with = "parsed")]
+    pub cookie_domain: CookieDomain,
+    /// Its name; begins with `__Secure-`.
+    #[serde(default, deserialize_with = "parsed")]
+    pub cookie_name: CookieName,
+    /// The engine lives in it.
+    #[serde(default)]
+    pub home: bool,
+}
+
+/// An app. What is not said has its default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AppEntry {
+    /// What people read; the key if not given.
+    pub name: Option<String>,
+    /// The home zone if not given.
+    pub zone: Option<ZoneName>,
+    /// Where it is reached; the first is its front door.
+    pub origins: Vec<Origin>,
+    /// Who may enter.
+    pub access: Access,
+    /// What its SDK does with the first pass it sees in a browser.
+    pub first_contact: FirstContact,
+    /// Answers about it are never cached.
+    pub sensitive: bool,
+    /// May relay passwords.
+    pub relayed_sign_in: bool,
+    /// Services for which it may have a request token.
+    pub audiences: Vec<Audience>,
+    /// Left as it is if not given: an app that was disabled in an emergency is not enabled by the next scheduled run.
+    pub disabled: Option<bool>,
+    /// Its roles, each with all its permissions.
+    pub roles: Option<BTreeMap<RoleName, Vec<PermissionName>>>,
+}
+
+/// A group.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GroupEntry {
+    /// User names.
+    pub members: Option<Vec<String>>,
+    /// Roles its members hold, by app.
+    pub roles: Option<BTreeMap<AppKey, Vec<RoleName>>>,
+    /// Permissions its members hold without a role, by app.
+    pub permissions: Option<BTreeMap<AppKey, Vec<PermissionName>>>,
+}
+
+/// What a user holds directly.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UserEntry {
+    /// Roles, by app.
+    pub roles: Option<BTreeMap<AppKey, Vec<RoleName>>>,
+    /// Permissions without a role, by app.
+    pub permissions: Option<BTreeMap<AppKey, Vec<PermissionName>>>,
+}
+
+impl FromStr for File {
+    type Err = toml::de::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        toml::from_str(text)
+    }
+}
+
+fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_misspelt_or_wrong_is_named_with_its_line() {
+        for (text, line, named) in [
+            ("[app.pos]\n", 1, "app"),
+            ("[apps.pos]\nname = \"POS\"\nacces = \"everyone\"\n", 3, "acces"),
+            ("[apps.pos]\naccess = \"everybody\"\n", 2, "everybody"),
+            ("[apps.pos]\norigins = [\"http://pos.company.com\"]\n", 2, "must be https"),
+            ("[zones.home]\n\ncookie_domain = \"co.uk\"\n", 3, "public suffix"),
+            ("[apps.pos.roles]\nseller = [\"can sell\"]\n", 2, "permission name"),
+            ("[groups.a]\nroles.pos = [\"a\"]\nowner = 1\n", 3, "owner"),
+            ("[users.ana]\ngroups = []\n", 2, "groups"),
+            ("[apps.POS]\n", 1, "app key"),
+        ] {
+            let error = text.parse::<File>().expect_err(text).to_string();
+            assert!(error.contains(&format!("line {line}")) && error.contains(named), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Configuration: one TOML file, every key also an environment variable, defaults that are safe. Protocol §1, §14–§17.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hallpass_core::app::Origin;
+use hallpass_core::crypto::Algorithm;
+use hallpass_core::keyring::{KeyPolicy, Purpose};
+use hallpass_core::session::SessionPolicy;
+use hallpass_core::zone::CookieDomain;
+use serde::Deserialize;
+
+/// Everything an operator may set. `Debug` leaves out what may hold credentials: the database URL, alert targets.
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The home host as browsers see it, the issuer: `https://auth.company.com`. Never taken from a request.
+    pub public_url: Option<Origin>,
+    /// The home zone's cookie domain, used when the database has no home zone yet: `company.com`.
+    pub cookie_domain: Option<String>,
+    /// Where browsers and apps connect (usually a proxy that ends TLS).
+    pub listen: SocketAddr,
+    /// Health and metrics; keep it off the public network.
+    pub internal_listen: Option<SocketAddr>,
+    /// `sqlite:PATH` or `postgres://…`; default: `hallpass.db` in the data directory.
+    pub database_url: Option<String>,
+    /// Where the SQLite file and the generated master key live.
+    pub data_dir: PathBuf,
+    /// Peers whose `X-Forwarded-For` is believed, as addresses or `address/prefix`. Default: nobody.
+    pub trusted_proxies: Vec<Network>,
+    /// The name on the pages.
+    pub brand: String,
+    /// Where the master key comes from.
+    pub master_key: SecretSource,
+    /// Session lifetimes.
+    pub session: SessionConfig,
+    /// Pass signing.
+    pub pass: PassConfig,
+    /// Password rules and work.
+    pub password: PasswordConfig,
+    /// Where alerts go besides the log.
+    pub alerts: AlertConfig,
+    /// How many connections may be open at once.
+    pub maximum_connections: usize,
+    /// How many sessions a node keeps in memory.
+    pub maximum_sessions_in_memory: usize,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Config")
+            .field("public_url", &self.public_url)
+            .field("listen", &self.listen)
+            .field("data_dir", &self.data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            cookie_domain: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            internal_listen: Some(SocketAddr::from(([127, 0, 0, 1], 7071))),
+            database_url: None,
+            data_dir: PathBuf::from("hallpass-data"),
+            trusted_proxies: Vec::new(),
+            brand: "Hallpass".to_owned(),
+            master_key: SecretSource::default(),
+            session: SessionConfig::default(),
+            pass: PassConfig::default(),
+            password: PasswordConfig::default(),
+            alerts: AlertConfig::default(),
+            maximum_connections: 10_000,
+            maximum_sessions_in_memory: 2_000_000,
+        }
+    }
+}
+
+/// Session lifetimes, each written like `24h` or `30d`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionConfig {
+    /// Absolute lifetime.
+    #[serde(deserialize_with = "duration")]
+    pub absolute: Duration,
+    /// Inactivity timeout.
+    #[serde(deserialize_with = "duration")]
+    pub inactivity: Duration,
+    /// Absolute lifetime with "stay signed in".
+    #[serde(deserialize_with = "duration")]
+    pub persistent_absolute: Duration,
+    /// Inactivity timeout with "stay signed in".
+    #[serde(deserialize_with = "duration")]
+    pub persistent_inactivity: Duration,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        let SessionPolicy { absolute, inactivity, persistent_absolute, persistent_inactivity } =
+            SessionPolicy::default();
+        Self { absolute, inactivity, persistent_absolute, persistent_inactivity }
+    }
+}
+
+impl SessionConfig {
+    /// As the rule that `core` applies.
+    pub fn policy(&self) -> SessionPolicy {
+        SessionPolicy {
+            absolute: self.absolute,
+            inactivity: self.inactivity,
+            persistent_absolute: self.persistent_absolute,
+            persistent_inactivity: self.persistent_inactivity,
+        }
+    }
+}
+
+/// Pass signing.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PassConfig {
+    /// `EdDSA`, `ES256`, `PS256`, `RS256` or `HS256`; takes effect with the next key.
+    pub algorithm: Algorithm,
+}
+
+impl Default for PassConfig {
+    fn default() -> Self {
+        Self { algorithm: Algorithm::EdDsa }
+    }
+}
+
+/// Password work.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasswordConfig {
+    /// Argon2id memory in KiB, at least 19,456.
+    pub memory_kib: u32,
+    /// Argon2id passes, at least 2.
+    pub passes: u32,
+    /// Sign-ins that may wait for a hashing thread before the answer is 503.
+    pub queue: usize,
+    /// Hashing threads; default: the number of cores.
+    pub threads: Option<usize>,
+}
+
+impl Default for PasswordConfig {
+    fn default() -> Self {
+        Self { memory_kib: 19 * 1024, passes: 2, queue: 64, threads: None }
+    }
+}
+
+/// Where alerts go besides the log. `Debug` hides what may hold credentials.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertConfig {
+    /// An `https` URL that receives each alert as a JSON POST.
+    pub webhook: Option<String>,
+    /// A mail server: `smtps://user:password@mail.company.com`; better in the environment than in a file.
+    pub smtp_url: Option<String>,
+    /// Sender of alert mail.
+    pub mail_from: Option<String>,
+    /// Receivers of alert mail.
+    pub mail_to: Vec<String>,
+    /// Networks that the webhook may lie in although they are internal.
+    pub allow_internal: Vec<Network>,
+}
+
+impl std::fmt::Debug for AlertConfig {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("AlertConfig").field("mail_to", &self.mail_to).finish_non_exhaustive()
+    }
+}
+
+/// Where a secret comes from: exactly one of file, environment variable or command.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecretSource {
+    /// A file with the secret as its only line.
+    pub file: Option<PathBuf>,
+    /// The name of an environment variable.
+    pub env: Option<String>,
+    /// A program and its arguments; what it prints is the secret: `["vault", "kv", "get", …]`.
+    pub command: Option<Vec<String>>,
+}
+
+/// An address block such as `10.0.0.0/8`; a bare address is a block of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` lies in it; an IPv4-mapped IPv6 address counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let shift = 32 - u32::from(self.prefix);
+                u32::from(network).checked_shr(shift) == u32::from(address).checked_shr(shift)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let shift = 128 - u32::from(self.prefix);
+                u128::from(network).checked_shr(shift) == u128::from(address).checked_shr(shift)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not an address or address/prefix");
+        let (address, prefix) =
+            text.split_once('/').map_or((&*text, None), |(address, prefix)| (address, Some(prefix)));
+        let address: IpAddr = address.parse::<IpAddr>().map_err(|_| wrong())?.to_canonical();
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(longest), str::parse).map_err(|_| wrong())?;
+        if prefix > longest { Err(wrong()) } else { Ok(Self { address, prefix }) }
+    }
+}
+
+/// Why the configuration cannot be used; says which key, and what to write instead.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Unreadable(PathBuf, std::io::Error),
+    /// The file is not the TOML we expect.
+    #[error("{0}: {1}")]
+    Invalid(PathBuf, Box<toml::de::Error>),
+    /// A value is missing or wrong.
+    #[error("{0}")]
+    Value(String),
+}
+
+impl Config {
+    /// Reads `file` (if any), then the environment on top of it: `HALLPASS_PUBLIC_URL`, `HALLPASS_DATABASE_URL`, ….
+    pub fn load(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut config = match file {
+            None => Self::default(),
+            Some(path) => {
+                let text =
+                    std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.into(), error))?;
+                toml::from_str(&text).map_err(|error| ConfigError::Invalid(path.into(), Box::new(error)))?
+            }
+        };
+        config.override_from(environment)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn override_from(&mut self, environment: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
+        fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, ConfigError> {
+            text.parse().map_err(|error| ConfigError::Value(format!("{name}: {error}")))
+        }
+        let set = |name: &str| environment(name).filter(|text| !text.is_empty());
+        if let Some(text) = set("HALLPASS_PUBLIC_URL") {
+            self.public_url = Some(parse("HALLPASS_PUBLIC_URL", &text)?);
+        }
+        if let Some(text) = set("HALLPASS_COOKIE_DOMAIN") {
+            self.cookie_domain = Some(text);
+        }
+        if let Some(text) = set("HALLPASS_LISTEN") {
+            self.listen = parse("HALLPASS_LISTEN", &text)?;
+        }
+        if let Some(text) = set("HALLPASS_INTERNAL_LISTEN") {
+            self.internal_listen = Some(parse("HALLPASS_INTERNAL_LISTEN", &text)?);
+        }
+        if let Some(text) = set("HALLPASS_DATABASE_URL") {
+            self.database_url = Some(text);
+        }
+        if let Some(text) = set("HALLPASS_DATA_DIR") {
+            self.data_dir = text.into();
+        }
+        if let Some(text) = set("HALLPASS_BRAND") {
+            self.brand = text;
+        }
+        if let Some(text) = set("HALLPASS_ALERT_WEBHOOK") {
+            self.alerts.webhook = Some(text);
+        }
+        if let Some(text) = set("HALLPASS_SMTP_URL") {
+            self.alerts.smtp_url = Some(text);
+        }
+        if let Some(text) = set("HALLPASS_TRUSTED_PROXIES") {
+            let networks = text.split(',').map(|part| Network::try_from(part.trim().to_owned()));
+            self.trusted_proxies = networks
+                .collect::<Result<_, _>>()
+                .map_err(|error| ConfigError::Value(format!("HALLPASS_TRUSTED_PROXIES: {error}")))?;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |text: &str| Err(ConfigError::Value(text.to_owned()));
+        if self.password.memory_kib < 19 * 1024 || self.password.passes < 2 {
+            return wrong(
+                "password: memory_kib must be at least 19456 and passes at least 2 (OWASP minimum for Argon2id)",
+            );
+        }
+        if self.session.inactivity > self.session.absolute
+            || self.session.persistent_inactivity > self.session.persistent_absolute
+        {
+            return wrong("session: an inactivity timeout longer than the absolute lifetime has no effect; shorten it");
+        }
+        if self.session.absolute.is_zero() || self.session.inactivity.is_zero() {
+            return wrong("session: lifetimes must be longer than zero");
+        }
+        if let (Some(url), Some(domain)) = (&self.public_url, self.home_domain()?)
+            && !domain.covers(url.host())
+        {
+            return wrong(&format!(
+                "cookie_domain {domain} does not cover the host of public_url {url}: browsers would refuse the pass"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The home zone's cookie domain, parsed.
+    pub fn home_domain(&self) -> Result<Option<CookieDomain>, ConfigError> {
+        let parsed = self.cookie_domain.as_deref().map(str::parse::<CookieDomain>).transpose();
+        parsed.map_err(|error| ConfigError::Value(format!("cookie_domain: {error}")))
+    }
+
+    /// How keys of one purpose are made and replaced.
+    pub fn key_policy(&self, purpose: Purpose) -> KeyPolicy {
+        let algorithm = match purpose {
+            Purpose::Pass => self.pass.algorithm,
+            // Request tokens are checked by other people's services with the published keys: always a public-key algorithm.
+            Purpose::Token => Algorithm::EdDsa,
+        };
+        KeyPolicy { algorithm, ..KeyPolicy::default() }
+    }
+
+    /// The database, by default a file in the data directory.
+    pub fn database(&self) -> String {
+        self.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", self.data_dir.join("hallpass.db").display()))
+    }
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    jiff::fmt::serde::unsigned_duration::friendly::compact::required::deserialize(deserializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("hallpass.toml");
+        std::fs::write(&file, "brand = \"A\"\nlisten = \"127.0.0.1:1\"\n[session]\nabsolute = \"12h\"\n")
+            .expect("written");
+        let config =
+            Config::load(Some(&file), |name| (name == "HALLPASS_BRAND").then(|| "B".to_owned())).expect("valid");
+        assert_eq!((config.brand.as_str(), config.listen.port()), ("B", 1));
+        assert_eq!(config.session.absolute, Duration::from_hours(12));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error_not_a_default() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("hallpass.toml");
+        std::fs::write(&file, "trusted_proxy = []\n").expect("written");
+        assert!(Config::load(Some(&file), nothing).expect_err("refused").to_string().contains("trusted_proxy"));
+    }
+
+    #[test]
+    fn a_cookie_domain_must_cover_the_home_host() {
+        let set = |name: &str| match name {
+            "HALLPASS_PUBLIC_URL" => Some("https://auth.company.com".to_owned()),
+            "HALLPASS_COOKIE_DOMAIN" => Some("other.com".to_owned()),
+            _ => None,
+        };
+        assert!(Config::load(None, set).expect_err("refused").to_string().contains("does not cover"));
+        let suffix = |name: &str| (name == "HALLPASS_COOKIE_DOMAIN").then(|| "co.uk".to_owned());
+        assert!(Config::load(None, suffix).expect_err("refused").to_string().contains("public suffix"));
+    }
+
+    #[test]
+    fn networks_match_by_prefix() {
+        let network = |text: &str| Network::try_from(text.to_owned());
+        let ten = network("10.0.0.0/8").expect("valid");
+        assert!(ten.contains("10.9.8.7".parse().expect("ip")) && ten.contains("::ffff:10.1.1.1".parse().expect("ip")));
+        assert!(!ten.contains("11.0.0.1".parse().expect("ip")) && !ten.contains("::1".parse().expect("ip")));
+        assert!(network("0.0.0.0/0").expect("valid").contains("1.2.3.4".parse().expect("ip")));
+        assert!(network("::1").expect("valid").contains("::1".parse().expect("ip")));
+        for bad in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/-1", "localhost"] {
+            assert!(network(bad).is_err(), "{bad}");
+        }
+    }
+}

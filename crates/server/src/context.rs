@@ -1,0 +1,229 @@
+//! Everything a handler may use, in one concrete struct; and the only place where the clock is read.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hallpass_core::app::Origin;
+use hallpass_core::crypto::{MacKey, MasterKey, Random, SystemRandom};
+use hallpass_core::session::SessionPolicy;
+use hallpass_core::throttle::Limits;
+use hallpass_core::time::Timestamp;
+use hallpass_store::Store;
+use hallpass_store::view::View;
+use quick_cache::sync::Cache;
+use tokio::sync::watch;
+
+use crate::alerts::Alerts;
+use crate::changes::Streams;
+use crate::config::{Config, ConfigError};
+use crate::passwords::Passwords;
+use crate::telemetry::Telemetry;
+use crate::verified::Verified;
+use crate::web::call::RequestId;
+
+/// What the whole process shares.
+pub struct Context {
+    /// As configured.
+    pub config: Config,
+    /// The home host as browsers see it: the issuer.
+    pub public_url: Origin,
+    /// What we remember.
+    pub store: Store,
+    /// What introspection reads.
+    pub view: Arc<View>,
+    /// Keys derived from the master key.
+    pub keys: DerivedKeys,
+    /// The master key itself, to seal new signing keys.
+    pub master: Arc<MasterKey>,
+    /// Hashing threads.
+    pub passwords: Passwords,
+    /// Signatures already checked.
+    pub verified: Verified,
+    /// How often a password may be tried.
+    pub limits: Limits,
+    /// Wrong app credentials, by source address.
+    pub app_refusals: Counter<IpAddr>,
+    /// Pass refreshes, by session.
+    pub refreshes: Counter<hallpass_core::id::SessionId>,
+    /// Which apps hold a change stream here.
+    pub streams: Streams,
+    /// Turns true when the engine stops.
+    pub stopping: watch::Sender<bool>,
+    /// Counters.
+    pub telemetry: Telemetry,
+    /// Who is told when something looks wrong.
+    pub alerts: Alerts,
+    clock: Clock,
+    next_request: AtomicU64,
+}
+
+/// Keys derived from the master key, one per purpose.
+#[derive(Debug, Clone)]
+pub struct DerivedKeys {
+    /// CSRF tokens of apps and of our own pages.
+    pub csrf: MacKey,
+    /// Names of throttle buckets, so that the table holds no user names.
+    pub throttle: MacKey,
+}
+
+/// Where instants come from.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The system's clock.
+    #[default]
+    System,
+    /// A clock that stands still until it is moved; milliseconds since the epoch.
+    Fixed(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The present instant.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the clock is read")]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+                Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            }
+            Self::Fixed(millis) => Timestamp::from_millis(millis.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+impl Context {
+    /// Puts the parts together. `config.public_url` must be set.
+    pub async fn new(
+        config: Config,
+        store: Store,
+        master: Arc<MasterKey>,
+        clock: Clock,
+        stopping: watch::Sender<bool>,
+    ) -> Result<Arc<Self>, StartError> {
+        let public_url = config.public_url.clone().ok_or_else(|| {
+            ConfigError::Value("public_url is not set: say where browsers reach this server, for example HALLPASS_PUBLIC_URL=https://auth.company.com".to_owned())
+        })?;
+        let view = View::open(store.clone(), master.clone(), config.maximum_sessions_in_memory).await?;
+        let limits = Limits::default();
+        let keys = DerivedKeys { csrf: master.mac("csrf"), throttle: master.mac("throttle") };
+        let mut seed = [0u8; 8];
+        SystemRandom.fill(&mut seed);
+        Ok(Arc::new(Self {
+            public_url,
+            view,
+            keys,
+            passwords: Passwords::start(&config.password)?,
+            limits,
+            verified: Verified::new(config.maximum_sessions_in_memory),
+            app_refusals: Counter::new(limits.caller.attempts, limits.caller.window),
+            refreshes: Counter::new(3, Duration::from_secs(30)),
+            streams: Streams::default(),
+            stopping,
+            telemetry: Telemetry::new(clock.now()),
+            alerts: Alerts::new(&config.alerts)?,
+            next_request: AtomicU64::new(u64::from_be_bytes(seed)),
+            config,
+            store,
+            master,
+            clock,
+        }))
+    }
+
+    /// The present instant. Handlers use `call.now` instead, which is this, read once.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A source of randomness.
+    pub fn random(&self) -> impl Random + use<> {
+        SystemRandom
+    }
+
+    /// How long sessions live.
+    pub fn session_policy(&self) -> SessionPolicy {
+        self.config.session.policy()
+    }
+
+    /// A name for the next request.
+    pub fn request_id(&self) -> RequestId {
+        // An odd multiplier permutes the numbers, so neighbouring requests do not look alike.
+        RequestId(self.next_request.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The database.
+    #[error("{0}")]
+    Store(#[from] hallpass_store::StoreError),
+    /// A listener.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(std::net::SocketAddr, std::io::Error),
+    /// Something else, said in full.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Counts events by key in a sliding pair of windows; in memory, bounded, of this process only. A nuisance brake, not a promise:
+/// what must hold across nodes is counted in the database.
+pub struct Counter<K> {
+    counts: Cache<K, (i64, u32, u32)>,
+    limit: u32,
+    window: Duration,
+}
+
+impl<K: std::hash::Hash + Eq + Clone> Counter<K> {
+    /// At most `limit` events per `window`.
+    pub fn new(limit: u32, window: Duration) -> Self {
+        Self { counts: Cache::new(10_000), limit, window }
+    }
+
+    /// Counts one event and tells whether the limit is now exceeded.
+    pub fn count(&self, key: K, now: Timestamp) -> bool {
+        let (current, previous, slot) = self.read(&key, now);
+        self.counts.insert(key, (slot, current.saturating_add(1), previous));
+        current + previous >= self.limit
+    }
+
+    /// When to come back, if the limit is used up.
+    pub fn blocked(&self, key: &K, now: Timestamp) -> Option<Duration> {
+        let (current, previous, _) = self.read(key, now);
+        (current + previous >= self.limit).then_some(self.window)
+    }
+
+    fn read(&self, key: &K, now: Timestamp) -> (u32, u32, i64) {
+        let window = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX).max(1);
+        let slot = now.as_millis().div_euclid(window);
+        match self.counts.get(key) {
+            Some((at, current, previous)) if at == slot => (current, previous, slot),
+            Some((at, current, _)) if at + 1 == slot => {
+                // Of the window before, the share that a sliding window would still see.
+                let left = window - now.as_millis().rem_euclid(window);
+                let share = i64::from(current) * left / window;
+                (0, u32::try_from(share).unwrap_or(0), slot)
+            }
+            _ => (0, 0, slot),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counter_slides() {
+        let counter = Counter::new(3, Duration::from_secs(30));
+        let start = Timestamp::from_seconds(3000);
+        assert!(!counter.count(1, start) && !counter.count(1, start) && !counter.count(1, start));
+        assert!(counter.count(1, start), "the fourth within the window");
+        assert!(!counter.count(2, start), "another key has its own count");
+        assert!(counter.blocked(&1, start + Duration::from_secs(29)).is_some());
+        assert!(counter.blocked(&1, start + Duration::from_secs(61)).is_none());
+    }
+}

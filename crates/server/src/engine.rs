@@ -1,0 +1,130 @@
+//! Starting and stopping: database, keys, home zone, jobs, listeners. First start makes everything it needs; there is no default credential.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use hallpass_core::audit::{Actor, Entry, Event};
+use hallpass_core::crypto::{MasterKey, SystemRandom};
+use hallpass_core::keyring::Purpose;
+use hallpass_core::time::Timestamp;
+use hallpass_core::zone::Zone;
+use hallpass_store::{DatabaseUrl, Store, audit, meta, zones};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{Config, ConfigError};
+use crate::context::{Clock, Context, StartError};
+use crate::listen::{self, Dispatch};
+use crate::{internal, jobs, master_key, routes};
+
+/// A running engine. Dropping it stops nothing; call [`Engine::stop`].
+pub struct Engine {
+    /// What its handlers share.
+    pub context: Arc<Context>,
+    stop: watch::Sender<bool>,
+    jobs: JoinSet<()>,
+}
+
+impl Engine {
+    /// Opens the database, makes what a first start needs, and starts the jobs.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let (store, master) = open(&config).await?;
+        prepare(&config, &store, clock.now()).await?;
+        let stop = watch::Sender::new(false);
+        let context = Context::new(config, store, master, clock, stop.clone()).await?;
+        for purpose in Purpose::ALL {
+            jobs::rotate_if_due(&context, purpose).await?;
+        }
+        context.view.catch_up_now().await?;
+        let jobs = jobs::start(&context, &stop.subscribe());
+        Ok(Self { context, stop, jobs })
+    }
+
+    /// What answers at the home host.
+    pub fn router(&self) -> Router {
+        routes::router(self.context.clone())
+    }
+
+    /// Serves the home host on `listener`; any other host is 421. Returns when the engine is stopped.
+    pub async fn serve(&self, listener: TcpListener) {
+        let (home, router) = (self.context.public_url.authority().to_owned(), self.router());
+        let dispatch: Dispatch = Arc::new(move |host| (host == home).then(|| router.clone()));
+        self.serve_hosts(listener, dispatch).await;
+    }
+
+    /// Serves whatever `dispatch` knows on `listener`. Returns when the engine is stopped.
+    pub async fn serve_hosts(&self, listener: TcpListener, dispatch: Dispatch) {
+        listen::serve(listener, dispatch, self.context.config.maximum_connections, self.stop.subscribe()).await;
+    }
+
+    /// Serves health and metrics on `listener`. Returns when the engine is stopped.
+    pub async fn serve_internal(&self, listener: TcpListener) {
+        let router = internal::router(self.context.clone());
+        self.serve_hosts(listener, Arc::new(move |_| Some(router.clone()))).await;
+    }
+
+    /// Something that stops the engine.
+    pub fn stopper(&self) -> watch::Sender<bool> {
+        self.stop.clone()
+    }
+
+    /// Ends the jobs, writes down what was only in memory, closes the database.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.jobs.join_next().await.is_some() {}
+        if let Err(error) = jobs::write_down(self.context.clone()).await {
+            tracing::warn!(%error, "the last activity could not be written down");
+        }
+        self.context.store.close().await;
+    }
+}
+
+/// Opens the database and the master key that belongs to it. The commands that work beside a running server begin here too.
+pub async fn open(config: &Config) -> Result<(Store, Arc<MasterKey>), StartError> {
+    let url: DatabaseUrl =
+        config.database().parse().map_err(|error| ConfigError::Value(format!("database_url: {error}")))?;
+    let master = Arc::new(master_key::load(config).await?);
+    let store = Store::open(&url).await?;
+    // A wrong master key would make every signing key unreadable and every CSRF token wrong: say so now, not then.
+    let fingerprint = master_key::fingerprint(&master);
+    let mut write = store.write().await?;
+    let known = meta::set_once(&mut write, meta::MASTER_KEY, &fingerprint).await?;
+    write.commit().await?;
+    if known != fingerprint {
+        return Err(StartError::Other(
+            "this database was made with another master key. Point master_key (or HALLPASS_MASTER_KEY_FILE) to the one it was made with.".to_owned(),
+        ));
+    }
+    Ok((store, master))
+}
+
+/// Makes the home zone from the configuration if the database has none.
+async fn prepare(config: &Config, store: &Store, now: Timestamp) -> Result<(), StartError> {
+    let mut write = store.write().await?;
+    if zones::all(&mut write).await?.iter().any(|zone| zone.home) {
+        return Ok(());
+    }
+    let Some(cookie_domain) = config.home_domain()? else {
+        return Err(StartError::Other(
+            "there is no home zone yet: set cookie_domain (HALLPASS_COOKIE_DOMAIN), for example company.com, or declare a zone with `hallpass apply`.".to_owned(),
+        ));
+    };
+    let zone = Zone {
+        name: "home".parse().expect("a valid zone name"),
+        cookie_domain,
+        cookie_name: hallpass_core::zone::CookieName::default(),
+        home: true,
+    };
+    zones::upsert(&mut write, &zone, now).await?;
+    let entry = Entry::new(Event::ZoneAdded, Actor::System, now, &mut SystemRandom).with("zone", &zone.name);
+    audit::append(&mut write, &(&entry).into()).await?;
+    write.commit().await?;
+    Ok(())
+}
+
+/// Binds a listener, with an error that says where.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen(address, error))
+}

@@ -1,0 +1,46 @@
+//! `/` and the files that pages need.
+
+use axum::body::Body;
+use axum::response::Response;
+use hallpass_store::view::Standing;
+use http::{HeaderValue, header};
+
+use crate::pass::Journey;
+use crate::sign_in;
+use crate::web::call::Call;
+use crate::web::error::Error;
+use crate::web::guard::{Anybody, Visitor};
+use crate::web::page::{ASSETS, AppLink, HomePage};
+use crate::web::respond::{html, person};
+
+/// `GET /`: who is signed in, and the apps that this person may enter.
+pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
+    let Some(live) = &call.proof.session else { return Ok(sign_in::redirect(&Journey::default(), &call.proof)) };
+    if live.user.must_change_password {
+        return Ok(crate::pass::see_other("/continue"));
+    }
+    let policy = call.context.view.policy().await?;
+    let mut apps = Vec::new();
+    for (index, entry) in policy.apps.iter().enumerate() {
+        let enters = matches!(call.context.view.standing(&policy, live.user.id, index).await?, Standing::Admitted(_));
+        if let Some(front) = entry.app.origins.first().filter(|_| enters && entry.app.disabled_at.is_none()) {
+            apps.push(AppLink { name: entry.app.name.clone(), url: format!("{front}/") });
+        }
+    }
+    Ok(html(&HomePage {
+        brand: call.context.config.brand.clone(),
+        csrf_token: call.page_token(live.session.id.as_bytes()),
+        person: person(&live.user),
+        apps,
+    }))
+}
+
+/// `GET /assets/{name}`: the digest in the name lets browsers keep it for ever.
+pub async fn asset(call: Call<Anybody>) -> Result<Response, Error> {
+    let asset = ASSETS.iter().find(|asset| asset.path == call.parts.uri.path()).ok_or_else(Error::not_found)?;
+    let mut response = Response::new(Body::from(asset.bytes));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    Ok(response)
+}

@@ -1,0 +1,341 @@
+//! `POST /introspect`: who is this, and what may they do in *this* app? Protocol §4, RFC 7662.
+//!
+//! Answered from the live view: no database read and no write on the way. Every doubt about the credential is exactly
+//! `{"active":false}`; every fault of ours is 503. The reason for an inactive answer goes to counters and the log only.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hallpass_core::audit::InactiveReason;
+use hallpass_core::csrf;
+use hallpass_core::id::Audience;
+use hallpass_core::keyring::Purpose;
+use hallpass_core::pass::{PassPolicy, Refused, VerifiedPass};
+use hallpass_core::token::RequestToken;
+use hallpass_store::view::{EnvelopeView, SessionView, Standing};
+use http::{HeaderValue, header};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+use crate::web::call::{Call, content_type, from_json, parameters};
+use crate::web::error::Error;
+use crate::web::guard::AppCaller;
+
+/// Tokens in one batch.
+const BATCH: usize = 100;
+/// Seconds an answer may be reused by an app that holds no change stream.
+const CACHE_PLAIN: u32 = 10;
+/// Seconds an answer may be reused by an app that holds one.
+const CACHE_STREAMING: u32 = 60;
+
+/// The members of a request, in either form.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    token: Option<String>,
+    #[serde(default, deserialize_with = "bounded")]
+    tokens: Option<Vec<String>>,
+    #[serde(rename = "token_type_hint")]
+    _token_type_hint: Option<String>,
+    host: Option<String>,
+    csrf_token: Option<String>,
+    method: Option<String>,
+    request_token: Option<Audience>,
+    if_version: Option<String>,
+}
+
+/// The handler.
+pub async fn introspect(mut call: Call<AppCaller>) -> Result<Response, Error> {
+    let form = match content_type(call.headers()) {
+        Some("application/x-www-form-urlencoded") => true,
+        Some("application/json") => false,
+        _ => return Err(Error::unsupported_media_type()),
+    };
+    let body = call.bytes().await?;
+    let question: Question = if form { parameters(&body)? } else { from_json(&body)? };
+    if form && question.tokens.is_some() {
+        return Err(Error::invalid_request("tokens is for the JSON form; the URL-encoded form takes one token."));
+    }
+    check(&question, &call.proof)?;
+    call.context.view.fresh().await?;
+    let mut answer = Vec::with_capacity(1024);
+    match (&question.token, &question.tokens) {
+        (Some(token), None) => {
+            one(&call, &question, token, &mut answer).await?;
+        }
+        (None, Some(tokens)) => batch(&call, &question, tokens, &mut answer).await?,
+        _ => return Err(Error::invalid_request("Send either token or tokens.")),
+    }
+    let mut response = Response::new(Body::from(answer));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// What can be wrong with the question itself.
+fn check(question: &Question, caller: &AppCaller) -> Result<(), Error> {
+    let app = &caller.app().app;
+    if let Some(host) = &question.host
+        && !app.origins.iter().any(|origin| origin.authority() == host)
+    {
+        let mismatch = "host is not one of this app's hosts.";
+        return Err(Error::new(http::StatusCode::BAD_REQUEST, "host_mismatch", mismatch).because("host_mismatch"));
+    }
+    if let Some(audience) = &question.request_token
+        && !app.audiences.contains(audience)
+    {
+        return Err(Error::invalid_request("request_token names an audience that this app was not granted."));
+    }
+    if let Some(method) = &question.method
+        && (method.is_empty()
+            || method.len() > 32
+            || !method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-'))
+    {
+        return Err(Error::invalid_request("method is not the name of an HTTP method."));
+    }
+    Ok(())
+}
+
+async fn batch(
+    call: &Call<AppCaller>,
+    question: &Question,
+    tokens: &[String],
+    answer: &mut Vec<u8>,
+) -> Result<(), Error> {
+    answer.extend_from_slice(b"{\"results\":[");
+    let mut first: Option<SessionView> = None;
+    let mut conflict = false;
+    for (index, token) in tokens.iter().enumerate() {
+        if index > 0 {
+            answer.push(b',');
+        }
+        let session = one(call, question, token, answer).await?;
+        if let Some(session) = session {
+            conflict |= first.is_some_and(|other| other.id != session.id);
+            first.get_or_insert(session);
+        }
+    }
+    answer.extend_from_slice(b"]}");
+    if conflict {
+        call.context.telemetry.pass_conflict(call.proof.app());
+    }
+    Ok(())
+}
+
+/// Writes the answer about one token, and returns its session if it is active.
+async fn one(
+    call: &Call<AppCaller>,
+    question: &Question,
+    token: &str,
+    answer: &mut Vec<u8>,
+) -> Result<Option<SessionView>, Error> {
+    let app = &call.proof.app().app;
+    match judge(call, token).await? {
+        Ok((pass, session, envelope)) => {
+            call.context.telemetry.introspected(call.proof.app(), None);
+            call.context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
+            write_active(call, question, &pass, &session, &envelope, answer)?;
+            Ok(Some(session))
+        }
+        Err(reason) => {
+            call.context.telemetry.introspected(call.proof.app(), Some(reason));
+            tracing::debug!(app = %app.key, reason = reason.as_str(), request_id = %call.request_id, "inactive");
+            answer.extend_from_slice(b"{\"active\":false}");
+            Ok(None)
+        }
+    }
+}
+
+type Judgement = Result<(Arc<VerifiedPass>, SessionView, EnvelopeView), InactiveReason>;
+
+/// The verdict: signature, time, zone, session, user, access. The outer error is a fault of ours.
+async fn judge(call: &Call<AppCaller>, token: &str) -> Result<Judgement, Error> {
+    let Call { context, proof, now, .. } = call;
+    let entry = proof.app();
+    let newer;
+    let mut keyring = &proof.policy.keyring;
+    let mut verified = context.verified.pass(token, keyring, context.public_url.as_str(), *now);
+    if verified.as_ref().is_err_and(|refused| *refused == Refused::UnknownKey) {
+        // Another node may have made the key a moment ago and signed with it: ask the database before saying "not signed in".
+        context.view.current().await?;
+        newer = context.view.policy().await?;
+        keyring = &newer.keyring;
+        verified = context.verified.pass(token, keyring, context.public_url.as_str(), *now);
+    }
+    let pass = match verified {
+        Ok(pass) => pass,
+        Err(refused) => return Ok(Err(refused.into())),
+    };
+    if let Err(refused) = pass.check(&entry.zone.name, keyring, *now) {
+        return Ok(Err(refused.into()));
+    }
+    let Some(session) = context.view.session(pass.session_id, *now).await? else {
+        return Ok(Err(InactiveReason::SessionUnknown));
+    };
+    if let Err(reason) = session.check(*now) {
+        return Ok(Err(reason.into()));
+    }
+    if session.user_id != pass.user_id {
+        return Ok(Err(InactiveReason::SessionUnknown));
+    }
+    Ok(match context.view.standing(&proof.policy, session.user_id, proof.index).await? {
+        Standing::Admitted(envelope) => Ok((pass, session, envelope)),
+        Standing::Unknown => Err(InactiveReason::UserUnknown),
+        Standing::Disabled => Err(InactiveReason::UserDisabled),
+        Standing::MustChangePassword => Err(InactiveReason::PasswordChangeRequired),
+        Standing::NoAccess => Err(InactiveReason::NoAccess),
+    })
+}
+
+/// The members of an active answer. Written by hand: the parts that do not change are kept as JSON already.
+fn write_active(
+    call: &Call<AppCaller>,
+    question: &Question,
+    pass: &VerifiedPass,
+    session: &SessionView,
+    envelope: &EnvelopeView,
+    answer: &mut Vec<u8>,
+) -> Result<(), Error> {
+    use std::io::Write as _;
+
+    let Call { context, proof, .. } = call;
+    let entry = proof.app();
+    let version = URL_SAFE_NO_PAD.encode(envelope.version);
+    let cache_for = match (entry.app.sensitive, context.streams.any(&entry.app.key)) {
+        (true, _) => 0,
+        (false, true) => CACHE_STREAMING,
+        (false, false) => CACHE_PLAIN,
+    };
+    let failed_csrf = csrf_failed(call, question, session);
+    let renewed = renewed(call, pass, session)?;
+    // "Unchanged" has no room for a new pass, and without one the person would be signed out in the middle of their work.
+    if question.if_version.as_deref() == Some(&version) && !failed_csrf && renewed.is_none() {
+        write!(answer, "{{\"active\":true,\"unchanged\":true,\"cache_for\":{cache_for}}}").expect("memory takes it");
+        return Ok(());
+    }
+    let rights = &envelope.rights;
+    let amr: Vec<&str> = session.amr().map(hallpass_core::session::Amr::as_str).collect();
+    write!(
+        answer,
+        "{{\"active\":true,\"token_type\":\"pass\",\"iss\":\"{issuer}\",\"client_id\":\"{app}\",\"sub\":\"{user}\",\"sid\":\"{sid}\",\
+         \"username\":{username},\"name\":{name},\"auth_time\":{auth_time},\"acr\":\"{acr}\",\"amr\":[\"{amr}\"],\"iat\":{iat},\"exp\":{exp},\
+         \"roles\":{roles},\"permissions\":{permissions},\"scope\":{scope},\"attributes\":{attributes},\"version\":\"{version}\",\
+         \"cache_for\":{cache_for},\"csrf_token\":\"{csrf}\"",
+        issuer = context.public_url,
+        app = entry.app.key,
+        user = session.user_id,
+        sid = session.id,
+        username = envelope.user.username_json,
+        name = envelope.user.display_name_json,
+        auth_time = session.authenticated_at.as_seconds(),
+        acr = session.acr.as_str(),
+        amr = amr.join("\",\""),
+        iat = pass.issued_at.as_seconds(),
+        exp = pass.expires_at.as_seconds(),
+        roles = rights.roles_json,
+        permissions = rights.permissions_json,
+        scope = rights.scope_json,
+        attributes = envelope.user.attributes_json,
+        csrf = csrf::issue(&context.keys.csrf, session.id, &entry.app.key, &mut context.random()),
+    )
+    .expect("memory takes it");
+    match renewed {
+        Some(line) => write!(answer, ",\"set_cookie\":{}", serde_json::Value::from(line)).expect("memory takes it"),
+        None => answer.extend_from_slice(b",\"set_cookie\":null"),
+    }
+    match &question.request_token {
+        Some(audience) => {
+            let token = request_token(call, session, audience, envelope)?;
+            write!(answer, ",\"request_token\":\"{token}\"").expect("memory takes it");
+        }
+        None => answer.extend_from_slice(b",\"request_token\":null"),
+    }
+    if failed_csrf {
+        answer.extend_from_slice(b",\"csrf\":\"failed\"");
+    }
+    answer.push(b'}');
+    Ok(())
+}
+
+/// The envelope of a session that has just started, as introspection of its pass would answer.
+pub async fn envelope_of(call: &Call<AppCaller>, line: &str) -> Result<serde_json::Value, Error> {
+    let (_, value) = line.split(';').next().and_then(|pair| pair.split_once('=')).unwrap_or_default();
+    let mut answer = Vec::with_capacity(1024);
+    one(call, &Question::default(), value, &mut answer).await?;
+    serde_json::from_slice(&answer).map_err(|error| Error::internal().because(error.to_string()))
+}
+
+fn csrf_failed(call: &Call<AppCaller>, question: &Question, session: &SessionView) -> bool {
+    let Some(method) = &question.method else { return false };
+    if ["GET", "HEAD", "OPTIONS", "TRACE"].contains(&method.as_str()) {
+        return false;
+    }
+    let key = &call.context.keys.csrf;
+    let valid = |token: &String| csrf::check(key, session.id, &call.proof.app().app.key, token);
+    let failed = !question.csrf_token.as_ref().is_some_and(valid);
+    if failed {
+        call.context.telemetry.csrf_refused(Some(call.proof.app()));
+    }
+    failed
+}
+
+/// A fresh pass of the same session for a pass older than five minutes, as the complete line to relay.
+fn renewed(call: &Call<AppCaller>, pass: &VerifiedPass, session: &SessionView) -> Result<Option<String>, Error> {
+    if !pass.renewal_due(&PassPolicy::default(), call.now) {
+        return Ok(None);
+    }
+    let zone = &call.proof.app().zone;
+    let context = &call.context;
+    crate::pass::line(context, &call.proof.policy, zone, session, call.now).map(Some)
+}
+
+fn request_token(
+    call: &Call<AppCaller>,
+    session: &SessionView,
+    audience: &Audience,
+    envelope: &EnvelopeView,
+) -> Result<String, Error> {
+    let Call { context, proof, now, .. } = call;
+    let signer = proof.policy.keyring.signer(Purpose::Token, *now);
+    let signer = signer.ok_or_else(|| Error::unavailable().because("no key to sign request tokens with"))?;
+    let token = RequestToken {
+        issuer: context.public_url.as_str(),
+        audience,
+        user_id: session.user_id,
+        session_id: session.id,
+        app_key: &proof.app().app.key,
+        permissions: &envelope.rights.rights.permissions,
+        issued_at: *now,
+    };
+    token.mint(signer, &mut context.random()).map_err(|error| {
+        Error::invalid_request("The person has too many permissions for a token.").because(error.to_string())
+    })
+}
+
+/// At most [`BATCH`] tokens, refused while they are being read.
+fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    struct Tokens;
+
+    impl<'de> Visitor<'de> for Tokens {
+        type Value = Vec<String>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(formatter, "1 to {BATCH} tokens")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<String>, A::Error> {
+            let mut tokens = Vec::new();
+            while let Some(token) = sequence.next_element()? {
+                if tokens.len() == BATCH {
+                    return Err(de::Error::invalid_length(BATCH + 1, &self));
+                }
+                tokens.push(token);
+            }
+            if tokens.is_empty() { Err(de::Error::invalid_length(0, &self)) } else { Ok(tokens) }
+        }
+    }
+
+    deserializer.deserialize_seq(Tokens).map(Some)
+}

@@ -1,0 +1,249 @@
+//! What runs beside requests: keeping the view current, writing down activity, rotating keys, deleting what has had its day.
+//!
+//! Several nodes may run the same jobs at once: each is idempotent, or guarded by its statement or a lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hallpass_core::audit::{Actor, Entry, Event, Word};
+use hallpass_core::crypto::{MasterKey, PrivateKey, Sealer, SystemRandom};
+use hallpass_core::id::{AppKey, KeyId};
+use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
+use hallpass_core::time::Timestamp;
+use hallpass_store::{Store, StoreError, apps, attempts, audit, changes, devices, keys, outbox, sessions};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::alerts;
+use crate::context::Context;
+
+const POLL: Duration = Duration::from_millis(250);
+const WRITE_DOWN: Duration = Duration::from_millis(500);
+const SECRETS_USED: Duration = Duration::from_secs(30);
+const KEYS: Duration = Duration::from_mins(1);
+const SWEEP: Duration = Duration::from_mins(10);
+/// How long the feed reaches back: an app that was away for longer starts anew.
+const KEEP_CHANGES: Duration = Duration::from_hours(24);
+/// How long ended sessions are kept, for questions.
+const KEEP_SESSIONS: Duration = Duration::from_hours(30 * 24);
+/// How long delivered alerts are kept; those that were given up stay.
+const KEEP_DELIVERED: Duration = Duration::from_hours(7 * 24);
+const KEEP_DEVICES: Duration = Duration::from_hours(400 * 24);
+/// Rows in one transaction: others wait for the writer meanwhile.
+const BATCH: usize = 200;
+
+/// Starts all of them; they end when `stop` turns true.
+pub fn start(context: &Arc<Context>, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+    let mut jobs = JoinSet::new();
+    jobs.spawn(until(stop.clone(), keep_current(context.clone())));
+    jobs.spawn(until(stop.clone(), hear_other_nodes(context.clone())));
+    every(&mut jobs, context, stop, WRITE_DOWN, "writing down activity", write_down);
+    every(&mut jobs, context, stop, SECRETS_USED, "writing down the use of secrets", secrets_used);
+    every(&mut jobs, context, stop, KEYS, "rotating keys", rotate_keys);
+    every(&mut jobs, context, stop, SWEEP, "deleting old rows", sweep);
+    every(&mut jobs, context, stop, alerts::MINUTE, "looking for alerts", alerts::minute);
+    every(&mut jobs, context, stop, alerts::FEED, "watching the change feed", alerts::feed);
+    every(&mut jobs, context, stop, alerts::DELIVER, "delivering alerts", alerts::deliver);
+    jobs
+}
+
+async fn until(mut stop: watch::Receiver<bool>, job: impl Future<Output = ()>) {
+    tokio::select! {
+        () = job => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
+
+fn every<F: Future<Output = Result<(), StoreError>> + Send + 'static>(
+    jobs: &mut JoinSet<()>,
+    context: &Arc<Context>,
+    stop: &watch::Receiver<bool>,
+    period: Duration,
+    what: &'static str,
+    job: impl Fn(Arc<Context>) -> F + Send + Sync + 'static,
+) {
+    let context = context.clone();
+    jobs.spawn(until(stop.clone(), async move {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = job(context.clone()).await {
+                tracing::warn!(%error, "{what} failed; it will be tried again");
+            }
+        }
+    }));
+}
+
+/// Reads the feed a few times a second, and at once after a commit of this process.
+async fn keep_current(context: Arc<Context>) {
+    let mut failing = false;
+    loop {
+        match context.view.catch_up_now().await {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                failing = true;
+                tracing::error!(%error, "the change feed cannot be read; until it can, answers come from the database or are 503");
+            }
+            Err(_) => {}
+        }
+        let _ = tokio::time::timeout(POLL, context.view.committed()).await;
+    }
+}
+
+/// PostgreSQL tells of other nodes' commits; without it the poll finds them a moment later.
+async fn hear_other_nodes(context: Arc<Context>) {
+    loop {
+        match context.store.listen().await {
+            Ok(None) => return,
+            Ok(Some(mut listener)) => {
+                while listener.recv().await.is_ok() {
+                    context.view.wake();
+                }
+            }
+            Err(error) => tracing::debug!(%error, "cannot listen for other nodes' commits; polling"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Last-seen times and which app has been told of which session, in batches. What cannot be written is tried again.
+pub async fn write_down(context: Arc<Context>) -> Result<(), StoreError> {
+    let touched = context.view.sessions.take_touched();
+    if touched.seen.is_empty() && touched.told.is_empty() {
+        return Ok(());
+    }
+    let written = async {
+        for seen in touched.seen.chunks(BATCH) {
+            let mut write = context.store.write().await?;
+            sessions::touch(&mut write, seen).await?;
+            write.commit().await?;
+        }
+        let policy = context.view.policy().await?;
+        let key = |slot: usize| {
+            policy.apps.iter().find(|entry| entry.slot as usize == slot).map(|entry| entry.app.key.clone())
+        };
+        let told: Vec<(_, AppKey)> =
+            touched.told.iter().filter_map(|(session, slot)| Some((*session, key(*slot)?))).collect();
+        for told in told.chunks(BATCH) {
+            let mut write = context.store.write().await?;
+            sessions::record_told(&mut write, told, context.now()).await?;
+            write.commit().await?;
+        }
+        Ok(())
+    };
+    let result = written.await;
+    if result.is_err() {
+        context.view.sessions.put_back(touched);
+    }
+    result
+}
+
+/// Evidence that an app's old secret is not used any more.
+pub async fn secrets_used(context: Arc<Context>) -> Result<(), StoreError> {
+    let used: Vec<_> = context.view.policy().await?.secrets_used().collect();
+    if used.is_empty() {
+        return Ok(());
+    }
+    let mut write = context.store.write().await?;
+    apps::record_use(&mut write, &used).await?;
+    write.commit().await.map(|_| ())
+}
+
+/// Makes the next signing key when it is due: published a day before use.
+pub async fn rotate_keys(context: Arc<Context>) -> Result<(), StoreError> {
+    for purpose in Purpose::ALL {
+        rotate_if_due(&context, purpose).await?;
+    }
+    Ok(())
+}
+
+/// Makes the next key of one purpose if it is due, or the first one.
+pub async fn rotate_if_due(context: &Context, purpose: Purpose) -> Result<(), StoreError> {
+    let policy = context.view.policy().await?;
+    let (key_policy, now) = (context.config.key_policy(purpose), context.now());
+    if !policy.keyring.rotation_due(purpose, now, &key_policy) {
+        return Ok(());
+    }
+    let stored = Stored::read(&context.store, &context.master, purpose).await?;
+    // Asked again of what is stored: another node may have rotated a moment ago, and its key is not in our view yet.
+    if stored.keyring.rotation_due(purpose, now, &key_policy) {
+        stored.rotate(&context.store, &key_policy, key_policy.publish_ahead, Actor::System, now).await?;
+    }
+    Ok(())
+}
+
+/// Makes the next key of one purpose, used from `publish_ahead` from now. `None` if somebody else made one at the same time.
+pub async fn rotate(
+    store: &Store,
+    master: &MasterKey,
+    purpose: Purpose,
+    policy: &KeyPolicy,
+    publish_ahead: Duration,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<Option<KeyId>, StoreError> {
+    Stored::read(store, master, purpose).await?.rotate(store, policy, publish_ahead, actor, now).await
+}
+
+/// The keys as they are stored, which a rotation is planned on.
+struct Stored {
+    keyring: Keyring,
+    purpose: Purpose,
+    generation: i64,
+    sealer: Sealer,
+}
+
+impl Stored {
+    async fn read(store: &Store, master: &MasterKey, purpose: Purpose) -> Result<Self, StoreError> {
+        let sealer = master.sealer(SealedKey::SEALER);
+        let mut read = store.snapshot().await?;
+        let (sealed, generation) = (keys::all(&mut read).await?, keys::generation(&mut read, purpose).await?);
+        drop(read);
+        let opened: Result<Vec<_>, _> = sealed.iter().map(|key| key.open(&sealer)).collect();
+        let keyring =
+            Keyring::new(opened.map_err(|_| {
+                StoreError::Broken("a signing key does not open: is this the right master key?".into())
+            })?);
+        Ok(Self { keyring, purpose, generation, sealer })
+    }
+
+    async fn rotate(
+        &self,
+        store: &Store,
+        policy: &KeyPolicy,
+        publish_ahead: Duration,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<Option<KeyId>, StoreError> {
+        let random = &mut SystemRandom;
+        let kid = KeyId::mint(random);
+        let plan =
+            self.keyring.rotate(self.purpose, kid, PrivateKey::generate(policy.algorithm), publish_ahead, policy, now);
+        let successor = SealedKey::seal(&plan.successor, &self.sealer, random);
+        let mut write = store.write().await?;
+        if !keys::rotate(&mut write, self.generation, &successor, &plan.closed, now).await? {
+            return Ok(None);
+        }
+        let entry = Entry::new(Event::KeyAdded, actor, now, random)
+            .with("kid", &kid)
+            .with("purpose", &Word(self.purpose.as_str()));
+        audit::append(&mut write, &(&entry).into()).await?;
+        write.commit().await?;
+        Ok(Some(kid))
+    }
+}
+
+/// Deletes what nobody can ask for any more.
+pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
+    const ROWS: u32 = 1000;
+    let now = context.now();
+    context.view.sessions.sweep(now);
+    let mut write = context.store.write().await?;
+    changes::prune(&mut write, now - KEEP_CHANGES, ROWS).await?;
+    sessions::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
+    attempts::prune(&mut write, now, ROWS).await?;
+    devices::prune(&mut write, now - KEEP_DEVICES, ROWS).await?;
+    outbox::prune(&mut write, now - KEEP_DELIVERED, ROWS).await?;
+    write.commit().await.map(|_| ())
+}

@@ -1,0 +1,124 @@
+//! Password hashing on its own bounded pool of low-priority threads, so that introspection never waits for it. Protocol §17.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use hallpass_core::authenticator::password::{self, Argon2Cost, Password, PasswordHash, Verdict};
+use hallpass_core::crypto::SystemRandom;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::config::PasswordConfig;
+use crate::context::StartError;
+use crate::web::error::Error;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The pool.
+pub struct Passwords {
+    queue: SyncSender<Job>,
+    waiting: Arc<AtomicUsize>,
+    refused: AtomicU64,
+    cost: Argon2Cost,
+    /// Compared against when there is no such user, so that the work is the same.
+    dummy: Arc<PasswordHash>,
+}
+
+impl Passwords {
+    /// Starts the threads; they end when the pool is dropped.
+    pub fn start(config: &PasswordConfig) -> Result<Self, StartError> {
+        let cost = Argon2Cost::new(config.memory_kib, config.passes, 1)
+            .map_err(|error| StartError::Other(format!("password: {error}")))?;
+        let threads = config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let (queue, jobs) = sync_channel::<Job>(config.queue);
+        let jobs = Arc::new(Mutex::new(jobs));
+        for number in 0..threads.max(1) {
+            let jobs = jobs.clone();
+            let named = std::thread::Builder::new().name(format!("passwords-{number}"));
+            named.spawn(move || work(&jobs)).expect("the system can start a thread");
+        }
+        Ok(Self {
+            queue,
+            waiting: Arc::default(),
+            refused: AtomicU64::new(0),
+            cost,
+            dummy: Arc::new(PasswordHash::dummy(cost)),
+        })
+    }
+
+    /// Compares a presented password with a stored hash, or with nothing, at the same cost; hands the password back.
+    pub async fn verify(&self, password: Password, stored: Option<String>) -> Result<(Verdict, Password), Error> {
+        let (dummy, cost) = (self.dummy.clone(), self.cost);
+        self.run(move || {
+            let stored = stored.map(|text| text.parse::<PasswordHash>()).transpose();
+            // A hash that cannot be read is a fault of ours, not a wrong password.
+            let stored = stored.map_err(|error| Error::unavailable().because(error.to_string()))?;
+            let verdict = password::verify(&password, stored.as_ref().unwrap_or(&dummy), cost);
+            let verdict = verdict.map_err(|error| Error::unavailable().because(error.to_string()))?;
+            Ok((verdict, password))
+        })
+        .await?
+    }
+
+    /// Hashes a new password.
+    pub async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {
+        let cost = self.cost;
+        let hashed = self.run(move || password::hash(&password, cost, &mut SystemRandom)).await?;
+        hashed.map_err(|error| Error::unavailable().because(error.to_string()))
+    }
+
+    /// How many passwords wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many were turned away because the queue was full.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let waiting = self.waiting.clone();
+        waiting.fetch_add(1, Ordering::Relaxed);
+        let job: Job = Box::new(move || {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            // Nobody waits any more if the browser went away.
+            let _ = answer.send(work());
+        });
+        match self.queue.try_send(job) {
+            Ok(()) => answered.await.map_err(|_| Error::unavailable().because("a hashing thread ended")),
+            Err(TrySendError::Full(_)) => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(Error::unavailable().because("the password queue is full"))
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Error::unavailable().because("the password threads ended")),
+        }
+    }
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>) {
+    lower_priority();
+    loop {
+        // The lock is held while waiting, so exactly one idle thread waits for the next job and the others for the lock.
+        let next = jobs.lock().recv();
+        match next {
+            Ok(job) => {
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("password hashing panicked");
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// A sign-in flood must not slow introspection: the scheduler prefers every other thread of the process to these.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 15) {
+        tracing::debug!(%error, "hashing threads keep the ordinary priority");
+    }
+}

@@ -1,0 +1,155 @@
+//! The sign-in page and its form. People type passwords at the home host only. Protocol §6, §7, §17.
+
+pub mod next;
+pub mod password;
+pub mod relayed;
+pub mod start;
+
+use axum::response::Response;
+use hallpass_core::secret::{FlowSecret, Secret};
+use http::{StatusCode, header};
+use serde::Deserialize;
+
+use crate::context::Context;
+use crate::pass::{Checked, Journey, see_other};
+use crate::web::call::Call;
+use crate::web::cookies::{self, Presented};
+use crate::web::error::Error;
+use crate::web::guard::{Visitor, device_mark};
+use crate::web::headers::FormTarget;
+use crate::web::page::{SignInPage, SignInProblem as Problem};
+use crate::web::respond::{html_with, person};
+
+use self::password::{Attempt, Outcome};
+use self::start::Browser;
+
+/// Seconds a sign-in page stays usable.
+const FLOW_AGE: u64 = 1800;
+
+/// The form's fields. The user name comes back into the page after a wrong password; the password never does.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    username: String,
+    password: String,
+    stay: Option<String>,
+    #[serde(rename = "csrf_token")]
+    _csrf_token: String,
+}
+
+/// `GET /sign-in?app&return_to`. Somebody who is signed in already goes straight on.
+pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
+    let journey: Journey = call.query()?;
+    let checked = journey.check(&*call.context.view.policy().await?)?;
+    // Without a destination somebody has come here on purpose, perhaps to sign in as another person: show who is here, and the form.
+    if call.proof.session.is_some() && checked.is_some() {
+        return Ok(see_other(&format!("/continue{}", journey.query())));
+    }
+    Ok(render(&call, &journey, checked.as_ref(), "", None))
+}
+
+/// `POST /sign-in?app&return_to`.
+pub async fn submit(mut call: Call<Visitor>) -> Result<Response, Error> {
+    let journey: Journey = call.query()?;
+    let checked = journey.check(&*call.context.view.policy().await?)?;
+    // Without the flow cookie that came with the page there is nothing to check the form against: somebody else's form, or a
+    // browser without cookies. Show a fresh page rather than an error.
+    let Some(flow) = presented_flow(&call) else {
+        return Ok(render(&call, &journey, checked.as_ref(), "", Some(Problem::Expired)));
+    };
+    let fields: Fields = match call.form(flow.digest().as_bytes()).await {
+        Ok(fields) => fields,
+        Err(error) if error.status == StatusCode::FORBIDDEN => {
+            call.context.telemetry.csrf_refused(None);
+            return Ok(render(&call, &journey, checked.as_ref(), "", Some(Problem::Expired)));
+        }
+        Err(error) => return Err(error),
+    };
+    let attempt = Attempt {
+        username: &fields.username,
+        password: fields.password,
+        ip: call.ip,
+        device: device_mark(call.headers()),
+        app: checked.as_ref().map(|checked| checked.app.as_str()),
+    };
+    let problem = match password::attempt(&call.context, attempt, call.now).await? {
+        Outcome::Proved(proved) => {
+            let browser = Browser::of(&call, fields.stay.is_some());
+            if let Some(started) = start::start(&call.context, *proved, browser, call.now).await? {
+                let mut response = see_other(&format!("/continue{}", journey.query()));
+                started.set_cookies(response.headers_mut());
+                response.headers_mut().append(header::SET_COOKIE, cookies::expire(cookies::FLOW));
+                return Ok(response);
+            }
+            Problem::Wrong
+        }
+        Outcome::Refused => Problem::Wrong,
+        Outcome::Throttled(after) => Problem::Throttled(after),
+    };
+    Ok(render(&call, &journey, checked.as_ref(), &fields.username, Some(problem)))
+}
+
+/// Sends a visitor without a session to the sign-in page; a session cookie that opens nothing is expired on the way.
+pub fn redirect(journey: &Journey, visitor: &Visitor) -> Response {
+    let mut response = see_other(&format!("/sign-in{}", journey.query()));
+    if visitor.stale_cookie {
+        response.headers_mut().append(header::SET_COOKIE, cookies::expire(cookies::SESSION));
+    }
+    response
+}
+
+/// Where our own pages send somebody who is not signed in.
+pub fn redirect_here(_: &Context) -> Response {
+    let mut response = see_other("/sign-in");
+    response.headers_mut().append(header::SET_COOKIE, cookies::expire(cookies::SESSION));
+    response
+}
+
+fn presented_flow(call: &Call<Visitor>) -> Option<Secret<FlowSecret>> {
+    match cookies::presented(call.headers(), cookies::FLOW) {
+        Presented::One(value) => Secret::parse(value),
+        Presented::None | Presented::Several => None,
+    }
+}
+
+fn render(
+    call: &Call<Visitor>,
+    journey: &Journey,
+    checked: Option<&Checked>,
+    username: &str,
+    problem: Option<Problem>,
+) -> Response {
+    // Several tabs share one flow cookie, so a page that is still open stays usable when another one is opened.
+    let flow = presented_flow(call).unwrap_or_else(|| Secret::mint(&mut call.context.random()));
+    let token = call.page_token(flow.digest().as_bytes());
+    let status = match problem {
+        None | Some(Problem::Expired) => StatusCode::OK,
+        Some(Problem::Wrong) => StatusCode::UNPROCESSABLE_ENTITY,
+        Some(Problem::Throttled(_)) => StatusCode::TOO_MANY_REQUESTS,
+    };
+    let page = SignInPage {
+        brand: call.context.config.brand.clone(),
+        csrf_token: token,
+        action: format!("/sign-in{}", journey.query()),
+        app_name: checked.map(|checked| checked.name.clone()),
+        username: username.to_owned(),
+        stay: false,
+        problem,
+        signed_in_as: call.proof.session.as_ref().map(|live| person(&live.user)),
+    };
+    let mut response = html_with(status, &page);
+    let headers = response.headers_mut();
+    headers.append(header::SET_COOKIE, cookies::host_only(cookies::FLOW, &flow.expose(), Some(FLOW_AGE)));
+    if call.proof.stale_cookie {
+        headers.append(header::SET_COOKIE, cookies::expire(cookies::SESSION));
+    }
+    allow_destination(checked, &mut response);
+    response
+}
+
+/// Lets the page's form lead to the app that the journey came from.
+pub fn allow_destination(checked: Option<&Checked>, response: &mut Response) {
+    if let Some(checked) = checked {
+        response.extensions_mut().insert(FormTarget(checked.destination.origin().clone()));
+    }
+}

@@ -1,0 +1,152 @@
+//! Starting a session, once somebody has proved who they are: one transaction, then the cookies. Protocol §2, §6.
+
+use std::net::IpAddr;
+
+use hallpass_core::audit::{Actor, Entry, Event};
+use hallpass_core::crypto::SystemRandom;
+use hallpass_core::id::SessionId;
+use hallpass_core::secret::{DeviceMark, Digest, Secret, SessionSecret};
+use hallpass_core::session::{EndReason, Session};
+use hallpass_core::throttle::{self, GiveBack};
+use hallpass_core::time::Timestamp;
+
+use hallpass_store::sessions::{self, NewSession};
+use hallpass_store::{attempts, audit, authenticators, devices};
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::context::Context;
+use crate::sign_in::password::Proved;
+use crate::web::call::Call;
+use crate::web::cookies;
+use crate::web::error::Error;
+use crate::web::guard::{Visitor, device_mark};
+
+/// Seconds a known-device mark lives.
+const DEVICE_AGE: u64 = 400 * 24 * 3600;
+/// Bytes of a browser's name for itself that are kept.
+const USER_AGENT_LENGTH: usize = 256;
+
+/// The browser that a session starts in.
+pub struct Browser {
+    /// Where it is.
+    pub ip: IpAddr,
+    /// What it calls itself.
+    pub user_agent: String,
+    /// "Stay signed in" was ticked.
+    pub persistent: bool,
+    /// The mark it already carries.
+    pub device: Option<Digest<DeviceMark>>,
+    /// We answer the browser itself and can give it a mark; behind an app that relays, nobody would receive it.
+    pub takes_mark: bool,
+    /// The session that it held until now: it ends (advisory T46, T47).
+    pub previous: Option<SessionId>,
+}
+
+impl Browser {
+    /// The browser of a request to one of our own pages.
+    pub fn of(call: &Call<Visitor>, persistent: bool) -> Self {
+        Self {
+            ip: call.ip,
+            user_agent: user_agent(call.headers()),
+            persistent,
+            device: device_mark(call.headers()),
+            takes_mark: true,
+            previous: call.proof.session.as_ref().map(|live| live.session.id),
+        }
+    }
+}
+
+/// What a browser calls itself, shortened to what we keep.
+pub fn user_agent(headers: &HeaderMap) -> String {
+    let text = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    text.chars().take(USER_AGENT_LENGTH).collect()
+}
+
+/// A session that has just started.
+pub struct Started {
+    /// The session.
+    pub session: Session,
+    /// For the browser's host-only cookie.
+    pub secret: Secret<SessionSecret>,
+    /// A new known-device mark, if the browser had none.
+    pub device: Option<Secret<DeviceMark>>,
+}
+
+impl Started {
+    /// Adds the session cookie and, for a new device, its mark.
+    pub fn set_cookies(&self, headers: &mut HeaderMap) {
+        headers.append(header::SET_COOKIE, session_cookie(&self.session, &self.secret));
+        if let Some(mark) = &self.device {
+            headers.append(header::SET_COOKIE, cookies::host_only(cookies::DEVICE, &mark.expose(), Some(DEVICE_AGE)));
+        }
+    }
+}
+
+/// The session cookie: kept when the browser closes only with "stay signed in".
+pub fn session_cookie(session: &Session, secret: &Secret<SessionSecret>) -> HeaderValue {
+    let maximum_age = session.persistent.then(|| session.expires_at.since(session.created_at).as_secs());
+    cookies::host_only(cookies::SESSION, &secret.expose(), maximum_age)
+}
+
+/// Starts it. `None` if the user was disabled, or their password changed, between the proof and now.
+pub async fn start(
+    context: &Context,
+    proved: Proved,
+    browser: Browser,
+    now: Timestamp,
+) -> Result<Option<Started>, Error> {
+    let random = &mut SystemRandom;
+    let Proved { user, authenticated, password_changed_at, counted } = proved;
+    let (absolute, inactivity) = context.session_policy().lifetimes(browser.persistent);
+    let secret = Secret::<SessionSecret>::mint(random);
+    let session = Session {
+        id: SessionId::mint(random),
+        user_id: user.id,
+        acr: authenticated.acr(),
+        amr: authenticated.amr().to_vec(),
+        authenticated_at: now,
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now + absolute,
+        inactivity,
+        persistent: browser.persistent,
+        ended: None,
+        user_agent: browser.user_agent,
+        ip: browser.ip.to_string(),
+    };
+    let new_mark = (browser.takes_mark && browser.device.is_none()).then(|| Secret::<DeviceMark>::mint(random));
+    let mark = browser.device.or_else(|| new_mark.as_ref().map(Secret::digest));
+
+    let mut write = context.store.write().await?;
+    if let Some(previous) = browser.previous {
+        sessions::end(&mut write, &previous, EndReason::Replaced, now).await?;
+    }
+    if !sessions::start(&mut write, &NewSession { session: session.clone(), secret: secret.digest() }).await? {
+        return Ok(None);
+    }
+    // The user's row is locked now: a password change is wholly before this line, and seen here, or ends this session.
+    let unchanged = authenticators::find_password(&mut write, &user.id)
+        .await?
+        .is_some_and(|stored| stored.changed_at == password_changed_at);
+    if !unchanged {
+        return Ok(None);
+    }
+    if let Some(mark) = &mark {
+        devices::remember(&mut write, mark, &user.id, now).await?;
+    }
+    for (key, give_back) in throttle::settle(&counted.buckets) {
+        match give_back {
+            GiveBack::One => {
+                let window_start = counted.window_start(key);
+                attempts::refund(&mut write, key.as_str(), window_start).await?;
+            }
+            GiveBack::All => attempts::clear(&mut write, key.as_str()).await?,
+        }
+    }
+    let entry =
+        Entry::new(Event::SignedIn, Actor::User(user.id), now, random).user(user.id).session(session.id).ip(browser.ip);
+    audit::append(&mut write, &(&entry).into()).await?;
+    write.commit().await?;
+    context.telemetry.signed_in();
+    Ok(Some(Started { session, secret, device: new_mark }))
+}

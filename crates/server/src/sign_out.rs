@@ -1,0 +1,100 @@
+//! Signing out: the page that asks, its form, and the call by which an app ends the session of its visitor. Protocol §9 for one zone.
+
+use axum::body::Body;
+use axum::response::Response;
+use hallpass_core::audit::{Actor, Entry, Event};
+use hallpass_core::id::{SessionId, UserId};
+use hallpass_core::session::EndReason;
+use hallpass_store::{audit, sessions};
+use http::{StatusCode, header};
+use serde::Deserialize;
+
+use crate::context::Context;
+use crate::pass::{Journey, see_other};
+use crate::web::call::Call;
+use crate::web::cookies;
+use crate::web::error::Error;
+use crate::web::guard::{AppCaller, LiveSession, Visitor};
+use crate::web::page::{SignOutPage, SignedOutPage};
+use crate::web::respond::{html, person};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confirmed {
+    #[serde(rename = "csrf_token")]
+    _csrf_token: String,
+}
+
+/// `GET /sign-out`: asks. A link or an image that points here does nothing (advisory T51).
+pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
+    let _: Journey = call.query()?;
+    let brand = call.context.config.brand.clone();
+    let Some(live) = &call.proof.session else {
+        let mut response = html(&SignedOutPage { brand, everywhere: false });
+        forget(&call.context, &mut response).await?;
+        return Ok(response);
+    };
+    Ok(html(&SignOutPage {
+        brand,
+        csrf_token: call.page_token(live.session.id.as_bytes()),
+        person: person(&live.user),
+    }))
+}
+
+/// `POST /sign-out`: ends this browser's session, for every app of the zone at once.
+pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
+    let id = call.proof.session.id;
+    let _: Confirmed = call.form(id.as_bytes()).await?;
+    let mut write = call.context.store.write().await?;
+    if sessions::end(&mut write, &id, EndReason::SignedOut, call.now).await? {
+        let user = call.proof.user.id;
+        let entry = Entry::new(Event::SignedOut, Actor::User(user), call.now, &mut call.context.random())
+            .user(user)
+            .session(id)
+            .ip(call.ip);
+        audit::append(&mut write, &(&entry).into()).await?;
+    }
+    write.commit().await?;
+    let mut response = see_other("/sign-out");
+    forget(&call.context, &mut response).await?;
+    Ok(response)
+}
+
+/// Expires the session cookie and the home zone's pass in this browser.
+pub async fn forget(context: &Context, response: &mut Response) -> Result<(), Error> {
+    let policy = context.view.policy().await?;
+    let headers = response.headers_mut();
+    headers.append(header::SET_COOKIE, cookies::expire(cookies::SESSION));
+    if let Some(home) = &policy.home {
+        headers.append(header::SET_COOKIE, cookies::line(&cookies::pass(home, "", 0)));
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByApp {
+    /// The session, as introspection named it.
+    sid: SessionId,
+    /// Whose it is: both must fit, so that a mixed-up pair ends nothing.
+    sub: UserId,
+}
+
+/// `POST /api/v1/sign-out {"sid", "sub"}`: 204. A session that is not there, or not theirs, is signed out already.
+pub async fn by_app(mut call: Call<AppCaller>) -> Result<Response, Error> {
+    let ByApp { sid, sub } = call.json().await?;
+    let app = call.proof.app().app.key.clone();
+    let mut write = call.context.store.write().await?;
+    let theirs = sessions::find(&mut write, &sid).await?.is_some_and(|session| session.user_id == sub);
+    if theirs && sessions::end(&mut write, &sid, EndReason::SignedOut, call.now).await? {
+        let entry = Entry::new(Event::SignedOut, Actor::App(app.clone()), call.now, &mut call.context.random())
+            .user(sub)
+            .session(sid)
+            .app(&app);
+        audit::append(&mut write, &(&entry).into()).await?;
+    }
+    write.commit().await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}

@@ -1,0 +1,174 @@
+//! One request on its way to a handler: what it says, who the guard found it to be, and the instant at which all of it is judged.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use hallpass_core::csrf;
+use hallpass_core::time::Timestamp;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use sync_wrapper::SyncWrapper;
+
+use crate::context::Context;
+use crate::web::error::Error;
+
+/// Form and JSON bodies; protocol §14.
+pub const BODY_LIMIT: usize = 64 * 1024;
+/// What synchronizer tokens of our own pages are for, in their MAC.
+const FORM: &str = "form";
+/// Parameters in one query or form; protocol §14.
+const PARAMETER_LIMIT: usize = 64;
+
+/// A request whose caller has proved to be a `P`.
+pub struct Call<P> {
+    /// Everything a handler may use.
+    pub context: Arc<Context>,
+    /// What the guard established.
+    pub proof: P,
+    /// The instant of this request: read once, used for every decision.
+    pub now: Timestamp,
+    /// Where it comes from.
+    pub ip: IpAddr,
+    /// Names this request in pages, problems and the log.
+    pub request_id: RequestId,
+    /// Method, URL and headers.
+    pub parts: Parts,
+    /// Not read yet.
+    pub body: SyncWrapper<Body>,
+}
+
+/// The peer of the connection, set by the accept loop.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// Names a request: 13 characters, unpredictable enough to quote in support mail, worthless otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(pub u64);
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
+impl<P> Call<P> {
+    /// The request's headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The query's parameters. 400 if one is repeated, unknown to `T`, or there are too many.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        parameters(self.parts.uri.query().unwrap_or("").as_bytes())
+    }
+
+    /// The body, at most [`BODY_LIMIT`] bytes: 413 beyond, 415 if it is compressed.
+    pub async fn bytes(&mut self) -> Result<Bytes, Error> {
+        if self.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+            return Err(Error::unsupported_media_type());
+        }
+        read(std::mem::take(self.body.get_mut())).await
+    }
+
+    /// A JSON body. 415 for any other content type, 400 for anything but the members of `T`.
+    pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        if content_type(self.headers()) != Some("application/json") {
+            return Err(Error::unsupported_media_type());
+        }
+        from_json(&self.bytes().await?)
+    }
+
+    /// The body of one of our own forms, once its synchronizer token has been checked against `binding`.
+    ///
+    /// `binding` names what the page was rendered for: a session or a sign-in in progress (protocol §7).
+    pub async fn form<T: DeserializeOwned>(&mut self, binding: &[u8]) -> Result<T, Error> {
+        if content_type(self.headers()) != Some("application/x-www-form-urlencoded") {
+            return Err(Error::unsupported_media_type());
+        }
+        let body = self.bytes().await?;
+        let token = form_urlencoded::parse(&body).find(|(name, _)| name == "csrf_token").map(|(_, value)| value);
+        if !token.is_some_and(|token| csrf::check_for_form(&self.context.keys.csrf, FORM, binding, &token)) {
+            return Err(Error::forbidden(
+                "This page was open for too long, or was opened elsewhere. Go back, reload it and try again.",
+            )
+            .because("synchronizer token missing or wrong"));
+        }
+        parameters(&body)
+    }
+
+    /// A synchronizer token for a page that [`Call::form`] will check with the same `binding`.
+    pub fn page_token(&self, binding: &[u8]) -> String {
+        csrf::issue_for_form(&self.context.keys.csrf, FORM, binding, &mut self.context.random())
+    }
+}
+
+/// Reads a body into memory, up to the limit.
+pub async fn read(body: Body) -> Result<Bytes, Error> {
+    match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Error::too_large()),
+        Err(_) => Err(Error::invalid_request("The request body could not be read.")),
+    }
+}
+
+/// The media type without its parameters, lower case as sent by every client we know.
+pub fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or("").trim())
+}
+
+/// Strict JSON: the members of `T` and nothing after them. `serde_json` itself stops at a depth of 128; ours are flat types.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        // The place, not the words: serde repeats values of the wrong type, and this value may be a pass or a password.
+        let place = format!("{:?} at line {} column {}", error.classify(), error.line(), error.column());
+        Error::invalid_request("The body is not the JSON that this address takes.").because(place)
+    })
+}
+
+/// URL-encoded parameters into `T`; a repeated one is refused rather than silently overruled by its twin.
+pub fn parameters<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, Error> {
+    let mut seen = Vec::new();
+    for (name, _) in form_urlencoded::parse(encoded) {
+        if seen.contains(&name) {
+            return Err(Error::invalid_request("A parameter is repeated.").because("repeated parameter"));
+        }
+        seen.push(name);
+        if seen.len() > PARAMETER_LIMIT {
+            return Err(Error::invalid_request("There are too many parameters.").because("too many parameters"));
+        }
+    }
+    serde_urlencoded::from_bytes(encoded).map_err(|error: serde::de::value::Error| {
+        // Missing ones have names of ours; what else serde says may repeat what was sent.
+        let missing = Some(error.to_string()).filter(|text| text.starts_with("missing field"));
+        let because = missing.unwrap_or_else(|| "a parameter is unknown or has a wrong value".to_owned());
+        Error::invalid_request("A parameter is missing or not understood.").because(because)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Two {
+        a: String,
+        b: Option<String>,
+    }
+
+    #[test]
+    fn parameters_are_taken_once_and_by_name() {
+        assert_eq!(parameters::<Two>(b"a=1&b=%20").expect("fine"), Two { a: "1".into(), b: Some(" ".into()) });
+        for bad in [&b"a=1&a=2"[..], b"", b"b=1", b"a=1&c=2"] {
+            assert_eq!(parameters::<Two>(bad).expect_err("refused").code, "invalid_request");
+        }
+        let many = (0..65).map(|number| format!("p{number}=1")).collect::<Vec<_>>().join("&");
+        assert_eq!(parameters::<Two>(many.as_bytes()).expect_err("refused").because, "too many parameters");
+    }
+}

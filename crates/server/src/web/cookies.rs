@@ -1,0 +1,129 @@
+//! Cookies at the home host: reading them strictly, writing them completely. Protocol §2; RFC 6265.
+
+use hallpass_core::zone::Zone;
+use http::{HeaderMap, HeaderValue, header};
+
+/// The host-only session cookie.
+pub const SESSION: &str = "__Host-Http-hallpass";
+/// One sign-in in progress.
+pub const FLOW: &str = "__Host-Http-hallpass-flow";
+/// The known-device mark.
+pub const DEVICE: &str = "__Host-Http-hallpass-device";
+
+/// Values looked at in one request; protocol §14.
+const MAXIMUM_COOKIES: usize = 64;
+
+/// What a request says about one cookie name.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// No such cookie.
+    None,
+    /// Exactly one.
+    One(&'a str),
+    /// Two or more. One of our host-only names twice means that somebody else set one of them: they count as none and are expired.
+    Several,
+}
+
+/// The values of every cookie whose name equals `name` byte for byte; one that is not even text counts, as the empty text.
+///
+/// Bytes, not text: another host of the company may set cookies with any bytes in them, and they must not hide ours.
+pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .into_iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .take(MAXIMUM_COOKIES)
+        .filter_map(|pair| {
+            let pair = trimmed(pair);
+            let equals = pair.iter().position(|byte| *byte == b'=')?;
+            Some((&pair[..equals], &pair[equals + 1..]))
+        })
+        .filter(move |(found, _)| *found == name.as_bytes())
+        .map(|(_, value)| std::str::from_utf8(value).unwrap_or_default())
+}
+
+/// Without the blanks around it (RFC 6265 §5.4 puts one before each pair).
+fn trimmed(pair: &[u8]) -> &[u8] {
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let start = pair.iter().take_while(blank).count();
+    let end = pair.len() - pair[start..].iter().rev().take_while(blank).count();
+    &pair[start..end]
+}
+
+/// One of our own host-only cookies.
+pub fn presented<'a>(headers: &'a HeaderMap, name: &'a str) -> Presented<'a> {
+    let mut found = values(headers, name);
+    match (found.next(), found.next()) {
+        (None, _) => Presented::None,
+        (Some(value), None) => Presented::One(value),
+        (Some(_), Some(_)) => Presented::Several,
+    }
+}
+
+/// A host-only cookie of ours; `maximum_age` in seconds, or until the browser closes.
+pub fn host_only(name: &str, value: &str, maximum_age: Option<u64>) -> HeaderValue {
+    let age = maximum_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
+    line(&format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax{age}"))
+}
+
+/// Makes the browser forget a host-only cookie.
+pub fn expire(name: &str) -> HeaderValue {
+    host_only(name, "", Some(0))
+}
+
+/// The zone's pass, for all hosts of the zone. Protocol §2: the exact line that apps relay.
+pub fn pass(zone: &Zone, value: &str, maximum_age: u64) -> String {
+    format!(
+        "{}={value}; Domain={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={maximum_age}; Priority=High",
+        zone.cookie_name.as_str(),
+        zone.cookie_domain
+    )
+}
+
+/// A `Set-Cookie` value of our own making.
+pub fn line(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("names, domains and encoded values are visible ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[&str]) -> HeaderMap {
+        lines.iter().map(|line| (header::COOKIE, HeaderValue::from_str(line).expect("valid"))).collect()
+    }
+
+    /// T42: two cookies of a host-only name cannot both be ours.
+    #[test]
+    fn a_doubled_cookie_counts_as_none() {
+        assert_eq!(presented(&headers(&["a=1; __Host-Http-hallpass=x"]), SESSION), Presented::One("x"));
+        assert_eq!(
+            presented(&headers(&["__Host-Http-hallpass=x; __Host-Http-hallpass=y"]), SESSION),
+            Presented::Several
+        );
+        assert_eq!(
+            presented(&headers(&["__Host-Http-hallpass=x", "__Host-Http-hallpass=x"]), SESSION),
+            Presented::Several
+        );
+        assert_eq!(
+            presented(&headers(&["__host-http-hallpass=x", "=__Host-Http-hallpass=y"]), SESSION),
+            Presented::None
+        );
+    }
+
+    #[test]
+    fn cookies_of_others_do_not_hide_ours() {
+        let line = |bytes: &[u8]| {
+            [(header::COOKIE, HeaderValue::from_bytes(bytes).expect("valid"))].into_iter().collect::<HeaderMap>()
+        };
+        assert_eq!(presented(&line(b"name=\xff; \t__Host-Http-hallpass=x "), SESSION), Presented::One("x"));
+        assert_eq!(presented(&line(b"__Host-Http-hallpass=\xff; __Host-Http-hallpass=x"), SESSION), Presented::Several);
+        assert_eq!(presented(&line(b"__Host-Http-hallpass=\xff"), SESSION), Presented::One(""));
+    }
+
+    #[test]
+    fn looks_at_no_more_than_sixty_four() {
+        let flood = (0..64).map(|number| format!("c{number}=1")).collect::<Vec<_>>().join("; ");
+        assert_eq!(presented(&headers(&[&format!("{flood}; {SESSION}=x")]), SESSION), Presented::None);
+    }
+}

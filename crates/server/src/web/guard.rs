@@ -1,0 +1,198 @@
+//! Guards: who may call a route. Each hands the handler a proof; a handler that needs to know who is calling takes the proof.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hallpass_core::secret::{DeviceMark, Digest, Secret, SecretKey, SessionSecret};
+use hallpass_core::session::Session;
+use hallpass_core::throttle;
+use hallpass_core::time::Timestamp;
+use hallpass_core::user::User;
+use hallpass_store::view::{AppEntry, Policy};
+use hallpass_store::{sessions, users};
+use http::request::Parts;
+use http::{HeaderMap, header};
+
+use crate::context::Context;
+use crate::web::cookies::{self, Presented};
+use crate::web::error::Error;
+
+/// Something that a caller must prove.
+pub trait Proof: Sized + Send + 'static {
+    /// What the printed route table calls it.
+    const NAME: &'static str;
+
+    /// Establishes it, or says why not.
+    fn establish(
+        context: &Arc<Context>,
+        parts: &Parts,
+        ip: IpAddr,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Self, Error>> + Send;
+}
+
+/// Names a proof in the route table: `get("/account", SESSION, account::page)`.
+pub struct By<P>(PhantomData<fn() -> P>);
+
+/// Anybody at all.
+pub const ANYBODY: By<Anybody> = By(PhantomData);
+/// Anybody; the handler learns whether somebody is signed in.
+pub const VISITOR: By<Visitor> = By(PhantomData);
+/// Somebody signed in at the home host.
+pub const SESSION: By<LiveSession> = By(PhantomData);
+/// A registered app with its key pair.
+pub const APP: By<AppCaller> = By(PhantomData);
+
+/// No proof needed.
+#[derive(Debug)]
+pub struct Anybody;
+
+impl Proof for Anybody {
+    const NAME: &'static str = "anybody";
+
+    async fn establish(_: &Arc<Context>, _: &Parts, _: IpAddr, _: Timestamp) -> Result<Self, Error> {
+        Ok(Self)
+    }
+}
+
+/// A live session of a user who is not disabled, proved by the host-only session cookie.
+#[derive(Debug, Clone)]
+pub struct LiveSession {
+    /// The session.
+    pub session: Session,
+    /// Whose it is.
+    pub user: User,
+}
+
+impl Proof for LiveSession {
+    const NAME: &'static str = "session";
+
+    async fn establish(context: &Arc<Context>, parts: &Parts, ip: IpAddr, now: Timestamp) -> Result<Self, Error> {
+        let visitor = Visitor::establish(context, parts, ip, now).await?;
+        visitor.session.ok_or_else(|| Error::login_required("no live session"))
+    }
+}
+
+/// Whoever comes to a page of ours.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// Set if the browser holds a live session.
+    pub session: Option<LiveSession>,
+    /// The session cookie is there but opens nothing, or is there twice: expire it.
+    pub stale_cookie: bool,
+}
+
+impl Proof for Visitor {
+    const NAME: &'static str = "visitor";
+
+    async fn establish(context: &Arc<Context>, parts: &Parts, _: IpAddr, now: Timestamp) -> Result<Self, Error> {
+        let value = match cookies::presented(&parts.headers, cookies::SESSION) {
+            Presented::None => return Ok(Self { session: None, stale_cookie: false }),
+            Presented::Several => {
+                tracing::warn!(
+                    cookie = cookies::SESSION,
+                    "two cookies of a host-only name: a sibling may be tossing cookies"
+                );
+                return Ok(Self { session: None, stale_cookie: true });
+            }
+            Presented::One(value) => value,
+        };
+        let nobody = Self { session: None, stale_cookie: true };
+        let Some(secret) = Secret::<SessionSecret>::parse(value) else { return Ok(nobody) };
+        let mut read = context.store.read().await?;
+        let Some(session) = sessions::by_secret(&mut read, &secret.digest()).await? else { return Ok(nobody) };
+        if session.check(now).is_err() {
+            return Ok(nobody);
+        }
+        match users::find(&mut read, &session.user_id).await? {
+            Some(user) if user.disabled_at.is_none() => {
+                Ok(Self { session: Some(LiveSession { session, user }), stale_cookie: false })
+            }
+            _ => Ok(nobody),
+        }
+    }
+}
+
+/// A registered app that presented its app key and one of its live secret keys.
+pub struct AppCaller {
+    /// The registry as of this request.
+    pub policy: Arc<Policy>,
+    /// Its entry in the registry.
+    pub index: usize,
+}
+
+impl AppCaller {
+    /// The app.
+    pub fn app(&self) -> &AppEntry {
+        &self.policy.apps[self.index]
+    }
+}
+
+impl Proof for AppCaller {
+    const NAME: &'static str = "app";
+
+    async fn establish(context: &Arc<Context>, parts: &Parts, ip: IpAddr, now: Timestamp) -> Result<Self, Error> {
+        // The registry must be known to be current before it may say "wrong": a fault of ours is 503, never 401.
+        let mut policy =
+            context.view.policy().await.map_err(|error| Error::unavailable().because(error.to_string()))?;
+        // A brake on whoever is wrong, never on whoever is right: apps behind one gateway share an address, and one of them with an old
+        // secret must not turn the others away. Nothing is lost by looking first: a secret has 256 random bits.
+        let refused = |why: &'static str| {
+            let block = throttle::address_block(ip);
+            if let Some(retry_after) = context.app_refusals.blocked(&block, now) {
+                return Err(
+                    Error::too_many_requests(retry_after).because("too many wrong app credentials from this address")
+                );
+            }
+            context.app_refusals.count(block, now);
+            Err(Error::invalid_client().because(why))
+        };
+        let Some(credentials) = basic(&parts.headers) else {
+            return refused("no credentials, or not one Basic header");
+        };
+        let Some((key, secret)) = credentials.split_once(':') else { return refused("credentials without a colon") };
+        // Digest and look-up happen for every parsable secret, whether or not the app exists: the work tells nothing.
+        let digest = Secret::<SecretKey>::parse(secret).map(|secret| secret.digest());
+        let mut found = digest.and_then(|digest| policy.caller(&digest, now));
+        if let (Some(digest), None) = (digest, found)
+            && context.app_refusals.blocked(&throttle::address_block(ip), now).is_none()
+        {
+            // It may have been minted a moment ago, by a command or at another node: ask the database before saying "wrong".
+            let unavailable = |error: hallpass_store::StoreError| Error::unavailable().because(error.to_string());
+            context.view.current().await.map_err(unavailable)?;
+            policy = context.view.policy().await.map_err(unavailable)?;
+            found = policy.caller(&digest, now);
+        }
+        let Some(index) = found.filter(|index| policy.apps[*index].app.key.as_str() == key) else {
+            context.telemetry.app_credentials_refused(policy.by_key(key).map(|index| &policy.apps[index]));
+            return refused("wrong app key or secret key");
+        };
+        if policy.apps[index].app.disabled_at.is_some() {
+            return refused("app is disabled");
+        }
+        Ok(Self { policy, index })
+    }
+}
+
+/// The one Basic credential of a request (RFC 7617), decoded. Two `Authorization` headers are none.
+fn basic(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > 512 {
+        return None;
+    }
+    String::from_utf8(STANDARD.decode(encoded.trim_matches(' ')).ok()?).ok()
+}
+
+/// The known-device mark that a browser presents, if any. Good for throttling only.
+pub fn device_mark(headers: &HeaderMap) -> Option<Digest<DeviceMark>> {
+    match cookies::presented(headers, cookies::DEVICE) {
+        Presented::One(value) => Secret::<DeviceMark>::parse(value).map(|mark| mark.digest()),
+        Presented::None | Presented::Several => None,
+    }
+}

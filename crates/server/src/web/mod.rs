@@ -1,0 +1,11 @@
+//! Plumbing without opinions about the product: the call and its guards, cookies, errors, addresses.
+
+pub mod call;
+pub mod caller_ip;
+pub mod cookies;
+pub mod error;
+pub mod guard;
+pub mod headers;
+pub mod page;
+pub mod respond;
+pub mod words;

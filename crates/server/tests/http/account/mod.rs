@@ -1,0 +1,4 @@
+//! `/account`: a person's own sessions and password.
+
+mod password;
+mod sessions;

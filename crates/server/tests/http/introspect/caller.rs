@@ -1,0 +1,116 @@
+//! Who may ask: HTTP Basic with app key and secret key, in no other place, two live secrets, a brake by address.
+
+use crate::support::{Ask, Site};
+
+/// RFC 6749 §5.2, always the same bytes: which part was wrong is nobody's business.
+const INVALID_CLIENT: &str =
+    r#"{"error":"invalid_client","error_description":"The app key or secret key is missing or wrong."}"#;
+
+#[tokio::test]
+async fn every_wrong_caller_gets_the_same_401() {
+    let site = Site::start().await;
+    let (pos, wiki) = (&site.pos, &site.wiki);
+    let off = site.app("off", |app| app.disabled_at = Some(app_disabled())).await;
+    let ask = || Ask::post("/introspect").form(&[("token", "x")]);
+    let mut swapped = pos.secret.clone();
+    // One bit of the checksum.
+    let last = if swapped.ends_with('A') { 'B' } else { 'A' };
+    swapped.pop();
+    swapped.push(last);
+    let cases = [
+        ("nothing", ask()),
+        ("an unknown app", ask().basic("nobody", &pos.secret)),
+        ("another app's secret", ask().basic("pos", &wiki.secret)),
+        ("no secret", ask().basic("pos", "")),
+        ("a changed secret", ask().basic("pos", &swapped)),
+        ("a truncated secret", ask().basic("pos", &pos.secret[..pos.secret.len() - 1])),
+        ("a longer secret", ask().basic("pos", &format!("{}A", pos.secret))),
+        ("another kind of secret", ask().basic("pos", &pos.secret.replace("hp_sk_", "hp_ss_"))),
+        ("an upper-case key", ask().basic("POS", &pos.secret)),
+        ("two headers", ask().by(pos).by(pos)),
+        ("two different headers", ask().by(pos).by(wiki)),
+        ("a bearer token", ask().header("authorization", format!("Bearer {}", pos.secret))),
+        ("no base64", ask().header("authorization", "Basic pos:x")),
+        ("no colon", ask().header("authorization", "Basic cG9z")),
+        ("no UTF-8", ask().header("authorization", "Basic /////w==")),
+        ("a disabled app", ask().by(&off)),
+        (
+            "in the query",
+            Ask::post(format!("/introspect?client_id=pos&client_secret={}", pos.secret)).form(&[("token", "x")]),
+        ),
+        (
+            "in the body",
+            Ask::post("/introspect").form(&[("token", "x"), ("client_id", "pos"), ("client_secret", &pos.secret)]),
+        ),
+    ];
+    for (number, (name, ask)) in cases.into_iter().enumerate() {
+        // Each from an address of its own, so that none of them is turned away for the others.
+        let answer = site.send(ask.from(&format!("198.51.100.{number}"))).await;
+        assert_eq!((answer.status, &*answer.body), (401, INVALID_CLIENT), "{name}");
+        assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"hallpass\""), "{name}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{name}");
+    }
+    assert_eq!(site.send(ask().by(pos)).await.status, 200);
+}
+
+fn app_disabled() -> hallpass_core::time::Timestamp {
+    hallpass_core::time::Timestamp::from_seconds(crate::support::NOW)
+}
+
+#[tokio::test]
+async fn credentials_beside_the_right_ones_are_refused() {
+    let site = Site::start().await;
+    for name in ["client_secret", "client_id", "secret_key"] {
+        let answer =
+            site.send(Ask::post("/introspect").by(&site.pos).form(&[("token", "x"), (name, &site.pos.secret)])).await;
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &"invalid_request".into()), "{name}");
+        assert!(!answer.body.contains(&site.pos.secret), "reflected");
+    }
+}
+
+#[tokio::test]
+async fn two_secrets_live_side_by_side_until_one_expires() {
+    let site = Site::start().await;
+    let second = site.secret("pos", Some(site.now() + std::time::Duration::from_mins(1))).await;
+    let status = async |caller| site.send(Ask::introspect(caller, "x")).await.status;
+    assert_eq!((status(&site.pos).await, status(&second).await), (200, 200));
+    site.wait(59);
+    assert_eq!((status(&site.pos).await, status(&second).await), (200, 200));
+    site.wait(1);
+    assert_eq!((status(&site.pos).await, status(&second).await), (200, 401), "T64: the limit itself is too late");
+}
+
+/// Throttled by address and never by app key: else anybody could lock an app out.
+#[tokio::test]
+async fn guessing_is_stopped_at_the_address_that_guesses() {
+    let site = Site::start().await;
+    let guess = || Ask::post("/introspect").basic("pos", "hp_sk_guess").form(&[("token", "x")]);
+    let mut refused = 0;
+    while site.send(guess().from("203.0.113.5")).await.status == 401 {
+        refused += 1;
+        assert!(refused < 1000, "never stopped");
+    }
+    assert_eq!(refused, 30);
+    let answer = site.send(guess().from("203.0.113.5")).await;
+    assert_eq!((answer.status, &answer.json()["error"]), (429, &"too_many_requests".into()));
+    assert!(
+        answer
+            .header("retry-after")
+            .is_some_and(|seconds| seconds.parse().is_ok_and(|seconds: u32| (1..=60).contains(&seconds)))
+    );
+    assert_eq!(site.send(guess().from("203.0.113.6")).await.status, 401, "the neighbour is not affected");
+    assert_eq!(site.send(guess().from("2001:db8::1")).await.status, 401);
+    assert_eq!(site.send(Ask::introspect(&site.pos, "x").from("203.0.113.6")).await.status, 200, "nor is the app");
+    site.wait(121);
+    assert_eq!(site.send(guess().from("203.0.113.5")).await.status, 401, "it passes by itself");
+}
+
+/// Apps behind one gateway share an address: one of them with a wrong secret must not turn the others away.
+#[tokio::test]
+async fn a_misconfigured_neighbour_does_not_turn_away_the_right_caller() {
+    let site = Site::start().await;
+    let wrong = || Ask::post("/introspect").basic("wiki", "hp_sk_old").form(&[("token", "x")]);
+    while site.send(wrong().from("203.0.113.5")).await.status == 401 {}
+    assert_eq!(site.send(wrong().from("203.0.113.5")).await.status, 429);
+    assert_eq!(site.send(Ask::introspect(&site.pos, "x").from("203.0.113.5")).await.status, 200);
+}

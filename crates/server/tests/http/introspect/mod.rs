@@ -1,0 +1,6 @@
+//! `POST /introspect`: protocol §4.
+
+mod active;
+mod caller;
+mod inactive;
+mod question;

@@ -1,0 +1,18 @@
+//! The engine over HTTP: one module per path, the tree is the tree of URLs. Beside them, what concerns every path at once.
+
+mod account;
+mod api;
+mod continue_;
+mod disabled;
+mod faults;
+mod guards;
+mod headers;
+mod introspect;
+mod leaks;
+mod limits;
+mod nodes;
+mod pass;
+mod sign_in;
+mod sign_out;
+mod support;
+mod well_known;

@@ -1,0 +1,120 @@
+//! A running engine with a small company in it, and ways to ask it things.
+//!
+//! Most tests ask the router in process; what depends on the accept loop asks over a real connection (`live.rs`).
+
+mod ask;
+mod browser;
+mod live;
+mod seed;
+
+#[path = "../../../../store/tests/contract/support/postgres.rs"]
+pub mod postgres;
+pub mod proxy;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use hallpass_core::time::Timestamp;
+use hallpass_core::user::User;
+use hallpass_server::config::Config;
+use hallpass_server::context::Clock;
+use hallpass_server::engine::Engine;
+use tempfile::TempDir;
+
+pub use self::ask::{Answer, Ask};
+pub use self::browser::Browser;
+pub use self::live::Live;
+pub use self::seed::{Caller, SignedIn, digest_of};
+
+/// The engine's own address.
+pub const HOME: &str = "https://auth.company.com";
+/// Everybody's password, unless a test changes it.
+pub const PASSWORD: &str = "seven green lanterns at dusk";
+/// When the tests take place, in seconds since the epoch.
+pub const NOW: i64 = 1_800_000_000;
+/// The pass's cookie.
+pub const PASS: &str = "__Secure-hallpass-pass";
+/// The session's cookie.
+pub const SESSION: &str = "__Host-Http-hallpass";
+/// The flow's cookie.
+pub const FLOW: &str = "__Host-Http-hallpass-flow";
+/// The device's cookie.
+pub const DEVICE: &str = "__Host-Http-hallpass-device";
+
+/// An engine and the company that uses it: `ana` is a cashier at `pos`, everybody may enter `wiki`.
+pub struct Site {
+    pub engine: Engine,
+    pub pos: Caller,
+    pub wiki: Caller,
+    pub ana: User,
+    router: Router,
+    clock: Arc<AtomicI64>,
+    directory: Arc<TempDir>,
+}
+
+impl Site {
+    /// With a new SQLite database.
+    pub async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    /// With a new SQLite database and another configuration.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        let mut config = config(directory.path());
+        change(&mut config);
+        let clock = Arc::new(AtomicI64::new(NOW * 1000));
+        let engine = Engine::start(config, Clock::Fixed(clock.clone())).await.expect("starts");
+        let company = seed::company(&engine).await;
+        Self::of(engine, clock, directory, company)
+    }
+
+    /// A node on a database of PostgreSQL. `directory` holds the master key that the nodes share; the first node brings the company.
+    pub async fn node(url: &str, directory: &Arc<TempDir>, first: Option<&Self>) -> Self {
+        let config = Config { database_url: Some(url.to_owned()), ..config(directory.path()) };
+        let clock = first.map_or_else(|| Arc::new(AtomicI64::new(NOW * 1000)), |first| first.clock.clone());
+        let engine = Engine::start(config, Clock::Fixed(clock.clone())).await.expect("starts");
+        let company = match first {
+            None => seed::company(&engine).await,
+            Some(first) => (first.pos.clone(), first.wiki.clone(), first.ana.clone()),
+        };
+        Self::of(engine, clock, directory.clone(), company)
+    }
+
+    fn of(engine: Engine, clock: Arc<AtomicI64>, directory: Arc<TempDir>, company: (Caller, Caller, User)) -> Self {
+        let (pos, wiki, ana) = company;
+        Self { router: engine.router(), engine, pos, wiki, ana, clock, directory }
+    }
+
+    /// The present instant of the engine's clock.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.load(Ordering::SeqCst))
+    }
+
+    /// Moves the engine's clock.
+    pub fn advance(&self, by: Duration) {
+        self.clock.fetch_add(i64::try_from(by.as_millis()).expect("not for ever"), Ordering::SeqCst);
+    }
+
+    /// Moves the engine's clock by seconds.
+    pub fn wait(&self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds));
+    }
+
+    /// Where the database and the master key are.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+fn config(directory: &Path) -> Config {
+    Config {
+        public_url: Some(HOME.parse().expect("an origin")),
+        cookie_domain: Some("company.com".to_owned()),
+        data_dir: directory.to_owned(),
+        ..Config::default()
+    }
+}
