@@ -1,0 +1,181 @@
+//! Calls to the engine, authenticated as this app with HTTP Basic (protocol §4, §5, §9). Whatever goes wrong here is
+//! [`Away`] and becomes 503: never an anonymous visitor, never an allowed one.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, RETRY_AFTER};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect};
+use url::Url;
+
+use crate::origin::Origin;
+use crate::secret::SecretKey;
+use crate::wire::{self, Answer, Parties, Question};
+
+/// Three envelopes of 16 KB of permissions each, and room for names.
+const LARGEST_ANSWER: usize = 256 * 1024;
+
+/// The engine could not be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Away {
+    /// It does not answer, or says that it cannot. Passes; a declared grace applies.
+    Unreachable {
+        /// Seconds, as it said.
+        retry_after: Option<u64>,
+    },
+    /// It refuses this app, or talks another language. Does not pass by itself; no grace.
+    Misconfigured,
+}
+
+/// The engine, as this app reaches it.
+pub(crate) struct Engine {
+    http: reqwest::Client,
+    base: Origin,
+    public: Origin,
+    parties: Parties,
+    secret: SecretKey,
+    host: String,
+    timeout: Duration,
+}
+
+impl Engine {
+    /// `public` is the issuer; with `connect_to`, its host is reached there under its own name.
+    pub(crate) fn new(
+        public: Origin,
+        connect_to: Option<SocketAddr>,
+        app_key: &str,
+        secret: SecretKey,
+        host: &str,
+        timeout: Duration,
+    ) -> Result<Self, reqwest::Error> {
+        let mut http = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .http1_only()
+            .connect_timeout(timeout)
+            .user_agent(concat!("hallpass-client/", env!("CARGO_PKG_VERSION")));
+        let mut base = public.clone();
+        if let Some(address) = connect_to {
+            http = http.resolve(public.host(), address);
+            base = public.with_port(address.port());
+        }
+        Ok(Self {
+            http: http.build()?,
+            base,
+            parties: Parties { issuer: public.as_str().to_owned(), app_key: app_key.to_owned() },
+            public,
+            secret,
+            host: host.to_owned(),
+            timeout,
+        })
+    }
+
+    /// The origin people see.
+    pub(crate) fn public(&self) -> &Origin {
+        &self.public
+    }
+
+    /// Asks about passes; one answer for each.
+    pub(crate) async fn introspect(&self, question: &Question) -> Result<Vec<Answer>, Away> {
+        let request = self
+            .request(Method::POST, self.base.at("/introspect"))
+            .timeout(self.timeout)
+            .header(CONTENT_TYPE, "application/json")
+            .body(question.to_json(&self.host));
+        let body = self.succeed("introspection", request).await?;
+        wire::answers(&body, question, &self.parties).map_err(|fault| {
+            tracing::error!(%fault, "the engine's introspection answer cannot be used");
+            Away::Misconfigured
+        })
+    }
+
+    /// Ends a session, in every app.
+    pub(crate) async fn sign_out(&self, session_id: &str, user_id: &str) -> Result<(), Away> {
+        let body = serde_json::json!({"sid": session_id, "sub": user_id}).to_string();
+        let request = self
+            .request(Method::POST, self.base.at("/api/v1/sign-out"))
+            .timeout(self.timeout)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
+        self.succeed("sign-out", request).await.map(|_| ())
+    }
+
+    /// Opens the change stream after `cursor`.
+    pub(crate) async fn changes(&self, cursor: Option<&str>) -> Result<Response, Away> {
+        let mut url = self.base.at("/api/v1/changes");
+        if let Some(cursor) = cursor {
+            url.query_pairs_mut().append_pair("since", cursor);
+        }
+        let request = self.request(Method::GET, url).header(ACCEPT, "text/event-stream");
+        let opened = tokio::time::timeout(self.timeout, request.send()).await;
+        let response = match opened {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(unreachable("change stream", &error)),
+            Err(elapsed) => return Err(unreachable("change stream", &elapsed)),
+        };
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if response.status() == StatusCode::OK && content_type.is_some_and(|text| text.starts_with("text/event-stream"))
+        {
+            return Ok(response);
+        }
+        Err(refused("change stream", &response))
+    }
+
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http
+            .request(method, url)
+            // Its public name, also where another address is dialled: the engine answers 421 to any other.
+            .header(HOST, self.public.authority())
+            .basic_auth(&self.parties.app_key, Some(self.secret.expose()))
+    }
+
+    async fn succeed(&self, what: &'static str, request: RequestBuilder) -> Result<Bytes, Away> {
+        let mut response = request.send().await.map_err(|error| unreachable(what, &error))?;
+        if !response.status().is_success() {
+            return Err(refused(what, &response));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(what, &error))? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                tracing::error!(what, "the engine's answer is larger than any answer it gives");
+                return Err(Away::Misconfigured);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.into())
+    }
+}
+
+fn unreachable(what: &'static str, error: &dyn std::error::Error) -> Away {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    tracing::warn!(what, reason, "the engine does not answer");
+    Away::Unreachable { retry_after: None }
+}
+
+fn refused(what: &'static str, response: &Response) -> Away {
+    let status = response.status();
+    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.parse().ok())
+            .map(|seconds: u64| seconds.min(300));
+        tracing::warn!(what, %status, "the engine cannot answer now");
+        return Away::Unreachable { retry_after };
+    }
+    let hint = match status {
+        StatusCode::UNAUTHORIZED => "app key or secret key is wrong, or the secret key has expired",
+        StatusCode::BAD_REQUEST => "the engine does not accept the request; is this app's host registered?",
+        StatusCode::MISDIRECTED_REQUEST => "the engine is not known under this host name",
+        _ => "is this address the engine's?",
+    };
+    tracing::error!(what, %status, hint, "the engine refuses this app: nobody can use it until this is corrected");
+    Away::Misconfigured
+}

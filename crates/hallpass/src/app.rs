@@ -1,0 +1,324 @@
+//! `hallpass app`: registered apps and their secrets.
+
+use clap::{Args, Subcommand};
+use hallpass_core::app::{Access, App, AppSecret, FirstContact, Origin};
+use hallpass_core::id::{AppKey, Audience, ZoneName};
+use hallpass_core::time::Timestamp;
+use hallpass_server::admin::apps::{self as verbs, Minted};
+use hallpass_server::admin::{AdminError, ago};
+use hallpass_store::{Read, Store, apps, roles, zones};
+use serde_json::{Value, json};
+
+use crate::print::{Listing, counted, done, facts, instant, joined, maybe};
+use crate::secret_file::SecretFile;
+use crate::shell::{ACTOR, Failure, Shell};
+
+/// What can be done with apps.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Register an app and make its first secret key
+    Add(Add),
+    /// List apps
+    List,
+    /// Show one app
+    Show(Key),
+    /// Remove an app with its secrets, its roles and everything assigned in it
+    Remove(Key),
+    /// Stop answering an app
+    Disable(Key),
+    /// Answer a disabled app again
+    Enable(Key),
+    /// Make the next secret key beside the one in use; then, when every instance has it, --finish
+    RotateSecret(Rotate),
+    /// List an app's secrets and when they were last used; never the secrets themselves
+    Secrets(Key),
+}
+
+/// One app.
+#[derive(Args)]
+pub struct Key {
+    /// The app's key
+    app: AppKey,
+}
+
+/// What `app add` takes.
+#[derive(Args)]
+pub struct Add {
+    /// The app's key: `pos`
+    app: AppKey,
+    /// What people read
+    #[arg(long)]
+    name: Option<String>,
+    /// Where it is reached: `https://pos.company.com`; may be repeated, the first is its front door
+    #[arg(long = "origin", required = true, value_name = "ORIGIN")]
+    origins: Vec<Origin>,
+    /// Its zone; the home zone if not given
+    #[arg(long)]
+    zone: Option<ZoneName>,
+    /// Let in everybody who is signed in, not only those who hold a role or a permission in it
+    #[arg(long)]
+    everyone: bool,
+    /// Confirm the first pass of a browser with the home session, by one redirect
+    #[arg(long)]
+    confirm_first_contact: bool,
+    /// Never cache answers about it
+    #[arg(long)]
+    sensitive: bool,
+    /// It may take passwords of its users and relay them
+    #[arg(long)]
+    relayed_sign_in: bool,
+    /// A service for which it may have a request token; may be repeated
+    #[arg(long = "audience", value_name = "AUDIENCE")]
+    audiences: Vec<Audience>,
+    #[command(flatten)]
+    file: SecretFile,
+}
+
+/// What `app rotate-secret` takes.
+#[derive(Args)]
+pub struct Rotate {
+    /// The app's key
+    app: AppKey,
+    /// Remove the old secret; refused while it is in use or the new one has not been used
+    #[arg(long)]
+    finish: bool,
+    /// Finish whatever the evidence says
+    #[arg(long, requires = "finish")]
+    force: bool,
+    #[command(flatten)]
+    file: SecretFile,
+}
+
+/// Runs it.
+pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
+    match verb {
+        Verb::Add(add) => shell.with_store(async |store| register(store, add, shell).await).await,
+        Verb::List => shell.with_store(async |store| list(store, shell).await).await,
+        Verb::Show(Key { app }) => shell.with_store(async |store| show(store, &app, shell).await).await,
+        Verb::Remove(Key { app }) => shell.with_store(async |store| {
+            let mut write = store.write().await?;
+            verbs::remove(&mut write, &app, &ACTOR, shell.now).await?;
+            write.commit().await?;
+            Ok(done(shell.json, format!("Removed app {app}."), &json!({ "removed": app }))?)
+        }).await,
+        Verb::Disable(Key { app }) => set_disabled(&app, true, shell).await,
+        Verb::Enable(Key { app }) => set_disabled(&app, false, shell).await,
+        Verb::RotateSecret(rotate) if rotate.finish => finish(&rotate, shell).await,
+        Verb::RotateSecret(rotate) => shell.with_store(async |store| {
+            let mut write = store.write().await?;
+            let had = verbs::live_secrets(&mut write, &rotate.app, shell.now).await?.len();
+            let minted = verbs::mint_secret(&mut write, &rotate.app, &ACTOR, shell.now).await?;
+            let file = rotate.file.create(minted.secret.expose().as_str())?;
+            write.commit().await?;
+            file.keep();
+            let key = &rotate.app;
+            let sentence = if had == 0 {
+                format!("Made a secret key for app {key}.")
+            } else {
+                format!("Made a new secret key for app {key}. The old one works until `hallpass app rotate-secret {key} --finish`.")
+            };
+            show_secret(&sentence, key, &minted, &rotate.file, json!({}), shell)
+        }).await,
+        Verb::Secrets(Key { app }) => shell.with_store(async |store| {
+            let mut read = store.snapshot().await?;
+            verbs::find(&mut read, &app).await?;
+            let mut listing = Listing::new(shell.json, &["SECRET", "MADE", "LAST USED", "STATE"]);
+            for secret in apps::secrets_of(&mut read, &app).await? {
+                let used = secret.last_used_at.map_or_else(|| "never".to_owned(), |at| ago(at, shell.now));
+                let cells = vec![secret.id.to_string(), instant(secret.created_at), used, state(&secret, shell.now)];
+                listing.row(&cells, &secret_object(&secret))?;
+            }
+            Ok(listing.end(&format!("App {app} has no secret; `hallpass app rotate-secret {app}` makes one."))?)
+        }).await,
+    }
+}
+
+async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure> {
+    let mut write = store.write().await?;
+    let app = App {
+        name: add.name.unwrap_or_else(|| add.app.to_string()),
+        zone: match add.zone {
+            Some(zone) => zone,
+            None => home_zone(&mut write).await?,
+        },
+        key: add.app,
+        origins: add.origins,
+        access: if add.everyone { Access::Everyone } else { Access::Assigned },
+        first_contact: if add.confirm_first_contact { FirstContact::Confirm } else { FirstContact::Trust },
+        sensitive: add.sensitive,
+        relayed_sign_in: add.relayed_sign_in,
+        audiences: add.audiences,
+        disabled_at: None,
+    };
+    verbs::add(&mut write, &app, &ACTOR, shell.now).await?;
+    let minted = verbs::mint_secret(&mut write, &app.key, &ACTOR, shell.now).await?;
+    let file = add.file.create(minted.secret.expose().as_str())?;
+    write.commit().await?;
+    file.keep();
+    let sentence = format!("Added app {}, zone {}, {}.", app.key, app.zone, joined(&app.origins));
+    show_secret(&sentence, &app.key, &minted, &add.file, object(&app), shell)
+}
+
+async fn home_zone(read: &mut Read) -> Result<ZoneName, Failure> {
+    let home = zones::all(read).await?.into_iter().find(|zone| zone.home);
+    Ok(home.map(|zone| zone.name).ok_or_else(|| {
+        AdminError::NotFound(
+            "there is no home zone yet; `hallpass zone add home --cookie-domain company.com --home` adds it".to_owned(),
+        )
+    })?)
+}
+
+/// The only place that prints an app's secret, once, right after it was made.
+fn show_secret(
+    sentence: &str,
+    key: &AppKey,
+    minted: &Minted,
+    file: &SecretFile,
+    mut object: Value,
+    shell: &Shell,
+) -> Result<(), Failure> {
+    object["app_key"] = json!(key);
+    object["secret_id"] = json!(minted.id);
+    let text = if let Some(path) = file.path() {
+        object["secret_file"] = json!(path);
+        format!(
+            "{sentence}\nIts secret key is in {}, readable by you alone. Move it to where {key} reads it.",
+            path.display()
+        )
+    } else {
+        let secret = minted.secret.expose();
+        object["secret_key"] = json!(secret.as_str());
+        format!(
+            "{sentence}\n\n  app key     {key}\n  secret key  {}\n\nThe secret key is shown this once. Store it where {key} reads it (HALLPASS_SECRET_KEY), never in its source.",
+            secret.as_str()
+        )
+    };
+    Ok(done(shell.json, text, &object)?)
+}
+
+async fn list(store: &Store, shell: &Shell) -> Result<(), Failure> {
+    let mut listing = Listing::new(shell.json, &["APP", "NAME", "ZONE", "ACCESS", "FRONT DOOR", "STATE"]);
+    for app in apps::all(&mut store.snapshot().await?).await? {
+        let cells = vec![
+            app.key.to_string(),
+            app.name.clone(),
+            app.zone.to_string(),
+            word(&app.access),
+            app.origins.first().map_or_else(|| "-".to_owned(), ToString::to_string),
+            if app.disabled_at.is_some() { "disabled" } else { "enabled" }.to_owned(),
+        ];
+        listing.row(&cells, &object(&app))?;
+    }
+    Ok(listing.end("There are no apps yet; `hallpass app add` registers one.")?)
+}
+
+async fn show(store: &Store, key: &AppKey, shell: &Shell) -> Result<(), Failure> {
+    let mut read = store.snapshot().await?;
+    let app = verbs::find(&mut read, key).await?;
+    let secrets = apps::secrets_of(&mut read, key).await?;
+    let mut roles = roles::all(&mut read).await?;
+    roles.retain(|role| role.app == *key);
+    if shell.json {
+        let mut object = object(&app);
+        object["secrets"] = secrets.iter().map(secret_object).collect();
+        object["roles"] =
+            roles.iter().map(|role| json!({ "name": role.name, "permissions": role.permissions })).collect();
+        return Ok(done(true, "", &object)?);
+    }
+    let mut shown = vec![
+        ("app key", app.key.to_string()),
+        ("name", app.name.clone()),
+        ("zone", app.zone.to_string()),
+        ("origins", joined(&app.origins)),
+        ("access", word(&app.access)),
+        ("first contact", word(&app.first_contact)),
+        ("sensitive", word(&app.sensitive)),
+        ("relayed sign-in", word(&app.relayed_sign_in)),
+        ("audiences", joined(&app.audiences)),
+        (
+            "state",
+            app.disabled_at.map_or_else(|| "enabled".to_owned(), |at| format!("disabled {}", ago(at, shell.now))),
+        ),
+    ];
+    for secret in &secrets {
+        let used = secret
+            .last_used_at
+            .map_or_else(|| "never used".to_owned(), |at| format!("last used {}", ago(at, shell.now)));
+        let made = ago(secret.created_at, shell.now);
+        shown.push(("secret", format!("{}, made {made}, {used}, {}", secret.id, state(secret, shell.now))));
+    }
+    for role in &roles {
+        shown.push(("role", format!("{}: {}", role.name, joined(&role.permissions))));
+    }
+    Ok(facts(&shown)?)
+}
+
+async fn set_disabled(app: &AppKey, disabled: bool, shell: &Shell) -> Result<(), Failure> {
+    shell
+        .with_store(async |store| {
+            let mut write = store.write().await?;
+            let changed = verbs::set_disabled(&mut write, app, disabled, &ACTOR, shell.now).await?;
+            write.commit().await?;
+            let state = if disabled { "disabled" } else { "enabled" };
+            let sentence = format!("App {app} is {state}{}.", if changed { " now" } else { " already" });
+            Ok(done(shell.json, sentence, &json!({ "changed": changed }))?)
+        })
+        .await
+}
+
+async fn finish(rotate: &Rotate, shell: &Shell) -> Result<(), Failure> {
+    shell
+        .with_store(async |store| {
+            let mut write = store.write().await?;
+            let gone = verbs::finish_rotation(&mut write, &rotate.app, rotate.force, &ACTOR, shell.now).await?;
+            write.commit().await?;
+            let sentence =
+                format!("Removed {} of app {}; the newest one stays.", counted(gone.len(), "old secret"), rotate.app);
+            let ids: Vec<_> = gone.iter().map(|secret| secret.id).collect();
+            Ok(done(shell.json, sentence, &json!({ "app_key": rotate.app, "removed": ids }))?)
+        })
+        .await
+}
+
+fn state(secret: &AppSecret, now: Timestamp) -> String {
+    match secret.expires_at {
+        None => "live".to_owned(),
+        Some(end) if end <= now => "refused".to_owned(),
+        Some(end) => format!("until {}", instant(end)),
+    }
+}
+
+fn secret_object(secret: &AppSecret) -> Value {
+    json!({
+        "id": secret.id,
+        "app": secret.app,
+        "created_at": instant(secret.created_at),
+        "expires_at": maybe(secret.expires_at),
+        "last_used_at": maybe(secret.last_used_at),
+    })
+}
+
+fn object(app: &App) -> Value {
+    json!({
+        "app_key": app.key,
+        "name": app.name,
+        "zone": app.zone,
+        "origins": app.origins,
+        "access": app.access,
+        "first_contact": app.first_contact,
+        "sensitive": app.sensitive,
+        "relayed_sign_in": app.relayed_sign_in,
+        "audiences": app.audiences,
+        "disabled_at": maybe(app.disabled_at),
+    })
+}
+
+/// The text that is also used in files and JSON.
+fn word(value: &impl serde::Serialize) -> String {
+    match json!(value) {
+        Value::String(text) => text,
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,194 @@
+//! `hallpass demo`: engine, cashier and POS on `*.company.localhost`, in one process on one port. Nothing to install, no hosts file,
+//! no certificate: browsers resolve `*.localhost` to this machine and treat it as secure.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use hallpass_client::Hallpass;
+use hallpass_core::audit::Actor;
+use hallpass_core::authenticator::password::Password;
+use hallpass_core::crypto::{Random as _, SystemRandom};
+use hallpass_core::user_import::json_line;
+use hallpass_demo::Addresses;
+use hallpass_server::admin;
+use hallpass_server::admin::apply::{self, File};
+use hallpass_server::config::Config;
+use hallpass_server::context::{Clock, Context};
+use hallpass_server::engine::{self, Engine};
+use hallpass_server::listen::Dispatch;
+use hallpass_store::users;
+
+use crate::serve;
+use crate::shell::Failure;
+
+/// What `demo` takes.
+#[derive(Args)]
+pub struct Arguments {
+    /// Port on this machine; 0 takes any that is free.
+    #[arg(long, default_value_t = 7070)]
+    port: u16,
+}
+
+const PEOPLE: [(&str, &str); 2] = [("ana", "Ana Costa"), ("ben", "Ben Okafor")];
+
+/// The apps, and who may do what in them: what `hallpass apply` takes.
+const REGISTRY: &str = r#"
+[apps.cashier]
+name = "Cashier"
+origins = ["CASHIER"]
+[apps.cashier.roles]
+cashier = ["canCreateOrder"]
+shift-lead = ["canCreateOrder", "canCloseTill"]
+
+[apps.pos]
+name = "Point of sale"
+origins = ["POS"]
+[apps.pos.roles]
+seller = ["canCreateOrder"]
+refunder = ["canRefund"]
+
+[users.ana.roles]
+cashier = ["shift-lead"]
+pos = ["seller", "refunder"]
+
+[users.ben.roles]
+cashier = ["cashier"]
+pos = ["seller"]
+"#;
+
+struct Shown {
+    username: &'static str,
+    display_name: &'static str,
+    password: String,
+}
+
+/// Runs it until it is told to stop.
+///
+/// `data` keeps the data in that folder instead of one that is thrown away.
+pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Result<ExitCode, Failure> {
+    serve::start_log(false, "warn");
+    let listener = engine::bind(SocketAddr::from(([127, 0, 0, 1], arguments.port))).await?;
+    let address = listener.local_addr()?;
+    let temporary = if data.is_none() { Some(tempfile::tempdir()?) } else { None };
+    let data_dir = data.or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned())).unwrap_or_default();
+    std::fs::create_dir_all(&data_dir)?;
+    let at = |name: &str| format!("http://{name}.company.localhost:{}", address.port());
+    let config = Config {
+        public_url: Some(at("auth").parse()?),
+        cookie_domain: Some("company.localhost".to_owned()),
+        data_dir: data_dir.clone(),
+        internal_listen: None,
+        brand: "Company".to_owned(),
+        ..Config::default()
+    };
+    let engine = Engine::start(config, Clock::System).await?;
+    let (people, secrets) = furnish(&engine.context, &at).await?;
+
+    let app = |key: &'static str, other: &str| -> Result<_, Failure> {
+        let sdk =
+            Hallpass::builder(at("auth"), key, secrets[key].as_str()).origin(at(key)).connect_to(address).build()?;
+        Ok((sdk, Addresses { engine: at("auth"), other_app: at(other) }))
+    };
+    let (cashier, pos) = (app("cashier", "pos")?, app("pos", "cashier")?);
+    let routers = HashMap::from([
+        (authority(&at("auth")), engine.router()),
+        (authority(&at("cashier")), hallpass_demo::cashier(&cashier.0, cashier.1)),
+        (authority(&at("pos")), hallpass_demo::pos(&pos.0, pos.1)),
+    ]);
+    announce(&at, &people, &data_dir, json);
+
+    let stopper = engine.stopper();
+    tokio::spawn(async move {
+        serve::stop_signal().await;
+        stopper.send_replace(true);
+    });
+    let dispatch: Dispatch = Arc::new(move |host| routers.get(host).cloned());
+    engine.serve_hosts(listener, dispatch).await;
+    engine.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn authority(url: &str) -> String {
+    url.trim_start_matches("http://").to_owned()
+}
+
+/// Apps, roles, people. Secrets and passwords are made anew at every start; nothing is built in.
+async fn furnish(
+    context: &Context,
+    at: &impl Fn(&str) -> String,
+) -> Result<(Vec<Shown>, HashMap<&'static str, String>), Failure> {
+    let (actor, now) = (&Actor::System, context.now());
+    let mut shown = Vec::new();
+    let mut hashes = Vec::new();
+    for (username, display_name) in PEOPLE {
+        let password = passphrase();
+        hashes.push(context.passwords.hash(Password::presented(password.clone())?).await?);
+        shown.push(Shown { username, display_name, password });
+    }
+    let mut write = context.store.write().await?;
+    for (person, hash) in shown.iter().zip(&hashes) {
+        let user = if let Some(user) = users::by_username(&mut write, &person.username.parse()?).await? {
+            user
+        } else {
+            let line = serde_json::json!({ "username": person.username, "display_name": person.display_name });
+            admin::users::add(&mut write, &json_line(&line.to_string(), 1)?, actor, now).await?
+        };
+        admin::users::set_password(&mut write, &user, hash, false, actor, now).await?;
+    }
+    let registry: File = REGISTRY.replace("CASHIER", &at("cashier")).replace("POS", &at("pos")).parse()?;
+    let steps = apply::plan(&mut write, &registry, false).await?;
+    apply::execute(&mut write, &steps, actor, now).await?;
+    let mut secrets = HashMap::new();
+    for key in ["cashier", "pos"] {
+        let minted = admin::apps::replace_secrets(&mut write, &key.parse()?, actor, now).await?;
+        secrets.insert(key, minted.secret.expose().to_string());
+    }
+    write.commit().await?;
+    Ok((shown, secrets))
+}
+
+/// Four short words: easy to type from a terminal into a browser.
+fn passphrase() -> String {
+    const WORDS: [&str; 64] = [
+        "amber", "anchor", "apple", "arrow", "badge", "basket", "beacon", "bridge", "button", "candle", "canyon",
+        "castle", "cedar", "chalk", "cliff", "clover", "copper", "coral", "cotton", "cricket", "daisy", "desert",
+        "drum", "eagle", "ember", "falcon", "feather", "fern", "flint", "forest", "garden", "ginger", "glacier",
+        "hammer", "harbor", "hazel", "island", "ivory", "jasper", "kettle", "ladder", "lantern", "lemon", "linen",
+        "maple", "marble", "meadow", "mirror", "needle", "olive", "orchid", "paper", "pebble", "pepper", "pillow",
+        "quartz", "ribbon", "river", "saddle", "silver", "thunder", "velvet", "walnut", "willow",
+    ];
+    let mut bytes = [0u8; 5];
+    SystemRandom.fill(&mut bytes);
+    bytes.map(|byte| WORDS[usize::from(byte) % WORDS.len()]).join("-")
+}
+
+fn announce(at: &impl Fn(&str) -> String, people: &[Shown], data_dir: &std::path::Path, json: bool) {
+    if json {
+        let users: Vec<_> = people
+            .iter()
+            .map(|person| serde_json::json!({ "username": person.username, "password": person.password, "display_name": person.display_name }))
+            .collect();
+        let line = serde_json::json!({
+            "engine": at("auth"),
+            "apps": { "cashier": at("cashier"), "pos": at("pos") },
+            "users": users,
+            "data_dir": data_dir,
+        });
+        println!("{line}");
+        return;
+    }
+    println!("\n  Hallpass demo is running. Open the cashier, sign in, then open the point of sale:\n");
+    println!("    Cashier         {}", at("cashier"));
+    println!("    Point of sale   {}", at("pos"));
+    println!("    My account      {}/account\n", at("auth"));
+    for person in people {
+        println!("    {:<12} user name {}   password {}", person.display_name, person.username, person.password);
+    }
+    println!(
+        "\n  Ana may refund at the point of sale, Ben may not. Passwords and secrets were made just now.\n  Ctrl-C stops it.\n"
+    );
+}

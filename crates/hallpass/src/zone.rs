@@ -1,0 +1,100 @@
+//! `hallpass zone`: the domains whose hosts share one pass.
+
+use clap::{Args, Subcommand};
+use hallpass_core::id::ZoneName;
+use hallpass_core::zone::{CookieDomain, CookieName, Zone};
+use hallpass_server::admin::zones as verbs;
+use hallpass_store::zones;
+use serde_json::json;
+
+use crate::print::{Listing, done};
+use crate::shell::{ACTOR, Failure, Shell};
+
+/// What can be done with zones.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Add a zone
+    Add(Add),
+    /// List zones
+    List,
+    /// Remove a zone that no app is in
+    Remove {
+        /// Its name
+        zone: ZoneName,
+    },
+}
+
+/// What `zone add` takes.
+#[derive(Args)]
+pub struct Add {
+    /// Its name: `home`
+    zone: ZoneName,
+    /// The domain whose hosts share the pass: `apps.company.com`. Every host under it receives the pass.
+    #[arg(long, value_name = "DOMAIN")]
+    cookie_domain: CookieDomain,
+    /// The pass cookie's name; begins with `__Secure-`
+    #[arg(long, value_name = "NAME")]
+    cookie_name: Option<CookieName>,
+    /// The engine itself lives in this zone
+    #[arg(long)]
+    home: bool,
+}
+
+/// Runs it.
+pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
+    match verb {
+        Verb::Add(add) => {
+            shell
+                .with_new_store(async |store| {
+                    let zone = Zone {
+                        name: add.zone,
+                        cookie_domain: add.cookie_domain,
+                        cookie_name: add.cookie_name.unwrap_or_default(),
+                        home: add.home,
+                    };
+                    let mut write = store.write().await?;
+                    verbs::add(&mut write, &zone, &ACTOR, shell.now).await?;
+                    write.commit().await?;
+                    let sentence = format!("Added zone {}: {}.", zone.name, zone.cookie_domain);
+                    Ok(done(shell.json, sentence, &object(&zone))?)
+                })
+                .await
+        }
+        Verb::List => {
+            shell
+                .with_store(async |store| {
+                    let mut listing = Listing::new(shell.json, &["ZONE", "COOKIE DOMAIN", "COOKIE", "HOME"]);
+                    for zone in zones::all(&mut store.read().await?).await? {
+                        let cells = vec![
+                            zone.name.to_string(),
+                            zone.cookie_domain.to_string(),
+                            zone.cookie_name.as_str().to_owned(),
+                            if zone.home { "home" } else { "-" }.to_owned(),
+                        ];
+                        listing.row(&cells, &object(&zone))?;
+                    }
+                    Ok(listing.end("There are no zones yet.")?)
+                })
+                .await
+        }
+        Verb::Remove { zone } => {
+            shell
+                .with_store(async |store| {
+                    let mut write = store.write().await?;
+                    verbs::remove(&mut write, &zone, &ACTOR, shell.now).await?;
+                    write.commit().await?;
+                    Ok(done(shell.json, format!("Removed zone {zone}."), &json!({ "removed": zone }))?)
+                })
+                .await
+        }
+    }
+}
+
+fn object(zone: &Zone) -> serde_json::Value {
+    json!({
+        "name": zone.name,
+        "cookie_domain": zone.cookie_domain.as_str(),
+        "cookie_name": zone.cookie_name.as_str(),
+        "home": zone.home,
+    })
+}

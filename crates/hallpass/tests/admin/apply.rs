@@ -1,0 +1,132 @@
+//! `apply`: shows, does, does nothing the second time, removes only when told.
+
+use super::Installation;
+
+const FILE: &str = r#"
+[zones.home]
+cookie_domain = "company.localhost"
+home = true
+
+[apps.pos]
+name = "Point of sale"
+origins = ["https://pos.company.localhost"]
+[apps.pos.roles]
+seller = ["canCreateOrder"]
+refunder = ["canRefund"]
+
+[groups.store-12]
+members = ["ana", "ben"]
+roles.pos = ["seller"]
+
+[users.ana]
+roles.pos = ["refunder"]
+permissions.pos = ["canSeeReports"]
+"#;
+
+fn texts(plan: &serde_json::Value) -> Vec<String> {
+    let changes = plan["changes"].as_array().expect("a list");
+    let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+    changes.iter().map(|change| format!("{} {}", text(&change["sign"]), text(&change["text"]))).collect()
+}
+
+#[test]
+fn a_file_is_applied_once_and_a_second_time_changes_nothing() {
+    let installation = Installation::empty();
+    let file = installation.write("company.toml", FILE);
+    installation.ok(&["user", "add", "ana", "--no-password"]);
+    let missing = installation.fails(&["apply", &file, "--yes"]);
+    assert!(missing.contains("there is no user ben"), "{missing}");
+    installation.ok(&["user", "add", "ben", "--no-password"]);
+
+    let expected = [
+        "+ zone home: company.localhost, home",
+        "+ app pos: \"Point of sale\", zone home, https://pos.company.localhost",
+        "+ group store-12",
+        "+ role refunder of app pos: canRefund",
+        "+ role seller of app pos: canCreateOrder",
+        "+ user ana into group store-12",
+        "+ user ben into group store-12",
+        "+ role seller of app pos to group store-12",
+        "+ role refunder of app pos to user ana",
+        "+ permission canSeeReports of app pos to user ana",
+    ];
+    let dry = installation.json(&["apply", &file, "--dry-run"]);
+    let mut told = texts(&dry);
+    // Members are in the order of their random identifiers.
+    told[5..7].sort();
+    assert_eq!((told.as_slice(), &dry["applied"]), (expected.map(str::to_owned).as_slice(), &false.into()));
+    assert_eq!(installation.json(&["zone", "list"]), serde_json::json!([]), "a dry run changes nothing");
+    let asked = installation.fails(&["apply", &file]);
+    assert!(asked.contains("--yes"), "{asked}");
+    assert_eq!(installation.json(&["app", "list"]), serde_json::json!([]));
+
+    let done = installation.ok(&["apply", &file, "--yes"]);
+    assert!(done.contains("\n+ group store-12\n") && done.contains("Done: 10 changes."), "{done}");
+    assert!(done.contains("App pos has no secret key yet"), "{done}");
+    assert_eq!(installation.ok(&["apply", &file]), "Nothing to change.\n");
+    assert_eq!(installation.ok(&["apply", &file, "--prune", "--yes"]), "Nothing to change.\n");
+    let applied = installation.json(&["audit", "--event", "configuration_applied"]);
+    assert_eq!(applied[0]["details"]["steps"], 10);
+    assert_eq!(applied.as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn changes_are_shown_as_changes_and_removals_need_prune() {
+    let installation = Installation::empty();
+    for name in ["ana", "ben"] {
+        installation.ok(&["user", "add", name, "--no-password"]);
+    }
+    installation.ok(&["apply", &installation.write("company.toml", FILE), "--yes"]);
+    installation.ok(&["app", "disable", "pos"]);
+    let smaller = FILE
+        .replace("name = \"Point of sale\"", "access = \"everyone\"")
+        .replace("refunder = [\"canRefund\"]", "")
+        .replace("[\"canCreateOrder\"]", "[\"canSell\"]")
+        .replace("[\"ana\", \"ben\"]", "[\"ben\"]")
+        .replace("roles.pos = [\"refunder\"]", "")
+        .replace("permissions.pos = [\"canSeeReports\"]", "permissions.pos = []");
+    let file = installation.write("smaller.toml", &smaller);
+    let changes = [
+        "~ app pos: name \"Point of sale\" \u{2192} \"pos\", access assigned \u{2192} everyone",
+        "~ role seller of app pos: +canSell -canCreateOrder",
+    ];
+    assert_eq!(texts(&installation.json(&["apply", &file, "--dry-run"])), changes);
+    let removals = [
+        "- user ana out of group store-12",
+        "- permission canSeeReports of app pos from user ana",
+        "- role refunder of app pos",
+    ];
+    let pruned = installation.json(&["apply", &file, "--prune", "--yes"]);
+    assert_eq!(texts(&pruned), [&changes[..], &removals[..]].concat());
+    assert_eq!(installation.ok(&["apply", &file, "--prune"]), "Nothing to change.\n");
+    assert_eq!(installation.json(&["user", "show", "ana"])["roles"], serde_json::json!([]));
+    assert!(
+        !installation.json(&["app", "show", "pos"])["disabled_at"].is_null(),
+        "disabled by hand, and the file does not say otherwise"
+    );
+
+    // A file without sections says nothing, so pruning by it removes nothing; an empty section says "none".
+    assert_eq!(installation.ok(&["apply", &installation.write("empty.toml", ""), "--prune"]), "Nothing to change.\n");
+    let none = installation.write("none.toml", "[apps]\n[groups]\n");
+    let gone = installation.json(&["apply", &none, "--prune", "--yes"]);
+    assert_eq!(texts(&gone), ["- group store-12", "- app pos, with its secrets, its roles and what is held in it"]);
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_and_names_the_place() {
+    let installation = Installation::furnished();
+    for (content, said) in [
+        ("[apps.pos]\nacces = \"everyone\"\n", "line 2"),
+        ("[apps.pos]\norigins = [\"https://pos.other.com\"]\n", "is not under company.localhost"),
+        ("[apps.pos]\nzone = \"away\"\n", "zone away, which is not there"),
+        ("[zones.a]\ncookie_domain = \"a.com\"\nhome = true\n", "only one zone can be home"),
+        ("[groups.a]\nroles.pos = [\"seller\"]\n", "neither in the file nor in the database"),
+        ("[apps.pos\n", "line 1"),
+    ] {
+        let err = installation.fails(&["apply", &installation.write("wrong.toml", content), "--yes"]);
+        assert!(err.contains(said), "{content}: {err}");
+    }
+    assert!(installation.fails(&["apply", "/nowhere.toml"]).contains("cannot read /nowhere.toml"));
+    assert_eq!(installation.json(&["app", "list"]), serde_json::json!([]));
+    assert_eq!(installation.json(&["group", "list"]), serde_json::json!([]));
+}

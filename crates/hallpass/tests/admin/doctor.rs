@@ -1,0 +1,65 @@
+//! `doctor`: exit code, JSON, and the findings that need real files and a real database.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+
+use super::{Installation, Said};
+
+const WELL: [(&str, &str); 2] =
+    [("HALLPASS_PUBLIC_URL", "https://auth.company.localhost"), ("HALLPASS_TRUSTED_PROXIES", "127.0.0.1")];
+
+fn findings(said: &Said) -> Vec<(String, String)> {
+    let list: Value =
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err));
+    let text = |object: &Value, name: &str| {
+        object[name].as_str().unwrap_or_else(|| panic!("no {name} in {object}")).to_owned()
+    };
+    let list = list.as_array().expect("an array");
+    assert!(list.iter().all(|object| !text(object, "message").is_empty() && !text(object, "fix").is_empty()));
+    list.iter().map(|object| (text(object, "severity"), text(object, "check"))).collect()
+}
+
+fn found(found: &[(String, String)], severity: &str, check: &str) -> bool {
+    found.iter().any(|finding| finding.0 == severity && finding.1 == check)
+}
+
+#[test]
+fn a_sound_installation_has_warnings_at_most_and_exit_code_0() {
+    let installation = Installation::furnished();
+    installation.ok(&["user", "add", "ana", "--no-password"]);
+    let said = installation.run_with(&["doctor", "--json"], "", &WELL);
+    assert!(said.success, "{}{}", said.out, said.err);
+    let warned = findings(&said);
+    assert!(warned.iter().all(|(severity, _)| severity == "warning"), "{warned:?}");
+    assert!(found(&warned, "warning", "alerts"), "{warned:?}");
+    let printed = installation.run_with(&["doctor"], "", &WELL);
+    assert!(printed.out.contains("fix: ") && printed.out.contains("0 problems, "), "{}", printed.out);
+}
+
+#[test]
+fn what_is_wrong_is_found_and_nothing_is_made() {
+    let installation = Installation::empty();
+    let said = installation.run(&["doctor", "--json"]);
+    assert!(!said.success);
+    let before = findings(&said);
+    assert!(found(&before, "problem", "public_url") && found(&before, "warning", "database"), "{before:?}");
+    assert!(!installation.data().exists(), "looking makes nothing");
+
+    let suffix = installation.run_with(&["doctor", "--json"], "", &[("HALLPASS_COOKIE_DOMAIN", "co.uk")]);
+    assert!(!suffix.success && suffix.out.contains("public suffix"), "{}", suffix.out);
+    let away = [("HALLPASS_DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"), WELL[0]];
+    let away = installation.run_with(&["doctor", "--json"], "", &away);
+    assert!(!away.success && found(&findings(&away), "problem", "database"), "{}", away.out);
+
+    installation.ok(&["group", "add", "staff"]);
+    let key = installation.data().join("master.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("ours");
+    let open = installation.run_with(&["doctor", "--json"], "", &WELL);
+    let open = findings(&open);
+    assert!(found(&open, "problem", "file_mode") && found(&open, "problem", "home_zone"), "{open:?}");
+    std::fs::rename(&key, installation.path("elsewhere")).expect("moved");
+    let gone = installation.run_with(&["doctor", "--json"], "", &WELL);
+    assert!(found(&findings(&gone), "problem", "master_key"), "{}", gone.out);
+    assert!(!key.exists(), "a lost master key is not replaced by looking for it");
+}
