@@ -1,0 +1,43 @@
+//! What reads a stranger's bytes, as plain functions: each takes any input, panics if a promise is broken, and says in a number
+//! what kind of thing happened, so that a runner without coverage can keep inputs that led somewhere new.
+
+mod cookies;
+mod import;
+mod introspection;
+mod pass;
+mod return_to;
+mod secret;
+
+/// One function and what to begin with.
+pub struct Target {
+    /// Also the name of its libFuzzer target.
+    pub name: &'static str,
+    /// Takes any bytes; the number names the kind of outcome.
+    pub run: fn(&[u8]) -> u64,
+    /// Inputs that get far.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Words that matter to this reader.
+    pub words: &'static [&'static str],
+}
+
+/// All of them.
+pub const TARGETS: [Target; 6] =
+    [cookies::TARGET, pass::TARGET, introspection::TARGET, return_to::TARGET, import::TARGET, secret::TARGET];
+
+/// Runs the target of this name; for libFuzzer.
+pub fn run(name: &str, input: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name).expect("one of TARGETS");
+    (target.run)(input);
+}
+
+/// A number for an outcome that can be shown.
+fn kind(outcome: &impl std::fmt::Debug) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    format!("{outcome:?}").hash(&mut hasher);
+    hasher.finish()
+}
+
+fn text(input: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(input)
+}

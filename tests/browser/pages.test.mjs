@@ -1,0 +1,179 @@
+// Every page, as people meet it: axe finds nothing serious, light and dark, on a narrow screen, by keyboard alone and
+// without JavaScript. Photographs for human eyes go to artifacts/look/.
+
+import assert from "node:assert/strict";
+import axe from "axe-core";
+import { startEvil } from "./evil.mjs";
+import { journey, look } from "./harness.mjs";
+
+const NARROW = { width: 360, height: 740 };
+const WIDE = { width: 1280, height: 800 };
+
+/** axe's findings that keep somebody out. */
+async function barriers(page) {
+    await page.evaluate(axe.source);
+    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+    return violations
+        .filter(({ impact }) => impact === "serious" || impact === "critical")
+        .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" | ").slice(0, 400)}`);
+}
+
+/** Looks at the page that is open: narrow and wide, for barriers and for a scroll bar at the bottom. */
+async function inspect(visitor, name, scheme) {
+    const { page } = visitor;
+    for (const [size, viewport] of [["narrow", NARROW], ["wide", WIDE]]) {
+        await page.setViewportSize(viewport);
+        await visitor.photograph(look(`${name}-${scheme}-${size}`));
+        const [scrollWidth, clientWidth] = await page.evaluate(() => {
+            const { scrollWidth, clientWidth } = document.documentElement;
+            return [scrollWidth, clientWidth];
+        });
+        assert.ok(scrollWidth <= clientWidth, `${name} is ${scrollWidth} wide on a screen of ${clientWidth}`);
+        assert.deepEqual(await barriers(page), [], `${name}, ${scheme}, ${size}`);
+    }
+    assert.notEqual(await page.title(), "", `${name} has a title`);
+    assert.equal(await page.locator("html").getAttribute("lang"), "en");
+    assert.equal(await page.getByRole("heading", { level: 1 }).count(), 1, `${name} has one main heading`);
+}
+
+for (const scheme of ["light", "dark"]) {
+    journey(`every page can be read and used, ${scheme}`, async (world) => {
+        const { demo, visitor, signedIn } = world;
+        const { engine, apps } = demo;
+        const ana = await visitor("ana", { colorScheme: scheme, reducedMotion: "reduce" });
+
+        await ana.open(apps.cashier);
+        await inspect(ana, "sign-in", scheme);
+        await ana.signIn("ana", "not the password");
+        await inspect(ana, "sign-in-wrong", scheme);
+        await ana.signIn("ana");
+        await inspect(ana, "cashier", scheme);
+        await ana.open(apps.pos);
+        await inspect(ana, "pos", scheme);
+        await ana.click(ana.page.getByTestId("refund"));
+        await inspect(ana, "pos-refunded", scheme);
+
+        for (const [name, path] of [
+            ["home", "/"],
+            ["account", "/account"],
+            ["change-password", "/account/password"],
+            ["sign-out-question", "/sign-out"],
+            ["sign-in-as-another", "/sign-in"],
+            ["not-found", "/no-such-page"],
+            ["bad-return", "/sign-in?app=pos&return_to=http%3A%2F%2Fexample.com%2F"],
+        ]) {
+            await ana.open(engine + path);
+            await inspect(ana, name, scheme);
+        }
+        await ana.open(`${engine}/account/password`);
+        for (const label of ["Current password", "New password", "New password, once more"]) {
+            await ana.page.getByLabel(label, { exact: true }).fill("wrong, and too long to be short");
+        }
+        await ana.click(ana.page.locator("form").getByRole("button"));
+        await inspect(ana, "change-password-wrong", scheme);
+
+        // A sibling's toss brings up the page that names two people.
+        const ben = await signedIn("ben", { colorScheme: scheme });
+        await ben.open(apps.pos);
+        await inspect(ben, "pos-without-refund", scheme);
+        const [pass] = await ben.cookies("__Secure-hallpass-pass");
+        const evil = await startEvil(world);
+        await evil.toss(ana, [`${pass.name}=${pass.value}; Domain=company.localhost; Path=/; Secure; HttpOnly; SameSite=Lax`]);
+        await ana.open(apps.pos);
+        await inspect(ana, "two-people", scheme);
+        if ((await ana.who()) === null) await ana.choose("ana");
+
+        await ana.open(`${engine}/sign-out`);
+        await ana.click(ana.page.getByTestId("sign-out"));
+        await inspect(ana, "signed-out", scheme);
+    });
+}
+
+journey("dark is dark and light is light", async ({ demo, visitor }) => {
+    const brightness = {};
+    for (const colorScheme of ["light", "dark"]) {
+        const ana = await visitor(colorScheme, { colorScheme });
+        await ana.open(demo.apps.pos);
+        for (const name of ["engine", "app"]) {
+            const colour = await ana.page.evaluate(() => {
+                for (const element of [document.body, document.documentElement]) {
+                    const parts = getComputedStyle(element).backgroundColor.match(/[\d.]+/g).map(Number);
+                    if (parts[3] !== 0) return parts.slice(0, 3);
+                }
+                return matchMedia("(prefers-color-scheme: dark)").matches ? [18, 18, 18] : [255, 255, 255]; // the canvas's own
+            });
+            brightness[`${name} ${colorScheme}`] = colour.reduce((sum, part) => sum + part) / 3;
+            if (name === "engine") await ana.signIn("ana");
+        }
+    }
+    for (const name of ["engine", "app"]) {
+        assert.ok(brightness[`${name} light`] > 180 && brightness[`${name} dark`] < 80, JSON.stringify(brightness));
+    }
+});
+
+journey("the whole way without JavaScript", async ({ demo, visitor }) => {
+    const ana = await visitor("ana", { javaScriptEnabled: false });
+    await ana.open(demo.apps.cashier);
+    await ana.signIn("ana");
+    assert.equal(await ana.who(), "ana");
+    await ana.open(demo.apps.pos);
+    assert.equal(await ana.who(), "ana");
+    assert.ok((await ana.click(ana.page.getByTestId("refund"))).ok());
+    await ana.open(`${demo.engine}/account`);
+    assert.equal(await ana.page.getByTestId("session").count(), 1);
+    await ana.open(demo.apps.pos);
+    await ana.click(ana.page.getByTestId("sign-out"));
+    await ana.open(demo.apps.cashier);
+    assert.ok(await ana.isAskedToSignIn());
+});
+
+journey("the whole way by keyboard", async ({ demo, visitor }) => {
+    const ana = await visitor("ana");
+    const { page } = await ana.open(demo.apps.pos);
+    assert.ok(await page.getByLabel("Username").evaluate((field) => field === document.activeElement), "ready to type");
+    await page.keyboard.type("ana");
+    await page.keyboard.press("Tab");
+    await page.keyboard.type(demo.person("ana").password);
+    await Promise.all([ana.arrival(), page.keyboard.press("Enter")]);
+    assert.equal(await ana.who(), "ana");
+
+    await tabTo(page, "refund");
+    const [refunded] = await Promise.all([ana.arrival(), page.keyboard.press("Enter")]);
+    assert.ok(refunded.ok());
+    await ana.open(demo.apps.pos);
+    await tabTo(page, "sign-out");
+    await Promise.all([ana.arrival(), page.keyboard.press("Enter")]);
+    await ana.open(demo.apps.pos);
+    assert.ok(await ana.isAskedToSignIn());
+});
+
+/** Presses Tab until this element has the focus, and insists that one can see that it has. */
+async function tabTo(page, testid) {
+    const target = page.getByTestId(testid);
+    for (let presses = 0; presses < 40; presses += 1) {
+        await page.keyboard.press("Tab");
+        if (await target.evaluate((element) => element === document.activeElement)) {
+            const { outline, shadow } = await target.evaluate((element) => {
+                const style = getComputedStyle(element);
+                return { outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth), shadow: style.boxShadow };
+            });
+            assert.ok(outline >= 1 || shadow !== "none", `${testid} shows that it has the focus`);
+            return;
+        }
+    }
+    assert.fail(`${testid} cannot be reached with the Tab key`);
+}
+
+journey("every document carries the headers that protect it", async ({ demo, signedIn }) => {
+    const ana = await signedIn("ana");
+    for (const path of ["/", "/sign-in", "/account", "/account/password", "/sign-out", "/no-such-page"]) {
+        const { response } = await ana.open(demo.engine + path);
+        const headers = await response.allHeaders();
+        const policy = headers["content-security-policy"] ?? "";
+        assert.match(policy, /frame-ancestors 'none'/, path);
+        assert.doesNotMatch(policy, /unsafe-(inline|eval)/, path);
+        assert.match(headers["cache-control"] ?? "", /no-store/, path);
+        assert.equal(headers["x-content-type-options"], "nosniff", path);
+        assert.match(headers["referrer-policy"] ?? "", /^(no-referrer|same-origin)$/, path);
+    }
+});
