@@ -1,0 +1,100 @@
+//! Sign-ins beside Argon2id alone, and introspection while people sign in.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Bench, LONGEST, Warm};
+use crate::Failure;
+use crate::contest::{grouped, median};
+use crate::load::Load;
+use crate::passes::Introspections;
+use crate::sign_in;
+
+impl Bench<'_> {
+    /// Sign-ins against Argon2id alone, then introspection without and with a flood of sign-ins.
+    pub(super) async fn sign_ins(&mut self, warm: &mut Warm) -> Result<(), Failure> {
+        const CONNECTIONS: usize = 16;
+        let (ramp, measured, rounds) = self.plan.sign_ins;
+        let (address, people) = (warm.server.address, warm.sessions);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let (mut alone, mut whole) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            alone.push(sign_in::argon2_alone(threads, (ramp, measured)).await?);
+            whole.push(sign_in::rate(address, CONNECTIONS, people, (ramp, measured)).await?);
+            warm.server.settle(Duration::from_secs(10)).await?;
+        }
+        let share = median(whole.iter().zip(&alone).map(|(whole, alone)| whole / alone));
+        let figures = format!(
+            "{:.0} % ({:.1} of {:.1} per second)",
+            share * 100.0,
+            median(whole.iter().copied()),
+            median(alone.iter().copied())
+        );
+        self.report.check(&self.what("sign-ins per second against Argon2id alone"), "≥ 85 %", &figures, share >= 0.85);
+        self.keep("sign_ins", json!({ "per_second": whole, "argon2id_alone_per_second": alone }));
+
+        self.refresh(warm).await?;
+        let requests = Introspections::random(&warm.authorization, &warm.passes);
+        let mut figures = [const { [const { Vec::new() }; 2] }; 2];
+        let mut rows = Vec::new();
+        for round in 0..rounds {
+            for flooded in [false, true] {
+                let count = sign_in::Count::default();
+                let crew = flooded.then(|| sign_in::flood(address, CONNECTIONS, people, &count));
+                tokio::time::sleep(ramp).await;
+                let steady =
+                    sign_in::steady(address, &requests, warm.sessions, 8, Duration::from_millis(4), measured).await?;
+                let load =
+                    Load { address, connections: self.plan.pace.connections, ramp, measured, length: 300..=LONGEST };
+                let full = crate::load::run(load, requests.clone()).await?.checked()?;
+                if let Some(crew) = crew {
+                    crew.stop().await?;
+                }
+                warm.server.settle(Duration::from_secs(10)).await?;
+                for (kind, latencies, rate) in [(0, &steady, 0.0), (1, &full.latencies, full.rate())] {
+                    figures[kind][usize::from(flooded)].push(latencies.quantile_us(990));
+                    let load = if kind == 0 {
+                        "2,000/s in all".to_owned()
+                    } else {
+                        format!("as many as possible: {}/s", grouped(rate))
+                    };
+                    let flood = if flooded { "flood" } else { "quiet" };
+                    rows.push(vec![
+                        flood.to_owned(),
+                        load,
+                        (round + 1).to_string(),
+                        grouped(latencies.quantile_us(500)),
+                        grouped(latencies.quantile_us(990)),
+                    ]);
+                }
+            }
+        }
+        for (kind, name) in ["2,000 requests per second", "as many requests as possible"].into_iter().enumerate() {
+            let [quiet, flooded] = &figures[kind];
+            let ratio = median(flooded.iter().zip(quiet).map(|(flooded, quiet)| flooded / quiet));
+            let text = format!(
+                "{ratio:.2} × ({} → {} µs)",
+                grouped(median(quiet.iter().copied())),
+                grouped(median(flooded.iter().copied()))
+            );
+            self.report.check(
+                &self.what(&format!("p99 of introspection during a flood of sign-ins, {name}")),
+                "≤ 2 ×",
+                &text,
+                ratio <= 2.0,
+            );
+        }
+        let note = "The flood is 16 people who sign in at a time, without pause: page, form, redirect.";
+        self.report.table(
+            format!("Introspection during sign-ins: {}", self.kind.name()),
+            note,
+            vec!["Sign-ins", "Introspection", "Round", "p50 µs", "p99 µs"],
+            rows,
+        );
+        let [steady, full] = &figures;
+        let pair = |[quiet, flooded]: &[Vec<f64>; 2]| json!({ "quiet_p99_us": quiet, "flood_p99_us": flooded });
+        self.keep("flood", json!({ "steady": pair(steady), "full": pair(full) }));
+        Ok(())
+    }
+}
