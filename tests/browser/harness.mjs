@@ -198,11 +198,15 @@ class Visitor {
 
     /** The next document that the main frame arrives at: the response at the end of the redirects. Ask before acting. */
     async arrival(page = this.page) {
-        const response = await page.waitForResponse((response) => {
-            const request = response.request();
-            const redirect = response.status() >= 300 && response.status() < 400;
-            return request.isNavigationRequest() && request.frame() === page.mainFrame() && !redirect;
-        });
+        // Headers arrive before the browser leaves the page it shows; only `framenavigated` says that it has left it.
+        const [response] = await Promise.all([
+            page.waitForResponse((response) => {
+                const request = response.request();
+                const redirect = response.status() >= 300 && response.status() < 400;
+                return request.isNavigationRequest() && request.frame() === page.mainFrame() && !redirect;
+            }),
+            page.waitForEvent("framenavigated", (frame) => frame === page.mainFrame()),
+        ]);
         await page.waitForLoadState();
         return response;
     }

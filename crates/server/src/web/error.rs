@@ -162,7 +162,10 @@ impl Error {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
         if self.status == StatusCode::UNAUTHORIZED && voice != Voice::Page {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"hallpass\""));
+            // RFC 9110 §15.5.2 wants a challenge. `Basic` is for apps alone: a browser answers it with a password prompt of its own.
+            let challenge =
+                if self.code == "invalid_client" { "Basic realm=\"hallpass\"" } else { "Cookie realm=\"hallpass\"" };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

@@ -136,6 +136,12 @@ impl Proof for AppCaller {
     const NAME: &'static str = "app";
 
     async fn establish(context: &Arc<Context>, parts: &Parts, ip: IpAddr, now: Timestamp) -> Result<Self, Error> {
+        if !parts.headers.contains_key(header::AUTHORIZATION) && by_browser(&parts.headers) {
+            // Any page can make its visitor's browser come here. A challenge would open the browser's own password prompt, in our
+            // name and over that page; and the visitor's address must not be braked for it.
+            return Err(Error::forbidden("This address is for the backends of apps, not for browsers.")
+                .because("a browser without credentials"));
+        }
         // The registry must be known to be current before it may say "wrong": a fault of ours is 503, never 401.
         let mut policy =
             context.view.policy().await.map_err(|error| Error::unavailable().because(error.to_string()))?;
@@ -176,6 +182,11 @@ impl Proof for AppCaller {
         }
         Ok(Self { policy, index })
     }
+}
+
+/// Whether a browser sent this; every current one adds one of these, to any address that matters (Fetch Metadata; Fetch, "Origin").
+fn by_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN)
 }
 
 /// The one Basic credential of a request (RFC 7617), decoded. Two `Authorization` headers are none.

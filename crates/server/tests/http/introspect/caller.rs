@@ -53,6 +53,22 @@ async fn every_wrong_caller_gets_the_same_401() {
     assert_eq!(site.send(ask().by(pos)).await.status, 200);
 }
 
+/// A hostile page must not be able to open a browser's own password prompt in our name, nor use up the patience with its visitor's address.
+#[tokio::test]
+async fn a_browser_is_never_asked_for_a_password_by_its_own_prompt() {
+    let site = Site::start().await;
+    for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.company.com")] {
+        for ask in [Ask::post("/introspect").form(&[("token", "x")]), Ask::get("/api/v1/changes")] {
+            for _ in 0..100 {
+                let answer = site.send(ask.clone().header(name, value)).await;
+                assert_eq!((answer.status, answer.header("www-authenticate")), (403, None), "{name}");
+            }
+        }
+    }
+    let wrong = site.send(Ask::post("/introspect").basic("pos", "x").form(&[("token", "x")])).await;
+    assert_eq!(wrong.status, 401, "the address has not been braked");
+}
+
 fn app_disabled() -> hallpass_core::time::Timestamp {
     hallpass_core::time::Timestamp::from_seconds(crate::support::NOW)
 }

@@ -70,6 +70,8 @@ async fn a_fetch_from_an_app_of_the_zone_gets_204() {
     }
     let nobody = fetch(&site, Ask::post("/pass/refresh"), "https://pos.company.com").await;
     assert_eq!((nobody.status, nobody.set_cookie(PASS)), (401, None));
+    // Not `Basic`: that would open the browser's own password prompt over the app.
+    assert_eq!(nobody.header("www-authenticate"), Some("Cookie realm=\"hallpass\""));
     assert_eq!(
         nobody.header("access-control-allow-origin"),
         Some("https://pos.company.com"),
