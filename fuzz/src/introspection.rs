@@ -1,9 +1,8 @@
-//! The bodies of `POST /introspect`, through the router of a real engine: whatever is sent, the answer is one of four statuses, and
+//! The bodies of `POST /introspect`, through the route table of a real engine: whatever is sent, the answer is one of four statuses, and
 //! nothing is active that nobody signed.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use axum::Router;
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,11 +13,11 @@ use hallpass_core::secret::{Secret, SecretKey};
 use hallpass_server::config::Config;
 use hallpass_server::context::Clock;
 use hallpass_server::engine::Engine;
+use hallpass_server::routes::Home;
 use hallpass_store::apps;
 use http::{Method, Request, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tower::ServiceExt;
 
 use crate::{Target, kind};
 
@@ -60,7 +59,7 @@ pub const TARGET: Target = Target {
 
 struct Running {
     runtime: tokio::runtime::Runtime,
-    router: Router,
+    home: Arc<Home>,
     authorization: String,
     // Both live as long as the process: the jobs and the database.
     _engine: Engine,
@@ -106,12 +105,12 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
         let credentials = STANDARD.encode(format!("pos:{}", *secret.expose()));
         (engine, format!("Basic {credentials}"))
     });
-    Running { router: engine.router(), runtime, authorization, _engine: engine, _directory: directory }
+    Running { home: engine.home(), runtime, authorization, _engine: engine, _directory: directory }
 });
 
 /// The first byte chooses the form.
 fn run(input: &[u8]) -> u64 {
-    let Running { runtime, router, authorization, .. } = &*RUNNING;
+    let Running { runtime, home, authorization, .. } = &*RUNNING;
     let Some((form, body)) = input.split_first() else { return 0 };
     let content_type = if form % 2 == 0 { "application/json" } else { "application/x-www-form-urlencoded" };
     let request = Request::builder()
@@ -122,7 +121,7 @@ fn run(input: &[u8]) -> u64 {
         .body(Body::from(body.to_vec()))
         .expect("a request");
     let (status, answer) = runtime.block_on(async {
-        let response = router.clone().oneshot(request).await.expect("infallible");
+        let response = home.answer(request, [127, 0, 0, 1].into()).await;
         (response.status().as_u16(), response.into_body().collect().await.expect("a body of ours").to_bytes())
     });
     assert!(matches!(status, 200 | 400 | 413), "{status}");

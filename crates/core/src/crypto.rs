@@ -28,6 +28,37 @@ impl Random for SystemRandom {
     }
 }
 
+/// The operating system's randomness, fetched 1 KiB at a time for each thread. For values that are told to the caller at once and that
+/// nothing depends on for longer, such as the nonce in a CSRF token; never for a secret: what is fetched lies in memory until it is used.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NonceRandom;
+
+impl Random for NonceRandom {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        struct Fetched {
+            bytes: [u8; 1024],
+            used: usize,
+        }
+        thread_local! {
+            static FETCHED: std::cell::RefCell<Fetched> = const { std::cell::RefCell::new(Fetched { bytes: [0; 1024], used: 1024 }) };
+        }
+        FETCHED.with_borrow_mut(|fetched| {
+            if bytes.len() > fetched.bytes.len() {
+                return SystemRandom.fill(bytes);
+            }
+            if fetched.used + bytes.len() > fetched.bytes.len() {
+                SystemRandom.fill(&mut fetched.bytes);
+                fetched.used = 0;
+            }
+            let given = &mut fetched.bytes[fetched.used..fetched.used + bytes.len()];
+            bytes.copy_from_slice(given);
+            // Given once, to one caller, and gone.
+            given.fill(0);
+            fetched.used += bytes.len();
+        });
+    }
+}
+
 /// SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("SHA-256 is 32 bytes")

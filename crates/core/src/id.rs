@@ -14,6 +14,9 @@ use crate::crypto::Random;
 #[error("not a valid {0}")]
 pub struct InvalidId(pub &'static str);
 
+/// Characters of an identifier after its prefix.
+const TEXT: usize = 26;
+
 /// Declares random identifiers: 16 bytes, written as a prefix and 26 lower-case base32 characters.
 macro_rules! random_ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal, $what:literal;)*) => {$(
@@ -46,7 +49,10 @@ macro_rules! random_ids {
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str($prefix)?;
-                formatter.write_str(&BASE32.encode(&self.0))
+                // Without a text on the heap: every answer of introspection writes two of them.
+                let mut text = [0u8; TEXT];
+                BASE32.encode_mut(&self.0, &mut text);
+                formatter.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
             }
         }
 
@@ -61,11 +67,11 @@ macro_rules! random_ids {
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 let encoded = text.strip_prefix($prefix).ok_or(InvalidId($what))?;
-                if encoded.len() != 26 {
+                let mut bytes = [0u8; 16];
+                if encoded.len() != TEXT || BASE32.decode_mut(encoded.as_bytes(), &mut bytes).is_err() {
                     return Err(InvalidId($what));
                 }
-                let bytes = BASE32.decode(encoded.as_bytes()).map_err(|_| InvalidId($what))?;
-                Ok(Self(bytes.try_into().map_err(|_| InvalidId($what))?))
+                Ok(Self(bytes))
             }
         }
 

@@ -2,6 +2,7 @@
 //!
 //! A pass that verifies says who signed it and what it says. Whether the person is still signed in, the session says.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -63,24 +64,21 @@ pub struct Pass<'a> {
     pub authenticated_at: Timestamp,
 }
 
-/// A pass whose signature was checked. Small, because the server remembers one for each token seen; every use of a
-/// remembered one begins with [`check`](Self::check).
+/// A pass whose signature was checked, now or earlier; every use begins with [`check`](Self::check).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedPass {
+pub struct VerifiedPass<'z> {
     /// Whose it is.
     pub user_id: UserId,
     /// For which session.
     pub session_id: SessionId,
     /// In which zone.
-    pub zone: ZoneName,
+    pub zone: Cow<'z, ZoneName>,
     /// Signed by which key: when that key goes, the pass goes.
     pub kid: KeyId,
     /// When it was minted, to the second.
     pub issued_at: Timestamp,
     /// From when it is refused.
     pub expires_at: Timestamp,
-    /// When the person had last proved who they are.
-    pub authenticated_at: Timestamp,
 }
 
 /// A pass, ready for its cookie. Under 1 KB with every algorithm.
@@ -105,14 +103,19 @@ pub fn verify(
     issuer: &str,
     zone: &ZoneName,
     now: Timestamp,
-) -> Result<VerifiedPass, Refused> {
+) -> Result<VerifiedPass<'static>, Refused> {
     let pass = verify_signature(token, keyring, issuer, now)?;
     pass.check(zone, keyring, now)?;
     Ok(pass)
 }
 
 /// The part that never changes for one token and may be remembered: a pass of this issuer, well-formed and signed by a key of ours.
-pub fn verify_signature(token: &str, keyring: &Keyring, issuer: &str, now: Timestamp) -> Result<VerifiedPass, Refused> {
+pub fn verify_signature(
+    token: &str,
+    keyring: &Keyring,
+    issuer: &str,
+    now: Timestamp,
+) -> Result<VerifiedPass<'static>, Refused> {
     let mut buffer = Buffer::default();
     let (claims, kid): (Claims<'_>, KeyId) = jose::verify(token, Kind::Pass, keyring, now, &mut buffer)?;
     if claims.ver != VERSION {
@@ -131,20 +134,19 @@ pub fn verify_signature(token: &str, keyring: &Keyring, issuer: &str, now: Times
     Ok(VerifiedPass {
         user_id: claims.sub,
         session_id: claims.sid,
-        zone: claims.aud.parse().map_err(|_| Refused::Malformed)?,
+        zone: Cow::Owned(claims.aud.parse().map_err(|_| Refused::Malformed)?),
         kid,
         issued_at,
         expires_at,
-        authenticated_at: Timestamp::from_seconds(claims.auth_time),
     })
 }
 
-impl VerifiedPass {
+impl VerifiedPass<'_> {
     /// The part that changes: whether it counts in `zone` at `now`, with the keys there are now. Cheap.
     pub fn check(&self, zone: &ZoneName, keyring: &Keyring, now: Timestamp) -> Result<(), Refused> {
         if keyring.verifier(Kind::Pass.purpose(), self.kid, now).is_none() {
             Err(Refused::UnknownKey)
-        } else if self.zone != *zone {
+        } else if *self.zone != *zone {
             Err(Refused::WrongZone)
         } else if now >= self.expires_at {
             Err(Refused::Expired)
@@ -215,7 +217,7 @@ mod tests {
     }
 
     /// What becomes of a pass with these claims, signed by ourselves.
-    fn outcome(ring: &Keyring, claims: &Value) -> Result<VerifiedPass, Refused> {
+    fn outcome(ring: &Keyring, claims: &Value) -> Result<VerifiedPass<'static>, Refused> {
         verify(&jose::sign(&ring.keys()[0], Kind::Pass, claims), ring, ISSUER, &home(), NOW)
     }
 
@@ -231,7 +233,7 @@ mod tests {
             let verified = verify(&token, &ring, ISSUER, &zone, NOW).expect("valid");
             assert_eq!((verified.user_id, verified.session_id), (minted.user_id, minted.session_id));
             assert_eq!((verified.issued_at, verified.expires_at), (minted.issued_at, minted.expires_at));
-            assert_eq!((verified.authenticated_at, verified.kid), (minted.authenticated_at, ring.keys()[0].kid));
+            assert_eq!((verified.expires_at, verified.kid), (minted.expires_at, ring.keys()[0].kid));
             assert_eq!(verify(&token, &ring, ISSUER, &long_zone, NOW), Err(Refused::WrongZone));
             assert_eq!(verify(&token, &ring, "https://auth.company.com/", &zone, NOW), Err(Refused::WrongIssuer));
             let longest = pass("https://authentication.a-rather-long-company-name.example.com", &long_zone);

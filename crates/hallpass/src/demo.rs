@@ -19,7 +19,7 @@ use hallpass_server::admin::apply::{self, File};
 use hallpass_server::config::Config;
 use hallpass_server::context::{Clock, Context};
 use hallpass_server::engine::{self, Engine};
-use hallpass_server::listen::Dispatch;
+use hallpass_server::listen::{Dispatch, Site};
 use hallpass_store::users;
 
 use crate::serve;
@@ -94,10 +94,10 @@ pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Res
         Ok((sdk, Addresses { engine: at("auth"), other_app: at(other) }))
     };
     let (cashier, pos) = (app("cashier", "pos")?, app("pos", "cashier")?);
-    let routers = HashMap::from([
-        (authority(&at("auth")), engine.router()),
-        (authority(&at("cashier")), hallpass_demo::cashier(&cashier.0, cashier.1)),
-        (authority(&at("pos")), hallpass_demo::pos(&pos.0, pos.1)),
+    let sites = HashMap::from([
+        (authority(&at("auth")), Site::Home(engine.home())),
+        (authority(&at("cashier")), Site::App(hallpass_demo::cashier(&cashier.0, cashier.1))),
+        (authority(&at("pos")), Site::App(hallpass_demo::pos(&pos.0, pos.1))),
     ]);
     announce(&at, &people, &data_dir, json);
 
@@ -106,7 +106,7 @@ pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Res
         serve::stop_signal().await;
         stopper.send_replace(true);
     });
-    let dispatch: Dispatch = Arc::new(move |host| routers.get(host).cloned());
+    let dispatch: Dispatch = Arc::new(move |host| sites.get(host).cloned());
     engine.serve_hosts(listener, dispatch).await;
     engine.stop().await;
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::crypto::{MasterKey, SystemRandom};
 use hallpass_core::keyring::Purpose;
@@ -16,8 +15,9 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, ConfigError};
 use crate::context::{Clock, Context, StartError};
-use crate::listen::{self, Dispatch};
-use crate::{internal, jobs, master_key, routes};
+use crate::listen::{self, Dispatch, Site};
+use crate::routes::Home;
+use crate::{internal, jobs, master_key};
 
 /// A running engine. Dropping it stops nothing; call [`Engine::stop`].
 pub struct Engine {
@@ -43,14 +43,14 @@ impl Engine {
     }
 
     /// What answers at the home host.
-    pub fn router(&self) -> Router {
-        routes::router(self.context.clone())
+    pub fn home(&self) -> Arc<Home> {
+        Arc::new(Home::new(self.context.clone()))
     }
 
     /// Serves the home host on `listener`; any other host is 421. Returns when the engine is stopped.
     pub async fn serve(&self, listener: TcpListener) {
-        let (home, router) = (self.context.public_url.authority().to_owned(), self.router());
-        let dispatch: Dispatch = Arc::new(move |host| (host == home).then(|| router.clone()));
+        let (own, home) = (self.context.public_url.authority().to_owned(), self.home());
+        let dispatch: Dispatch = Arc::new(move |host| (host == own).then(|| Site::Home(home.clone())));
         self.serve_hosts(listener, dispatch).await;
     }
 
@@ -62,7 +62,7 @@ impl Engine {
     /// Serves health and metrics on `listener`. Returns when the engine is stopped.
     pub async fn serve_internal(&self, listener: TcpListener) {
         let router = internal::router(self.context.clone());
-        self.serve_hosts(listener, Arc::new(move |_| Some(router.clone()))).await;
+        self.serve_hosts(listener, Arc::new(move |_| Some(Site::App(router.clone())))).await;
     }
 
     /// Something that stops the engine.

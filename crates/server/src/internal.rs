@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hallpass_core::keyring::Purpose;
-use hallpass_store::view::{MAXIMUM_LAG, Policy};
+use hallpass_store::view::{MAXIMUM_LAG, Policy, PolicyGuard};
 use http::{StatusCode, header};
 
 use crate::context::Context;
@@ -39,12 +39,12 @@ async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
     if let Some(policy) = &policy {
         context.telemetry.know(&policy.apps);
     }
-    let text = context.telemetry.render(&facts(&context, policy.as_deref()));
+    let text = context.telemetry.render(&facts(&context, policy.as_ref().map(|policy| &***policy)));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 /// The registry, if it is at hand.
-pub async fn registry(context: &Context) -> Option<Arc<Policy>> {
+pub async fn registry(context: &Context) -> Option<PolicyGuard> {
     if context.view.lag() > MAXIMUM_LAG {
         return None;
     }
@@ -116,11 +116,10 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn what_requests_do_is_in_the_metrics_even_when_the_database_is_away() {
         let (context, _folder) = context(AlertConfig::default(), Clock::System).await;
-        let public = crate::routes::router(context.clone());
+        let public = crate::routes::Home::new(context.clone());
         let call = async |status: StatusCode| {
             let request = Request::post("/introspect").header(header::AUTHORIZATION, "Basic cG9zOnNlY3JldA==");
-            let answer =
-                public.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
+            let answer = public.answer(request.body(Body::empty()).expect("a request"), [127, 0, 0, 1].into()).await;
             assert_eq!(answer.status(), status);
         };
         call(StatusCode::UNAUTHORIZED).await;

@@ -3,13 +3,12 @@
 //! Answered from the live view: no database read and no write on the way. Every doubt about the credential is exactly
 //! `{"active":false}`; every fault of ours is 503. The reason for an inactive answer goes to counters and the log only.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallpass_core::audit::InactiveReason;
+use hallpass_core::crypto::NonceRandom;
 use hallpass_core::csrf;
 use hallpass_core::id::Audience;
 use hallpass_core::keyring::Purpose;
@@ -20,9 +19,10 @@ use http::{HeaderValue, header};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-use crate::web::call::{Call, content_type, from_json, parameters};
+use crate::web::call::{Call, content_type, from_json};
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
+use crate::web::parameters::parameters;
 
 /// Tokens in one batch.
 const BATCH: usize = 100;
@@ -148,10 +148,10 @@ async fn one(
     }
 }
 
-type Judgement = Result<(Arc<VerifiedPass>, SessionView, EnvelopeView), InactiveReason>;
+type Judgement<'c> = Result<(VerifiedPass<'c>, SessionView, EnvelopeView), InactiveReason>;
 
 /// The verdict: signature, time, zone, session, user, access. The outer error is a fault of ours.
-async fn judge(call: &Call<AppCaller>, token: &str) -> Result<Judgement, Error> {
+async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgement<'c>, Error> {
     let Call { context, proof, now, .. } = call;
     let entry = proof.app();
     let newer;
@@ -159,7 +159,7 @@ async fn judge(call: &Call<AppCaller>, token: &str) -> Result<Judgement, Error> 
     let mut verified = context.verified.pass(token, keyring, context.public_url.as_str(), *now);
     if verified.as_ref().is_err_and(|refused| *refused == Refused::UnknownKey) {
         // Another node may have made the key a moment ago and signed with it: ask the database before saying "not signed in".
-        context.view.current().await?;
+        Box::pin(context.view.current()).await?;
         newer = context.view.policy().await?;
         keyring = &newer.keyring;
         verified = context.verified.pass(token, keyring, context.public_url.as_str(), *now);
@@ -193,7 +193,7 @@ async fn judge(call: &Call<AppCaller>, token: &str) -> Result<Judgement, Error> 
 fn write_active(
     call: &Call<AppCaller>,
     question: &Question,
-    pass: &VerifiedPass,
+    pass: &VerifiedPass<'_>,
     session: &SessionView,
     envelope: &EnvelopeView,
     answer: &mut Vec<u8>,
@@ -202,7 +202,8 @@ fn write_active(
 
     let Call { context, proof, .. } = call;
     let entry = proof.app();
-    let version = URL_SAFE_NO_PAD.encode(envelope.version);
+    let mut version = [0; 16];
+    let version = written(&envelope.version, &mut version);
     let cache_for = match (entry.app.sensitive, context.streams.any(&entry.app.key)) {
         (true, _) => 0,
         (false, true) => CACHE_STREAMING,
@@ -211,36 +212,32 @@ fn write_active(
     let failed_csrf = csrf_failed(call, question, session);
     let renewed = renewed(call, pass, session)?;
     // "Unchanged" has no room for a new pass, and without one the person would be signed out in the middle of their work.
-    if question.if_version.as_deref() == Some(&version) && !failed_csrf && renewed.is_none() {
+    if question.if_version.as_deref() == Some(version) && !failed_csrf && renewed.is_none() {
         write!(answer, "{{\"active\":true,\"unchanged\":true,\"cache_for\":{cache_for}}}").expect("memory takes it");
         return Ok(());
     }
-    let rights = &envelope.rights;
-    let amr: Vec<&str> = session.amr().map(hallpass_core::session::Amr::as_str).collect();
+    let amr = session.amr().map(hallpass_core::session::Amr::as_str);
     write!(
         answer,
         "{{\"active\":true,\"token_type\":\"pass\",\"iss\":\"{issuer}\",\"client_id\":\"{app}\",\"sub\":\"{user}\",\"sid\":\"{sid}\",\
-         \"username\":{username},\"name\":{name},\"auth_time\":{auth_time},\"acr\":\"{acr}\",\"amr\":[\"{amr}\"],\"iat\":{iat},\"exp\":{exp},\
-         \"roles\":{roles},\"permissions\":{permissions},\"scope\":{scope},\"attributes\":{attributes},\"version\":\"{version}\",\
-         \"cache_for\":{cache_for},\"csrf_token\":\"{csrf}\"",
-        issuer = context.public_url,
-        app = entry.app.key,
+         \"auth_time\":{auth_time},\"acr\":\"{acr}\",\"iat\":{iat},\"exp\":{exp},\"cache_for\":{cache_for},\"amr\":[",
+        issuer = context.public_url.as_str(),
+        app = entry.app.key.as_str(),
         user = session.user_id,
         sid = session.id,
-        username = envelope.user.username_json,
-        name = envelope.user.display_name_json,
         auth_time = session.authenticated_at.as_seconds(),
         acr = session.acr.as_str(),
-        amr = amr.join("\",\""),
         iat = pass.issued_at.as_seconds(),
         exp = pass.expires_at.as_seconds(),
-        roles = rights.roles_json,
-        permissions = rights.permissions_json,
-        scope = rights.scope_json,
-        attributes = envelope.user.attributes_json,
-        csrf = csrf::issue(&context.keys.csrf, session.id, &entry.app.key, &mut context.random()),
     )
     .expect("memory takes it");
+    let mut put = |texts: &[&str]| texts.iter().for_each(|text| answer.extend_from_slice(text.as_bytes()));
+    for (index, method) in amr.enumerate() {
+        put(&[if index == 0 { "\"" } else { ",\"" }, method, "\""]);
+    }
+    let csrf = csrf::issue(&context.keys.csrf, session.id, &entry.app.key, &mut NonceRandom);
+    put(&["],", &envelope.user.members_json, ",", &envelope.rights.members_json]);
+    put(&[",\"version\":\"", version, "\",\"csrf_token\":\"", &csrf, "\""]);
     match renewed {
         Some(line) => write!(answer, ",\"set_cookie\":{}", serde_json::Value::from(line)).expect("memory takes it"),
         None => answer.extend_from_slice(b",\"set_cookie\":null"),
@@ -257,6 +254,12 @@ fn write_active(
     }
     answer.push(b'}');
     Ok(())
+}
+
+/// An envelope's version, as text.
+fn written<'t>(version: &[u8; 12], text: &'t mut [u8; 16]) -> &'t str {
+    URL_SAFE_NO_PAD.encode_slice(version, text).expect("twelve bytes are sixteen characters");
+    std::str::from_utf8(text).expect("base64 is ASCII")
 }
 
 /// The envelope of a session that has just started, as introspection of its pass would answer.
@@ -282,7 +285,7 @@ fn csrf_failed(call: &Call<AppCaller>, question: &Question, session: &SessionVie
 }
 
 /// A fresh pass of the same session for a pass older than five minutes, as the complete line to relay.
-fn renewed(call: &Call<AppCaller>, pass: &VerifiedPass, session: &SessionView) -> Result<Option<String>, Error> {
+fn renewed(call: &Call<AppCaller>, pass: &VerifiedPass<'_>, session: &SessionView) -> Result<Option<String>, Error> {
     if !pass.renewal_due(&PassPolicy::default(), call.now) {
         return Ok(None);
     }

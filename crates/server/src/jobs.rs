@@ -239,6 +239,7 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     const ROWS: u32 = 1000;
     let now = context.now();
     context.view.sessions.sweep(now);
+    context.verified.sweep(now);
     let mut write = context.store.write().await?;
     changes::prune(&mut write, now - KEEP_CHANGES, ROWS).await?;
     sessions::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;

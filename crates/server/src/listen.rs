@@ -1,5 +1,7 @@
 //! The accept loop: one connection a task, limits before anything is parsed, a stop that lets requests finish. Protocol §14.
 
+mod alarm;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +19,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower::Service;
 
-use crate::web::call::Peer;
+use self::alarm::ConnectionTimer;
+use crate::routes::Home;
 
 const REQUEST_LINE: usize = 8 * 1024;
 const HEADER_BYTES: usize = 32 * 1024;
@@ -27,8 +30,17 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Which router answers for a `Host`; `None` is 421. Hosts come from configuration, requests only choose among them.
-pub type Dispatch = Arc<dyn Fn(&str) -> Option<Router> + Send + Sync>;
+/// What answers at one host.
+#[derive(Clone)]
+pub enum Site {
+    /// The engine.
+    Home(Arc<Home>),
+    /// Anything else that shares the port: an app of the demo, health and metrics.
+    App(Router),
+}
+
+/// Which site a `Host` is; `None` is 421. Hosts come from configuration, requests only choose among them.
+pub type Dispatch = Arc<dyn Fn(&str) -> Option<Site> + Send + Sync>;
 
 /// Serves until `stop` turns true, then finishes what is under way (at most ten seconds).
 pub async fn serve(
@@ -42,7 +54,8 @@ pub async fn serve(
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
+        // Our answers are small: one piece to send costs the kernel less than two.
+        .writev(false)
         .header_read_timeout(HEADER_TIME)
         .max_headers(HEADER_COUNT)
         .max_buf_size(HEADER_BYTES + REQUEST_LINE);
@@ -66,8 +79,13 @@ pub async fn serve(
             () = stopped(&mut stop) => break,
         };
         let _ = stream.set_nodelay(true);
-        let dispatch = dispatch.clone();
-        let service = hyper::service::service_fn(move |request| answer(dispatch.clone(), peer, request));
+        let (dispatch, timer) = (dispatch.clone(), ConnectionTimer::default());
+        let service = hyper::service::service_fn(move |request| {
+            let admitted = admit(&dispatch, &request);
+            answer(admitted, timer.clone(), peer, request)
+        });
+        // A timer of its own, which waits for headers while the other one rests.
+        builder.http1().timer(ConnectionTimer::default());
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
         tokio::spawn(async move {
             let _slot = slot;
@@ -84,23 +102,37 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn answer(dispatch: Dispatch, peer: SocketAddr, request: Request<Incoming>) -> Result<Response, Infallible> {
-    if let Err(status) = within_limits(&request) {
-        return Ok(bare(status));
-    }
-    let Some(mut router) = host(&request).and_then(|host| dispatch(host)) else {
-        return Ok(bare(StatusCode::MISDIRECTED_REQUEST));
+/// The site that a request is for, or why it is not looked at.
+fn admit(dispatch: &Dispatch, request: &Request<Incoming>) -> Result<Site, StatusCode> {
+    within_limits(request)?;
+    host(request).and_then(|host| dispatch(host)).ok_or(StatusCode::MISDIRECTED_REQUEST)
+}
+
+async fn answer(
+    admitted: Result<Site, StatusCode>,
+    timer: ConnectionTimer,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let site = match admitted {
+        Ok(site) => site,
+        Err(status) => return Ok(bare(status)),
     };
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(Peer(peer.ip()));
+    let request = request.map(Body::new);
     let stream = request.uri().path() == "/api/v1/changes";
-    let answered = router.call(request);
+    let answered = async move {
+        match site {
+            Site::Home(home) => home.answer(request, peer.ip()).await,
+            Site::App(mut router) => router.call(request).await.unwrap_or_else(|never| match never {}),
+        }
+    };
     if stream {
-        return answered.await;
+        return Ok(answered.await);
     }
-    match tokio::time::timeout(REQUEST_TIME, answered).await {
-        Ok(response) => response,
-        Err(_) => Ok(bare(StatusCode::REQUEST_TIMEOUT)),
+    tokio::select! {
+        biased;
+        response = answered => Ok(response),
+        () = timer.after(REQUEST_TIME) => Ok(bare(StatusCode::REQUEST_TIMEOUT)),
     }
 }
 

@@ -1,20 +1,20 @@
 //! The map: every URL, who may call it, and the room behind it. `hallpass routes` prints it; a test walks it.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::Request;
+use axum::body::Body;
 use axum::response::Response;
-use axum::routing::{MethodFilter, MethodRouter};
-use http::Method;
+use hashbrown::HashMap;
+use http::{HeaderValue, Method, Request, header};
 use sync_wrapper::SyncWrapper;
 
 use crate::context::Context;
 use crate::telemetry::{Stopwatch, Times};
-use crate::web::call::{Call, Peer};
+use crate::web::call::Call;
 use crate::web::caller_ip::caller_ip;
 use crate::web::error::{Error, Voice};
 use crate::web::guard::{ANYBODY, APP, By, Proof, SESSION, VISITOR};
@@ -58,23 +58,84 @@ pub struct Route {
     /// How it reports errors.
     pub voice: Voice,
     times: Arc<Times>,
-    handler: MethodRouter<Arc<Context>>,
+    handler: Handler,
 }
 
-/// The router that answers at the home host.
-pub fn router(context: Arc<Context>) -> Router {
-    let mut router = Router::new();
-    for route in table() {
-        context.telemetry.time_route(&route.method, route.path, route.times);
-        router = router.route(route.path, route.handler);
+type Handler = Box<dyn for<'h> Fn(&'h Arc<Context>, Request<Body>, IpAddr) -> Answer<'h> + Send + Sync>;
+type Answer<'h> = Pin<Box<dyn Future<Output = Response> + Send + 'h>>;
+
+/// What answers at the home host: the table, by path. Ours rather than a framework's router because all it has to do is one look-up, and
+/// introspection pays for every layer in between (`bench/`).
+pub struct Home {
+    context: Arc<Context>,
+    exact: HashMap<&'static str, Vec<Route>>,
+    /// Paths that end in a parameter, by what comes before it.
+    prefixes: Vec<(&'static str, Vec<Route>)>,
+}
+
+impl Home {
+    /// The table at work.
+    pub fn new(context: Arc<Context>) -> Self {
+        let mut home = Self { context, exact: HashMap::new(), prefixes: Vec::new() };
+        for route in table() {
+            home.context.telemetry.time_route(&route.method, route.path, route.times.clone());
+            match route.path.split_once('{') {
+                None => home.exact.entry(route.path).or_default().push(route),
+                Some((prefix, _)) => home.prefixes.push((prefix, vec![route])),
+            }
+        }
+        home
     }
-    router.fallback(nothing_here).method_not_allowed_fallback(wrong_method).with_state(context)
+
+    /// The answer to any request. `peer` is the other end of its connection.
+    pub async fn answer(&self, request: Request<Body>, peer: IpAddr) -> Response {
+        let Some(routes) = self.at(request.uri().path()) else { return self.refuse(&Error::not_found(), Voice::Page) };
+        // HEAD is GET without the body, which the connection leaves out.
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        match routes.iter().find(|route| route.method == *method) {
+            Some(route) => {
+                let began = Stopwatch::start();
+                let response = (route.handler)(&self.context, request, peer).await;
+                route.times.answered(&began, response.status());
+                response
+            }
+            None => {
+                let mut response = self.refuse(&Error::method_not_allowed(), Voice::Problem);
+                response.headers_mut().insert(header::ALLOW, allowed(routes));
+                response
+            }
+        }
+    }
+
+    fn at(&self, path: &str) -> Option<&[Route]> {
+        if let Some(routes) = self.exact.get(path) {
+            return Some(routes);
+        }
+        let fits = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
+        self.prefixes.iter().find(|(prefix, _)| fits(prefix)).map(|(_, routes)| &routes[..])
+    }
+
+    fn refuse(&self, error: &Error, voice: Voice) -> Response {
+        let request_id = self.context.request_id().to_string();
+        let mut response = error.render(voice, &self.context.config.brand, &request_id);
+        headers::finish(&mut response, voice, &self.context.public_url);
+        response
+    }
+}
+
+/// `Allow` (RFC 9110 §10.2.1).
+fn allowed(routes: &[Route]) -> HeaderValue {
+    let mut methods: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    HeaderValue::from_str(&methods.join(", ")).expect("methods are tokens")
 }
 
 fn get<P: Proof, F>(
     path: &'static str,
     guard: By<P>,
-    handler: impl Fn(Call<P>) -> F + Clone + Send + Sync + 'static,
+    handler: impl Fn(Call<P>) -> F + Copy + Send + Sync + 'static,
 ) -> Route
 where
     F: Future<Output = Result<Response, Error>> + Send + 'static,
@@ -86,7 +147,7 @@ where
 fn form<P: Proof, F>(
     path: &'static str,
     guard: By<P>,
-    handler: impl Fn(Call<P>) -> F + Clone + Send + Sync + 'static,
+    handler: impl Fn(Call<P>) -> F + Copy + Send + Sync + 'static,
 ) -> Route
 where
     F: Future<Output = Result<Response, Error>> + Send + 'static,
@@ -97,7 +158,7 @@ where
 fn read<P: Proof, F>(
     path: &'static str,
     guard: By<P>,
-    handler: impl Fn(Call<P>) -> F + Clone + Send + Sync + 'static,
+    handler: impl Fn(Call<P>) -> F + Copy + Send + Sync + 'static,
 ) -> Route
 where
     F: Future<Output = Result<Response, Error>> + Send + 'static,
@@ -108,7 +169,7 @@ where
 fn post<P: Proof, F>(
     path: &'static str,
     guard: By<P>,
-    handler: impl Fn(Call<P>) -> F + Clone + Send + Sync + 'static,
+    handler: impl Fn(Call<P>) -> F + Copy + Send + Sync + 'static,
 ) -> Route
 where
     F: Future<Output = Result<Response, Error>> + Send + 'static,
@@ -119,7 +180,7 @@ where
 fn oauth<P: Proof, F>(
     path: &'static str,
     guard: By<P>,
-    handler: impl Fn(Call<P>) -> F + Clone + Send + Sync + 'static,
+    handler: impl Fn(Call<P>) -> F + Copy + Send + Sync + 'static,
 ) -> Route
 where
     F: Future<Output = Result<Response, Error>> + Send + 'static,
@@ -132,7 +193,7 @@ fn cross_origin<P: Proof, F>(
     path: &'static str,
     method: Method,
     guard: By<P>,
-    handler: impl Fn(Call<P>) -> F + Clone + Send + Sync + 'static,
+    handler: impl Fn(Call<P>) -> F + Copy + Send + Sync + 'static,
 ) -> Route
 where
     F: Future<Output = Result<Response, Error>> + Send + 'static,
@@ -146,30 +207,23 @@ fn row<P: Proof, F>(
     _: By<P>,
     voice: Voice,
     same_origin: bool,
-    handler: impl Fn(Call<P>) -> F + Clone + Send + Sync + 'static,
+    handler: impl Fn(Call<P>) -> F + Copy + Send + Sync + 'static,
 ) -> Route
 where
     F: Future<Output = Result<Response, Error>> + Send + 'static,
 {
-    let filter = MethodFilter::try_from(method.clone()).expect("a method that axum knows");
-    let times = Arc::new(Times::default());
-    let recorded = times.clone();
-    let service = move |axum::extract::State(context): axum::extract::State<Arc<Context>>, request: Request| {
-        let (times, handler) = (recorded.clone(), handler.clone());
-        async move {
-            let began = Stopwatch::start();
-            let response = answer(context, request, voice, same_origin, handler).await;
-            times.answered(&began, response.status());
-            response
-        }
-    };
-    Route { method, path, guard: P::NAME, voice, times, handler: axum::routing::on(filter, service) }
+    let handler: Handler = Box::new(move |context, request, peer| {
+        Box::pin(answer(context, request, peer, path, voice, same_origin, handler))
+    });
+    Route { method, path, guard: P::NAME, voice, times: Arc::default(), handler }
 }
 
 /// Guard, handler, error, headers: what every request goes through.
 async fn answer<P: Proof, F>(
-    context: Arc<Context>,
-    request: Request,
+    context: &Arc<Context>,
+    request: Request<Body>,
+    peer: IpAddr,
+    path: &'static str,
     voice: Voice,
     same_origin: bool,
     handler: impl Fn(Call<P>) -> F,
@@ -179,16 +233,14 @@ where
 {
     let request_id = context.request_id();
     let (parts, body) = request.into_parts();
-    let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let now = context.now();
     let ip = caller_ip(peer, &parts.headers, &context.config.trusted_proxies);
-    let path = parts.uri.path().to_owned();
     let handled = async {
         if same_origin {
             headers::require_same_origin(&parts.headers, &context.public_url)
                 .inspect_err(|_| context.telemetry.csrf_refused(None))?;
         }
-        let proof = P::establish(&context, &parts, ip, now).await?;
+        let proof = P::establish(context, &parts, ip, now).await?;
         handler(Call { context: context.clone(), proof, now, ip, request_id, parts, body: SyncWrapper::new(body) })
             .await
     };
@@ -197,9 +249,9 @@ where
         Err(Error::internal())
     });
     let mut response = result.unwrap_or_else(|error| {
-        report(&error, &path, request_id);
+        report(&error, path, request_id);
         if error.code == "login_required" && voice == Voice::Page {
-            return sign_in::redirect_here(&context);
+            return sign_in::redirect_here(context);
         }
         error.render(voice, &context.config.brand, &request_id.to_string())
     });
@@ -207,25 +259,13 @@ where
     response
 }
 
-fn report(error: &Error, path: &str, request_id: crate::web::call::RequestId) {
+/// `path` is the table's, not the request's: what somebody asked for may hold a secret, or lines of their own.
+fn report(error: &Error, path: &'static str, request_id: crate::web::call::RequestId) {
     if error.status.is_server_error() {
         tracing::error!(%request_id, path, status = error.status.as_u16(), code = error.code, because = %error.because, "request failed");
     } else {
         tracing::debug!(%request_id, path, status = error.status.as_u16(), code = error.code, because = %error.because, "request refused");
     }
-}
-
-async fn nothing_here(axum::extract::State(context): axum::extract::State<Arc<Context>>) -> Response {
-    let mut response = Error::not_found().render(Voice::Page, &context.config.brand, &context.request_id().to_string());
-    headers::finish(&mut response, Voice::Page, &context.public_url);
-    response
-}
-
-async fn wrong_method(axum::extract::State(context): axum::extract::State<Arc<Context>>) -> Response {
-    let mut response =
-        Error::method_not_allowed().render(Voice::Problem, &context.config.brand, &context.request_id().to_string());
-    headers::finish(&mut response, Voice::Problem, &context.public_url);
-    response
 }
 
 /// A panic in a handler becomes a 500 for that request alone.

@@ -1,22 +1,58 @@
-//! Signatures already verified: a memory of computations, keyed by the SHA-256 of the token.
+//! Signatures already verified: a memory of computations, keyed by the token's digest.
 //!
 //! It spares the second check of a signature and nothing else. It can never say that somebody is signed in: time, zone, key and
 //! session are looked at for every request.
+//!
+//! There is one entry for every pass in use, so entries are small: 57 bytes with the map's own.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use hallpass_core::crypto;
+use hallpass_core::id::{KeyId, SessionId, UserId, ZoneName};
 use hallpass_core::keyring::Keyring;
 use hallpass_core::pass::{self, Refused, VerifiedPass};
 use hallpass_core::time::Timestamp;
-use quick_cache::sync::Cache;
-use std::sync::Arc;
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+
+const SHARDS: usize = 256;
+/// Keys and zones that passes in memory come from. Beyond that a pass is verified each time, which is slower and as right.
+const SOURCES: usize = 1024;
+
+/// Half of a SHA-256. To be taken for another token one would have to find a second text for a digest that is there, with 128 bits to
+/// match; two texts of one's own choice do not help, because only what a key of ours has signed gets in.
+type Half = [u8; 16];
+
+/// What passes of one key in one zone share.
+type Source = (KeyId, ZoneName);
+
+struct Known {
+    user_id: UserId,
+    session_id: SessionId,
+    /// Seconds; enough until 2106.
+    issued_at: u32,
+    /// Seconds.
+    lifetime: u16,
+    source: u16,
+}
 
 /// The memory; bounded.
-pub struct Verified(Cache<[u8; 32], Arc<VerifiedPass>>);
+pub struct Verified {
+    shards: Box<[RwLock<HashMap<Half, Known>>]>,
+    maximum_per_shard: usize,
+    sources: Box<[OnceLock<Source>]>,
+}
 
 impl Verified {
     /// Remembers at most `maximum` tokens.
     pub fn new(maximum: usize) -> Self {
-        Self(Cache::new(maximum))
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            maximum_per_shard: maximum.div_ceil(SHARDS).max(1),
+            sources: (0..SOURCES).map(|_| OnceLock::new()).collect(),
+        }
     }
 
     /// What a pass says, once its signature has been checked, now or earlier. The caller checks that it is current.
@@ -26,16 +62,138 @@ impl Verified {
         keyring: &Keyring,
         issuer: &str,
         now: Timestamp,
-    ) -> Result<Arc<VerifiedPass>, Refused> {
+    ) -> Result<VerifiedPass<'_>, Refused> {
         if token.len() > pass::MAXIMUM_LENGTH {
             return Err(Refused::Malformed);
         }
-        let key = crypto::sha256(token.as_bytes());
-        if let Some(known) = self.0.get(&key) {
+        let digest = crypto::sha256(token.as_bytes());
+        let (half, _) = digest.split_first_chunk().expect("a digest is longer than its half");
+        if let Some(known) = self.find(half) {
             return Ok(known);
         }
-        let verified = Arc::new(pass::verify_signature(token, keyring, issuer, now)?);
-        self.0.insert(key, verified.clone());
+        let verified = pass::verify_signature(token, keyring, issuer, now)?;
+        self.keep(*half, &verified, now);
         Ok(verified)
+    }
+
+    /// Drops what has expired.
+    pub fn sweep(&self, now: Timestamp) {
+        for shard in &self.shards {
+            shard.write().retain(|_, known| now < known.expires_at());
+        }
+    }
+
+    fn find(&self, half: &Half) -> Option<VerifiedPass<'_>> {
+        let shard = self.shard(half).read();
+        let known = shard.get(half)?;
+        let (kid, zone) = self.sources[usize::from(known.source)].get()?;
+        Some(VerifiedPass {
+            user_id: known.user_id,
+            session_id: known.session_id,
+            zone: Cow::Borrowed(zone),
+            kid: *kid,
+            issued_at: known.issued_at(),
+            expires_at: known.expires_at(),
+        })
+    }
+
+    fn keep(&self, half: Half, pass: &VerifiedPass<'_>, now: Timestamp) {
+        let Some(source) = self.source(pass) else { return };
+        let lifetime = pass.expires_at.since(pass.issued_at).as_secs();
+        let (Ok(issued_at), Ok(lifetime)) = (u32::try_from(pass.issued_at.as_seconds()), u16::try_from(lifetime))
+        else {
+            return;
+        };
+        let mut shard = self.shard(&half).write();
+        if shard.len() >= self.maximum_per_shard {
+            shard.retain(|_, known| now < known.expires_at());
+            // Still full: let an arbitrary one go; it is verified again when it is needed.
+            if shard.len() >= self.maximum_per_shard
+                && let Some(victim) = shard.keys().next().copied()
+            {
+                shard.remove(&victim);
+            }
+        }
+        shard.insert(half, Known { user_id: pass.user_id, session_id: pass.session_id, issued_at, lifetime, source });
+    }
+
+    /// The number of a pass's key and zone.
+    fn source(&self, pass: &VerifiedPass<'_>) -> Option<u16> {
+        let is = |known: &Source| known.0 == pass.kid && known.1 == *pass.zone;
+        let place = self
+            .sources
+            .iter()
+            .position(|place| is(place.get_or_init(|| (pass.kid, pass.zone.clone().into_owned()))))?;
+        u16::try_from(place).ok()
+    }
+
+    fn shard(&self, half: &Half) -> &RwLock<HashMap<Half, Known>> {
+        &self.shards[usize::from(half[0])]
+    }
+}
+
+impl Known {
+    fn issued_at(&self) -> Timestamp {
+        Timestamp::from_seconds(i64::from(self.issued_at))
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        self.issued_at() + Duration::from_secs(u64::from(self.lifetime))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hallpass_core::crypto::SystemRandom;
+
+    use super::*;
+
+    fn pass(number: u8, zone: &str) -> VerifiedPass<'static> {
+        VerifiedPass {
+            user_id: UserId::from_bytes([number; 16]),
+            session_id: SessionId::mint(&mut SystemRandom),
+            zone: Cow::Owned(zone.parse().expect("a zone")),
+            kid: KeyId::from_bytes([number; 16]),
+            issued_at: Timestamp::from_seconds(1_800_000_000),
+            expires_at: Timestamp::from_seconds(1_800_000_900),
+        }
+    }
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_001);
+
+    #[test]
+    fn what_was_kept_is_found_as_it_was() {
+        let verified = Verified::new(1000);
+        for (number, zone) in [(1, "home"), (2, "home"), (1, "shop")] {
+            let pass = pass(number, zone);
+            let half = *pass.session_id.as_bytes();
+            verified.keep(half, &pass, NOW);
+            assert_eq!(verified.find(&half), Some(pass));
+            assert_eq!(verified.find(&[0; 16]), None);
+        }
+    }
+
+    /// T32: what attackers can fill is bounded, and what has expired goes.
+    #[test]
+    fn memory_is_bounded() {
+        let verified = Verified::new(SHARDS * 2);
+        let many: Vec<_> = (0..SHARDS * 20).map(|_| pass(1, "home")).collect();
+        for pass in &many {
+            verified.keep(*pass.session_id.as_bytes(), pass, NOW);
+        }
+        let held = || verified.shards.iter().map(|shard| shard.read().len()).sum::<usize>();
+        assert!(held() > SHARDS && held() <= SHARDS * 2, "{}", held());
+        verified.sweep(Timestamp::from_seconds(1_800_000_900));
+        assert_eq!(held(), 0);
+    }
+
+    #[test]
+    fn more_keys_than_there_is_room_for_are_verified_each_time() {
+        let verified = Verified::new(1000);
+        for number in 0..=SOURCES {
+            let name = format!("zone-{number}");
+            let source = verified.source(&pass(1, &name));
+            assert_eq!(source.is_some(), number < SOURCES);
+        }
     }
 }

@@ -34,7 +34,7 @@ pub enum Holder {
 }
 
 /// What is assigned to one user, directly, and the groups through which more is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct UserFacts {
     /// Roles held directly, sorted.
     pub role_ids: Vec<RoleId>,

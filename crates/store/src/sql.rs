@@ -108,8 +108,8 @@ impl Database {
                     .pragma("trusted_schema", "off")
                     .statement_cache_capacity(256);
                 let pool = || PoolOptions::<Sqlite>::new().idle_timeout(None).max_lifetime(None);
-                // 64 MB at most, taken only by large writes: keys are random, so each touches a page of its own.
-                let writing = options.clone().pragma("cache_size", "-64000");
+                // 8 MB at most, taken only by large writes: keys are random, so each touches a page of its own.
+                let writing = options.clone().pragma("cache_size", "-8000");
                 let writer = pool().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_lazy_with(writing);
                 let mut connection = writer.acquire().await?;
                 // SQLite has no advisory lock: two processes that start together queue here instead.

@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use hallpass_core::crypto::MasterKey;
 use hallpass_core::id::{SessionId, UserId};
 use hallpass_core::time::Timestamp;
-use parking_lot::RwLock;
 use tokio::sync::{Mutex, Notify, watch};
 
-pub use self::policy::{AppEntry, Policy, RoleEntry};
+pub use self::policy::{AppEntry, Policy, PolicyGuard, RoleEntry};
 pub use self::sessions::{SessionView, Touched};
 pub use self::users::{EnvelopeView, Standing, UserView};
 use crate::{Change, Store, StoreError, changes};
@@ -42,7 +42,8 @@ pub struct View {
     /// Sessions in memory.
     pub sessions: sessions::Sessions,
     users: users::Users,
-    policy: RwLock<Arc<Policy>>,
+    /// Read by every request at once: without a lock, and without counting references in one place.
+    policy: ArcSwap<Policy>,
     /// Bumped by every change of the registry or the keys; the loaded policy carries the number it was loaded under.
     policy_wanted: AtomicU64,
     policy_load: Mutex<()>,
@@ -65,7 +66,7 @@ impl View {
         let view = Arc::new(Self {
             sessions: sessions::Sessions::new(maximum_sessions),
             users: users::Users::new(maximum_sessions),
-            policy: RwLock::new(Arc::new(policy)),
+            policy: ArcSwap::from_pointee(policy),
             policy_wanted: AtomicU64::new(0),
             policy_load: Mutex::new(()),
             position: watch::Sender::new(position),
@@ -95,7 +96,8 @@ impl View {
         if self.lag() <= MAXIMUM_LAG {
             return Ok(());
         }
-        self.current().await
+        // Boxed, like all that is done rarely here: a future is as large as the largest thing it may wait for, and is moved as a whole.
+        Box::pin(self.current()).await
     }
 
     /// Ensures that the view is complete to this very moment. For an answer that would otherwise be "unknown": a secret or a
@@ -146,22 +148,26 @@ impl View {
     }
 
     /// The registry and the keys, current to within [`MAXIMUM_LAG`].
-    pub async fn policy(&self) -> Result<Arc<Policy>, StoreError> {
+    pub async fn policy(&self) -> Result<PolicyGuard, StoreError> {
         self.fresh().await?;
-        let policy = self.policy.read().clone();
+        let policy = self.policy.load();
         if policy.generation == self.policy_wanted.load(Ordering::Acquire) {
             return Ok(policy);
         }
+        Box::pin(self.load_policy()).await
+    }
+
+    async fn load_policy(&self) -> Result<PolicyGuard, StoreError> {
         let _turn = self.policy_load.lock().await;
         let wanted = self.policy_wanted.load(Ordering::Acquire);
-        let policy = self.policy.read().clone();
+        let policy = self.policy.load();
         if policy.generation == wanted {
             return Ok(policy);
         }
         // A change that lands while we load bumps the number again, and the next reader loads again.
         let loaded = Arc::new(Policy::load(&self.store, &self.master, wanted).await?);
-        *self.policy.write() = loaded.clone();
-        Ok(loaded)
+        self.policy.store(loaded.clone());
+        Ok(PolicyGuard::from_inner(loaded))
     }
 
     /// A session as the view knows it, read through; `None` if there is no such session.
@@ -173,6 +179,10 @@ impl View {
         {
             return Ok(Some(found));
         }
+        Box::pin(self.load_session(id, now)).await
+    }
+
+    async fn load_session(&self, id: SessionId, now: Timestamp) -> Result<Option<SessionView>, StoreError> {
         let epoch = self.sessions.epoch(id);
         let mut read = self.store.read().await?;
         let Some(stored) = crate::sessions::find(&mut read, &id).await? else { return Ok(None) };
@@ -184,13 +194,18 @@ impl View {
         if let Some(found) = self.users.find(user) {
             return Ok(found.standing(policy, app));
         }
+        let loaded = Box::pin(self.load_user(user)).await?;
+        Ok(loaded.map_or(Standing::Unknown, |loaded| loaded.standing(policy, app)))
+    }
+
+    async fn load_user(&self, user: UserId) -> Result<Option<Arc<UserView>>, StoreError> {
         let epoch = self.users.epoch(user);
         let mut read = self.store.read().await?;
-        let Some(stored) = crate::users::find(&mut read, &user).await? else { return Ok(Standing::Unknown) };
+        let Some(stored) = crate::users::find(&mut read, &user).await? else { return Ok(None) };
         let facts = crate::roles::assignments_of(&mut read, &user).await?;
-        let loaded = Arc::new(UserView::new(&stored, facts));
+        let loaded = Arc::new(UserView::new(&stored, self.users.share(facts)));
         self.users.keep(user, loaded.clone(), epoch);
-        Ok(loaded.standing(policy, app))
+        Ok(Some(loaded))
     }
 
     /// Applies one change. Idempotent, never fails, never waits: it only marks what is known to be out of date.

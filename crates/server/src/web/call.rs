@@ -4,24 +4,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hallpass_core::csrf;
 use hallpass_core::time::Timestamp;
 use http::request::Parts;
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use sync_wrapper::SyncWrapper;
 
 use crate::context::Context;
 use crate::web::error::Error;
+use crate::web::parameters::parameters;
 
 /// Form and JSON bodies; protocol §14.
 pub const BODY_LIMIT: usize = 64 * 1024;
 /// What synchronizer tokens of our own pages are for, in their MAC.
 const FORM: &str = "form";
-/// Parameters in one query or form; protocol §14.
-const PARAMETER_LIMIT: usize = 64;
 
 /// A request whose caller has proved to be a `P`.
 pub struct Call<P> {
@@ -40,10 +39,6 @@ pub struct Call<P> {
     /// Not read yet.
     pub body: SyncWrapper<Body>,
 }
-
-/// The peer of the connection, set by the accept loop.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
 
 /// Names a request: 13 characters, unpredictable enough to quote in support mail, worthless otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,12 +102,24 @@ impl<P> Call<P> {
 }
 
 /// Reads a body into memory, up to the limit.
-pub async fn read(body: Body) -> Result<Bytes, Error> {
-    match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Error::too_large()),
-        Err(_) => Err(Error::invalid_request("The request body could not be read.")),
+pub async fn read(mut body: Body) -> Result<Bytes, Error> {
+    let mut read = Bytes::new();
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::invalid_request("The request body could not be read."))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if read.len() + joined.len() + data.len() > BODY_LIMIT {
+            return Err(Error::too_large());
+        }
+        // Nearly every body is small and comes as one piece, which need not be copied.
+        if read.is_empty() && joined.is_empty() {
+            read = data;
+        } else {
+            joined.extend_from_slice(&std::mem::take(&mut read));
+            joined.extend_from_slice(&data);
+        }
     }
+    Ok(if joined.is_empty() { read } else { joined.freeze() })
 }
 
 /// The media type without its parameters, lower case as sent by every client we know.
@@ -128,47 +135,4 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
         let place = format!("{:?} at line {} column {}", error.classify(), error.line(), error.column());
         Error::invalid_request("The body is not the JSON that this address takes.").because(place)
     })
-}
-
-/// URL-encoded parameters into `T`; a repeated one is refused rather than silently overruled by its twin.
-pub fn parameters<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, Error> {
-    let mut seen = Vec::new();
-    for (name, _) in form_urlencoded::parse(encoded) {
-        if seen.contains(&name) {
-            return Err(Error::invalid_request("A parameter is repeated.").because("repeated parameter"));
-        }
-        seen.push(name);
-        if seen.len() > PARAMETER_LIMIT {
-            return Err(Error::invalid_request("There are too many parameters.").because("too many parameters"));
-        }
-    }
-    serde_urlencoded::from_bytes(encoded).map_err(|error: serde::de::value::Error| {
-        // Missing ones have names of ours; what else serde says may repeat what was sent.
-        let missing = Some(error.to_string()).filter(|text| text.starts_with("missing field"));
-        let because = missing.unwrap_or_else(|| "a parameter is unknown or has a wrong value".to_owned());
-        Error::invalid_request("A parameter is missing or not understood.").because(because)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde::Deserialize;
-
-    #[derive(Debug, Deserialize, PartialEq)]
-    #[serde(deny_unknown_fields)]
-    struct Two {
-        a: String,
-        b: Option<String>,
-    }
-
-    #[test]
-    fn parameters_are_taken_once_and_by_name() {
-        assert_eq!(parameters::<Two>(b"a=1&b=%20").expect("fine"), Two { a: "1".into(), b: Some(" ".into()) });
-        for bad in [&b"a=1&a=2"[..], b"", b"b=1", b"a=1&c=2"] {
-            assert_eq!(parameters::<Two>(bad).expect_err("refused").code, "invalid_request");
-        }
-        let many = (0..65).map(|number| format!("p{number}=1")).collect::<Vec<_>>().join("&");
-        assert_eq!(parameters::<Two>(many.as_bytes()).expect_err("refused").because, "too many parameters");
-    }
 }

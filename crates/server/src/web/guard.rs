@@ -12,7 +12,7 @@ use hallpass_core::session::Session;
 use hallpass_core::throttle;
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::User;
-use hallpass_store::view::{AppEntry, Policy};
+use hallpass_store::view::{AppEntry, PolicyGuard};
 use hallpass_store::{sessions, users};
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -120,7 +120,7 @@ impl Proof for Visitor {
 /// A registered app that presented its app key and one of its live secret keys.
 pub struct AppCaller {
     /// The registry as of this request.
-    pub policy: Arc<Policy>,
+    pub policy: PolicyGuard,
     /// Its entry in the registry.
     pub index: usize,
 }
@@ -169,7 +169,7 @@ impl Proof for AppCaller {
         {
             // It may have been minted a moment ago, by a command or at another node: ask the database before saying "wrong".
             let unavailable = |error: hallpass_store::StoreError| Error::unavailable().because(error.to_string());
-            context.view.current().await.map_err(unavailable)?;
+            Box::pin(context.view.current()).await.map_err(unavailable)?;
             policy = context.view.policy().await.map_err(unavailable)?;
             found = policy.caller(&digest, now);
         }

@@ -7,5 +7,6 @@ pub mod error;
 pub mod guard;
 pub mod headers;
 pub mod page;
+pub mod parameters;
 pub mod respond;
 pub mod words;

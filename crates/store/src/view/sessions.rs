@@ -1,6 +1,6 @@
-//! Sessions in memory: small, sharded, bounded. About 130 bytes each.
+//! Sessions in memory: small, sharded, bounded. 73 bytes each, with the map's own.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hallpass_core::id::SessionId;
@@ -11,8 +11,10 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 const SHARDS: usize = 256;
-/// Activity is written down when it is this much newer than what was written before.
-const TOUCH_STEP: Duration = Duration::from_mins(1);
+/// Activity is written down when it is newer than what was written before by this share of the inactivity that ends the session, so that
+/// a crash shortens it by a few per cent at most; but at least every so often.
+const TOUCH_SHARE: u32 = 30;
+const TOUCH_STEP: u32 = 300;
 /// Apps whose slot is below this are remembered in the session itself; beyond it, in a set.
 const TOLD_BITS: usize = 63;
 
@@ -79,11 +81,22 @@ pub struct Touched {
     pub told: Vec<(SessionId, usize)>,
 }
 
+/// What is kept of a session; its identifier is the map's key.
 struct Entry {
-    view: SessionView,
+    user_id: UserId,
+    expires_at: Timestamp,
+    /// Seconds: more of it is nowhere shown.
+    authenticated_at: u32,
+    /// Milliseconds.
     last_seen: AtomicI64,
-    written: AtomicI64,
+    /// What of that was written down, in seconds: often enough, and half as long.
+    written: AtomicU32,
+    /// Seconds.
+    inactivity: u32,
     told: AtomicU64,
+    acr: Acr,
+    amr: u8,
+    ended: Option<EndReason>,
 }
 
 #[derive(Default)]
@@ -125,10 +138,14 @@ impl Sessions {
     pub fn touch(&self, id: SessionId, slot: usize, now: Timestamp) {
         let shard = self.shard(id).read();
         let Some(entry) = shard.entries.get(&id) else { return };
-        let now_millis = now.as_millis();
-        if entry.last_seen.fetch_max(now_millis, Ordering::Relaxed) < now_millis
-            && now.since(Timestamp::from_millis(entry.written.load(Ordering::Relaxed))) >= TOUCH_STEP
-            && entry.written.swap(now_millis, Ordering::Relaxed) != now_millis
+        let (millis, seconds) = (now.as_millis(), seconds(now));
+        // Looked at first: a store would take the cache line away from whoever reads it.
+        if entry.last_seen.load(Ordering::Relaxed) < millis {
+            entry.last_seen.fetch_max(millis, Ordering::Relaxed);
+        }
+        let step = (entry.inactivity / TOUCH_SHARE).min(TOUCH_STEP);
+        if seconds.saturating_sub(entry.written.load(Ordering::Relaxed)) >= step
+            && entry.written.swap(seconds, Ordering::Relaxed) != seconds
         {
             self.touched.lock().seen.push((id, now));
         }
@@ -176,7 +193,7 @@ impl Sessions {
 
     pub(super) fn find(&self, id: SessionId) -> Option<SessionView> {
         let shard = self.shard(id).read();
-        shard.entries.get(&id).map(Entry::current)
+        shard.entries.get(&id).map(|entry| entry.view(id))
     }
 
     pub(super) fn epoch(&self, id: SessionId) -> u64 {
@@ -192,7 +209,7 @@ impl Sessions {
         }
         if let Some(entry) = shard.entries.get_mut(&stored.id) {
             entry.last_seen.fetch_max(view.last_seen_at.as_millis(), Ordering::Relaxed);
-            return entry.current();
+            return entry.view(stored.id);
         }
         if shard.entries.len() >= self.maximum_per_shard {
             shard.entries.retain(|_, entry| !entry.is_over(now));
@@ -204,9 +221,7 @@ impl Sessions {
                 self.touched.lock().seen.push((victim, Timestamp::from_millis(entry.last_seen.into_inner())));
             }
         }
-        let seen = view.last_seen_at.as_millis();
-        let entry = Entry { view, last_seen: seen.into(), written: seen.into(), told: 0.into() };
-        shard.entries.insert(stored.id, entry);
+        shard.entries.insert(stored.id, Entry::of(&view));
         view
     }
 
@@ -214,7 +229,7 @@ impl Sessions {
         let mut shard = self.shard(id).write();
         shard.epoch += 1;
         if let Some(entry) = shard.entries.get_mut(&id) {
-            entry.view.ended.get_or_insert(reason);
+            entry.ended.get_or_insert(reason);
         }
     }
 
@@ -239,15 +254,52 @@ impl Sessions {
 }
 
 impl Entry {
-    fn current(&self) -> SessionView {
-        SessionView { last_seen_at: Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed)), ..self.view }
+    fn of(view: &SessionView) -> Self {
+        Self {
+            user_id: view.user_id,
+            expires_at: view.expires_at,
+            authenticated_at: seconds(view.authenticated_at),
+            last_seen: view.last_seen_at.as_millis().into(),
+            written: seconds(view.last_seen_at).into(),
+            inactivity: u32::try_from(view.inactivity.as_secs()).unwrap_or(u32::MAX),
+            told: 0.into(),
+            acr: view.acr,
+            amr: view.amr,
+            ended: view.ended,
+        }
+    }
+
+    fn view(&self, id: SessionId) -> SessionView {
+        SessionView {
+            id,
+            user_id: self.user_id,
+            authenticated_at: Timestamp::from_seconds(i64::from(self.authenticated_at)),
+            expires_at: self.expires_at,
+            acr: self.acr,
+            amr: self.amr,
+            inactivity: self.inactivity(),
+            last_seen_at: self.last_seen(),
+            ended: self.ended,
+        }
+    }
+
+    fn last_seen(&self) -> Timestamp {
+        Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed))
+    }
+
+    fn inactivity(&self) -> Duration {
+        Duration::from_secs(u64::from(self.inactivity))
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
         const LAST_PASS: Duration = Duration::from_mins(15);
-        let view = self.current();
-        view.ended.is_some()
-            || now >= view.expires_at + LAST_PASS
-            || now.since(view.last_seen_at) >= view.inactivity + LAST_PASS
+        self.ended.is_some()
+            || now >= self.expires_at + LAST_PASS
+            || now.since(self.last_seen()) >= self.inactivity() + LAST_PASS
     }
+}
+
+/// Seconds since the epoch; enough until 2106.
+fn seconds(at: Timestamp) -> u32 {
+    u32::try_from(at.as_seconds()).unwrap_or(0)
 }

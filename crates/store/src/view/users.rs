@@ -1,13 +1,13 @@
 //! Users in memory, each with the envelopes already worked out for the apps that asked.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hallpass_core::crypto;
 use hallpass_core::id::UserId;
 use hallpass_core::user::User;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 
 use super::policy::{Policy, Rendered};
 use crate::roles::UserFacts;
@@ -34,44 +34,40 @@ pub enum Standing {
 pub struct EnvelopeView {
     /// Roles and permissions, already written as JSON; shared by everybody who has the same.
     pub rights: Arc<Rendered>,
-    /// The user's name and attributes, already written as JSON.
+    /// The user's names and attributes, already written as JSON.
     pub user: Arc<UserView>,
     /// Changes whenever anything in the envelope does.
     pub version: [u8; 12],
 }
 
-/// A user's facts.
+/// A user's facts. There is one for every user with a live session, so it is kept small: about 200 bytes with all that belongs to it.
 #[derive(Debug)]
 pub struct UserView {
-    /// `"ana"`, with its quotes.
-    pub username_json: Box<str>,
-    /// `"Ana María"`, with its quotes.
-    pub display_name_json: Box<str>,
-    /// `{…}`
-    pub attributes_json: Box<str>,
+    /// `"username":"ana","name":"Ana María","attributes":{…}`: the members of an answer, without braces.
+    pub members_json: Box<str>,
     disabled: bool,
     must_change_password: bool,
-    facts: UserFacts,
-    /// By app: what was worked out, and from which generation of the policy.
-    envelopes: Mutex<Vec<Worked>>,
+    facts: Arc<UserFacts>,
+    /// By app: what was worked out, and from which generation of the policy. Most people use few apps.
+    envelopes: Mutex<SmallVec<[Worked; 1]>>,
 }
 
 #[derive(Debug)]
 struct Worked {
-    app: u32,
-    generation: u64,
     rights: Arc<Rendered>,
+    generation: u64,
+    app: u32,
     version: [u8; 12],
     admitted: bool,
 }
 
 impl UserView {
-    pub(super) fn new(user: &User, facts: UserFacts) -> Self {
-        let json = |text: &str| serde_json::Value::from(text).to_string().into_boxed_str();
+    pub(super) fn new(user: &User, facts: Arc<UserFacts>) -> Self {
+        let json = |text: &str| serde_json::Value::from(text).to_string();
+        let attributes = serde_json::to_string(&user.attributes).expect("a map with text keys is JSON");
+        let (username, name) = (json(user.username.as_str()), json(user.display_name.as_str()));
         Self {
-            username_json: json(user.username.as_str()),
-            display_name_json: json(user.display_name.as_str()),
-            attributes_json: attributes(&user.attributes),
+            members_json: format!("\"username\":{username},\"name\":{name},\"attributes\":{attributes}").into(),
             disabled: user.disabled_at.is_some(),
             must_change_password: user.must_change_password,
             facts,
@@ -91,6 +87,8 @@ impl UserView {
         let current = |worked: &Worked| worked.app == slot && worked.generation == policy.generation;
         let index = envelopes.iter().position(current).unwrap_or_else(|| {
             envelopes.retain(|worked| worked.app != slot);
+            // To the entry: a vector that doubles would take more than all the rest.
+            envelopes.reserve_exact(1);
             envelopes.push(self.work_out(policy, app, slot));
             envelopes.len() - 1
         });
@@ -110,29 +108,15 @@ impl UserView {
         let rights = policy.rights(&self.facts, app);
         let admitted = rights.admit(policy.apps[app].app.access);
         let rendered = policy.render(rights);
-        let parts = [
-            &rendered.roles_json,
-            &rendered.permissions_json,
-            &self.username_json,
-            &self.attributes_json,
-            &self.display_name_json,
-        ];
         let mut framed = Vec::with_capacity(256);
-        for part in parts {
+        for part in [&rendered.members_json, &self.members_json] {
             framed.extend_from_slice(&part.len().to_be_bytes());
             framed.extend_from_slice(part.as_bytes());
         }
         let mut version = [0u8; 12];
         version.copy_from_slice(&crypto::sha256(&framed)[..12]);
-        Worked { app: slot, generation: policy.generation, rights: rendered, version, admitted }
+        Worked { rights: rendered, generation: policy.generation, app: slot, version, admitted }
     }
-}
-
-fn attributes(attributes: &BTreeMap<String, serde_json::Value>) -> Box<str> {
-    if attributes.is_empty() {
-        return "{}".into();
-    }
-    serde_json::to_string(attributes).expect("a map with text keys is JSON").into_boxed_str()
 }
 
 #[derive(Default)]
@@ -145,6 +129,8 @@ struct Shard {
 pub(super) struct Users {
     shards: Box<[RwLock<Shard>]>,
     maximum_per_shard: usize,
+    /// Most people hold what many others hold.
+    facts: Mutex<HashSet<Arc<UserFacts>>>,
 }
 
 impl Users {
@@ -152,7 +138,23 @@ impl Users {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             maximum_per_shard: maximum.div_ceil(SHARDS).max(1),
+            facts: Mutex::default(),
         }
+    }
+
+    /// These facts, shared with everybody who holds the same.
+    pub(super) fn share(&self, facts: UserFacts) -> Arc<UserFacts> {
+        let mut known = self.facts.lock();
+        if let Some(shared) = known.get(&facts) {
+            return shared.clone();
+        }
+        if known.len() == known.capacity() {
+            // Before it grows: what nobody holds any more goes.
+            known.retain(|shared| Arc::strong_count(shared) > 1);
+        }
+        let shared = Arc::new(facts);
+        known.insert(shared.clone());
+        shared
     }
 
     pub(super) fn find(&self, id: UserId) -> Option<Arc<UserView>> {

@@ -6,11 +6,9 @@ use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hallpass_server::web::call::Peer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tower::ServiceExt;
 
 use super::{Caller, HOME, Site};
 
@@ -148,8 +146,7 @@ impl Site {
         let mut request =
             Request::builder().method(ask.method).uri(&ask.path).body(Body::from(ask.body)).expect("a request");
         *request.headers_mut() = ask.headers;
-        request.extensions_mut().insert(Peer(ask.peer));
-        self.router.clone().oneshot(request).await.expect("infallible")
+        self.home.answer(request, ask.peer).await
     }
 
     /// The answer of the router.

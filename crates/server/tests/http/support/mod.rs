@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::User;
 use hallpass_server::config::Config;
 use hallpass_server::context::Clock;
 use hallpass_server::engine::Engine;
+use hallpass_server::routes::Home;
 use tempfile::TempDir;
 
 pub use self::ask::{Answer, Ask};
@@ -50,7 +50,7 @@ pub struct Site {
     pub pos: Caller,
     pub wiki: Caller,
     pub ana: User,
-    router: Router,
+    home: Arc<Home>,
     clock: Arc<AtomicI64>,
     directory: Arc<TempDir>,
 }
@@ -86,7 +86,7 @@ impl Site {
 
     fn of(engine: Engine, clock: Arc<AtomicI64>, directory: Arc<TempDir>, company: (Caller, Caller, User)) -> Self {
         let (pos, wiki, ana) = company;
-        Self { router: engine.router(), engine, pos, wiki, ana, clock, directory }
+        Self { home: engine.home(), engine, pos, wiki, ana, clock, directory }
     }
 
     /// The present instant of the engine's clock.
