@@ -67,8 +67,8 @@ pub struct Pass<'a> {
 /// A pass whose signature was checked, now or earlier; every use begins with [`check`](Self::check).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedPass<'z> {
-    /// Whose it is.
-    pub user_id: UserId,
+    /// Whose it is; not known of a remembered one, which was compared with its session's before it was remembered.
+    pub user_id: Option<UserId>,
     /// For which session.
     pub session_id: SessionId,
     /// In which zone.
@@ -132,7 +132,7 @@ pub fn verify_signature(
         return Err(Refused::LivesTooLong);
     }
     Ok(VerifiedPass {
-        user_id: claims.sub,
+        user_id: Some(claims.sub),
         session_id: claims.sid,
         zone: Cow::Owned(claims.aud.parse().map_err(|_| Refused::Malformed)?),
         kid,
@@ -231,7 +231,7 @@ mod tests {
             let token = mint(&ring.keys()[0], &minted);
             assert_eq!(jose::kind_of(&token), Some(Kind::Pass));
             let verified = verify(&token, &ring, ISSUER, &zone, NOW).expect("valid");
-            assert_eq!((verified.user_id, verified.session_id), (minted.user_id, minted.session_id));
+            assert_eq!((verified.user_id, verified.session_id), (Some(minted.user_id), minted.session_id));
             assert_eq!((verified.issued_at, verified.expires_at), (minted.issued_at, minted.expires_at));
             assert_eq!((verified.expires_at, verified.kid), (minted.expires_at, ring.keys()[0].kid));
             assert_eq!(verify(&token, &ring, ISSUER, &long_zone, NOW), Err(Refused::WrongZone));

@@ -12,7 +12,7 @@ use hallpass_core::crypto::NonceRandom;
 use hallpass_core::csrf;
 use hallpass_core::id::Audience;
 use hallpass_core::keyring::Purpose;
-use hallpass_core::pass::{PassPolicy, Refused, VerifiedPass};
+use hallpass_core::pass::{self, PassPolicy, Refused, VerifiedPass};
 use hallpass_core::token::RequestToken;
 use hallpass_store::view::{EnvelopeView, SessionView, Standing};
 use http::{HeaderValue, header};
@@ -156,13 +156,16 @@ async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgement<'
     let entry = proof.app();
     let newer;
     let mut keyring = &proof.policy.keyring;
-    let mut verified = context.verified.pass(token, keyring, context.public_url.as_str(), *now);
+    let known = context.verified.recall(token);
+    let new = known.is_none();
+    let verify = |keyring| pass::verify_signature(token, keyring, context.public_url.as_str(), *now);
+    let mut verified = known.map_or_else(|| verify(keyring), Ok);
     if verified.as_ref().is_err_and(|refused| *refused == Refused::UnknownKey) {
         // Another node may have made the key a moment ago and signed with it: ask the database before saying "not signed in".
         Box::pin(context.view.current()).await?;
         newer = context.view.policy().await?;
         keyring = &newer.keyring;
-        verified = context.verified.pass(token, keyring, context.public_url.as_str(), *now);
+        verified = verify(keyring);
     }
     let pass = match verified {
         Ok(pass) => pass,
@@ -174,11 +177,14 @@ async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgement<'
     let Some(session) = context.view.session(pass.session_id, *now).await? else {
         return Ok(Err(InactiveReason::SessionUnknown));
     };
+    if pass.user_id.is_some_and(|user_id| user_id != session.user_id) {
+        return Ok(Err(InactiveReason::SessionUnknown));
+    }
+    if new {
+        context.verified.remember(token, &pass, *now);
+    }
     if let Err(reason) = session.check(*now) {
         return Ok(Err(reason.into()));
-    }
-    if session.user_id != pass.user_id {
-        return Ok(Err(InactiveReason::SessionUnknown));
     }
     Ok(match context.view.standing(&proof.policy, session.user_id, proof.index).await? {
         Standing::Admitted(envelope) => Ok((pass, session, envelope)),

@@ -92,19 +92,15 @@ impl Home {
         let Some(routes) = self.at(request.uri().path()) else { return self.refuse(&Error::not_found(), Voice::Page) };
         // HEAD is GET without the body, which the connection leaves out.
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-        match routes.iter().find(|route| route.method == *method) {
-            Some(route) => {
-                let began = Stopwatch::start();
-                let response = (route.handler)(&self.context, request, peer).await;
-                route.times.answered(&began, response.status());
-                response
-            }
-            None => {
-                let mut response = self.refuse(&Error::method_not_allowed(), Voice::Problem);
-                response.headers_mut().insert(header::ALLOW, allowed(routes));
-                response
-            }
-        }
+        let Some(route) = routes.iter().find(|route| route.method == *method) else {
+            let mut response = self.refuse(&Error::method_not_allowed(), Voice::Problem);
+            response.headers_mut().insert(header::ALLOW, allowed(routes));
+            return response;
+        };
+        let began = Stopwatch::start();
+        let response = (route.handler)(&self.context, request, peer).await;
+        route.times.answered(&began, response.status());
+        response
     }
 
     fn at(&self, path: &str) -> Option<&[Route]> {

@@ -3,16 +3,15 @@
 //! It spares the second check of a signature and nothing else. It can never say that somebody is signed in: time, zone, key and
 //! session are looked at for every request.
 //!
-//! There is one entry for every pass in use, so entries are small: 57 bytes with the map's own.
+//! There is one entry for every pass in use, so entries are small: 41 bytes with the map's own.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use hallpass_core::crypto;
-use hallpass_core::id::{KeyId, SessionId, UserId, ZoneName};
-use hallpass_core::keyring::Keyring;
-use hallpass_core::pass::{self, Refused, VerifiedPass};
+use hallpass_core::id::{KeyId, SessionId, ZoneName};
+use hallpass_core::pass::VerifiedPass;
 use hallpass_core::time::Timestamp;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
@@ -29,7 +28,6 @@ type Half = [u8; 16];
 type Source = (KeyId, ZoneName);
 
 struct Known {
-    user_id: UserId,
     session_id: SessionId,
     /// Seconds; enough until 2106.
     issued_at: u32,
@@ -55,40 +53,14 @@ impl Verified {
         }
     }
 
-    /// What a pass says, once its signature has been checked, now or earlier. The caller checks that it is current.
-    pub fn pass(
-        &self,
-        token: &str,
-        keyring: &Keyring,
-        issuer: &str,
-        now: Timestamp,
-    ) -> Result<VerifiedPass<'_>, Refused> {
-        if token.len() > pass::MAXIMUM_LENGTH {
-            return Err(Refused::Malformed);
-        }
-        let digest = crypto::sha256(token.as_bytes());
-        let (half, _) = digest.split_first_chunk().expect("a digest is longer than its half");
-        if let Some(known) = self.find(half) {
-            return Ok(known);
-        }
-        let verified = pass::verify_signature(token, keyring, issuer, now)?;
-        self.keep(*half, &verified, now);
-        Ok(verified)
-    }
-
-    /// Drops what has expired.
-    pub fn sweep(&self, now: Timestamp) {
-        for shard in &self.shards {
-            shard.write().retain(|_, known| now < known.expires_at());
-        }
-    }
-
-    fn find(&self, half: &Half) -> Option<VerifiedPass<'_>> {
-        let shard = self.shard(half).read();
-        let known = shard.get(half)?;
+    /// What a pass says whose signature has been checked. The caller checks that it is current.
+    pub fn recall(&self, token: &str) -> Option<VerifiedPass<'_>> {
+        let half = half(token);
+        let shard = self.shard(&half).read();
+        let known = shard.get(&half)?;
         let (kid, zone) = self.sources[usize::from(known.source)].get()?;
         Some(VerifiedPass {
-            user_id: known.user_id,
+            user_id: None,
             session_id: known.session_id,
             zone: Cow::Borrowed(zone),
             kid: *kid,
@@ -97,13 +69,15 @@ impl Verified {
         })
     }
 
-    fn keep(&self, half: Half, pass: &VerifiedPass<'_>, now: Timestamp) {
+    /// Remembers a pass whose signature the caller has checked, and that it names its session's user.
+    pub fn remember(&self, token: &str, pass: &VerifiedPass<'_>, now: Timestamp) {
         let Some(source) = self.source(pass) else { return };
         let lifetime = pass.expires_at.since(pass.issued_at).as_secs();
         let (Ok(issued_at), Ok(lifetime)) = (u32::try_from(pass.issued_at.as_seconds()), u16::try_from(lifetime))
         else {
             return;
         };
+        let half = half(token);
         let mut shard = self.shard(&half).write();
         if shard.len() >= self.maximum_per_shard {
             shard.retain(|_, known| now < known.expires_at());
@@ -114,7 +88,14 @@ impl Verified {
                 shard.remove(&victim);
             }
         }
-        shard.insert(half, Known { user_id: pass.user_id, session_id: pass.session_id, issued_at, lifetime, source });
+        shard.insert(half, Known { session_id: pass.session_id, issued_at, lifetime, source });
+    }
+
+    /// Drops what has expired.
+    pub fn sweep(&self, now: Timestamp) {
+        for shard in &self.shards {
+            shard.write().retain(|_, known| now < known.expires_at());
+        }
     }
 
     /// The number of a pass's key and zone.
@@ -132,6 +113,11 @@ impl Verified {
     }
 }
 
+fn half(token: &str) -> Half {
+    let digest = crypto::sha256(token.as_bytes());
+    *digest.first_chunk().expect("a digest is longer than its half")
+}
+
 impl Known {
     fn issued_at(&self) -> Timestamp {
         Timestamp::from_seconds(i64::from(self.issued_at))
@@ -144,14 +130,14 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use hallpass_core::crypto::SystemRandom;
-
     use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_001);
 
     fn pass(number: u8, zone: &str) -> VerifiedPass<'static> {
         VerifiedPass {
-            user_id: UserId::from_bytes([number; 16]),
-            session_id: SessionId::mint(&mut SystemRandom),
+            user_id: None,
+            session_id: SessionId::from_bytes([number; 16]),
             zone: Cow::Owned(zone.parse().expect("a zone")),
             kid: KeyId::from_bytes([number; 16]),
             issued_at: Timestamp::from_seconds(1_800_000_000),
@@ -159,17 +145,14 @@ mod tests {
         }
     }
 
-    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_001);
-
     #[test]
-    fn what_was_kept_is_found_as_it_was() {
+    fn what_was_remembered_is_recalled_as_it_was() {
         let verified = Verified::new(1000);
         for (number, zone) in [(1, "home"), (2, "home"), (1, "shop")] {
-            let pass = pass(number, zone);
-            let half = *pass.session_id.as_bytes();
-            verified.keep(half, &pass, NOW);
-            assert_eq!(verified.find(&half), Some(pass));
-            assert_eq!(verified.find(&[0; 16]), None);
+            let (pass, token) = (pass(number, zone), format!("{number}{zone}"));
+            verified.remember(&token, &pass, NOW);
+            assert_eq!(verified.recall(&token), Some(pass));
+            assert_eq!(verified.recall(&format!("{token} ")), None);
         }
     }
 
@@ -177,9 +160,8 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let verified = Verified::new(SHARDS * 2);
-        let many: Vec<_> = (0..SHARDS * 20).map(|_| pass(1, "home")).collect();
-        for pass in &many {
-            verified.keep(*pass.session_id.as_bytes(), pass, NOW);
+        for number in 0..SHARDS * 20 {
+            verified.remember(&number.to_string(), &pass(1, "home"), NOW);
         }
         let held = || verified.shards.iter().map(|shard| shard.read().len()).sum::<usize>();
         assert!(held() > SHARDS && held() <= SHARDS * 2, "{}", held());
@@ -191,8 +173,7 @@ mod tests {
     fn more_keys_than_there_is_room_for_are_verified_each_time() {
         let verified = Verified::new(1000);
         for number in 0..=SOURCES {
-            let name = format!("zone-{number}");
-            let source = verified.source(&pass(1, &name));
+            let source = verified.source(&pass(1, &format!("zone-{number}")));
             assert_eq!(source.is_some(), number < SOURCES);
         }
     }

@@ -108,8 +108,8 @@ impl Database {
                     .pragma("trusted_schema", "off")
                     .statement_cache_capacity(256);
                 let pool = || PoolOptions::<Sqlite>::new().idle_timeout(None).max_lifetime(None);
-                // 8 MB at most, taken only by large writes: keys are random, so each touches a page of its own.
-                let writing = options.clone().pragma("cache_size", "-8000");
+                // 4 MB at most, taken only by large writes: keys are random, so each touches a page of its own.
+                let writing = options.clone().pragma("cache_size", "-4000");
                 let writer = pool().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_lazy_with(writing);
                 let mut connection = writer.acquire().await?;
                 // SQLite has no advisory lock: two processes that start together queue here instead.
@@ -119,7 +119,10 @@ impl Database {
                 migrate::run(types.into_iter().chain(options_of_tables), &mut *transaction).await?;
                 transaction.commit().await?;
                 drop(connection);
-                let readers = pool().max_connections(8).acquire_timeout(ACQUIRE_TIMEOUT);
+                // Each is a thread with 2 MB of pages and an allocator's reserve of its own; reads are short and mostly from memory.
+                let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+                let count = u32::try_from(cores.clamp(2, 8)).unwrap_or(8);
+                let readers = pool().max_connections(count).acquire_timeout(ACQUIRE_TIMEOUT);
                 let readers = readers.connect_lazy_with(options.pragma("query_only", "on"));
                 Ok(Self::Sqlite { writer, readers })
             }

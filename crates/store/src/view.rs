@@ -14,7 +14,7 @@ mod sessions;
 mod users;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -45,7 +45,7 @@ pub struct View {
     /// Read by every request at once: without a lock, and without counting references in one place.
     policy: ArcSwap<Policy>,
     /// Bumped by every change of the registry or the keys; the loaded policy carries the number it was loaded under.
-    policy_wanted: AtomicU64,
+    policy_wanted: AtomicU32,
     policy_load: Mutex<()>,
     /// The feed has been applied up to here.
     position: watch::Sender<i64>,
@@ -67,7 +67,7 @@ impl View {
             sessions: sessions::Sessions::new(maximum_sessions),
             users: users::Users::new(maximum_sessions),
             policy: ArcSwap::from_pointee(policy),
-            policy_wanted: AtomicU64::new(0),
+            policy_wanted: AtomicU32::new(0),
             policy_load: Mutex::new(()),
             position: watch::Sender::new(position),
             wake: Notify::new(),

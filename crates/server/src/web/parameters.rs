@@ -47,7 +47,7 @@ fn pair(piece: &[u8]) -> (Cow<'_, str>, Cow<'_, str>) {
     }
 }
 
-/// A name or a value, for members that are texts, optional texts, or types of ours that read texts.
+/// A name or a value, for members that are texts, numbers, either of them optional, or types of ours that read texts.
 struct Text<'de>(Cow<'de, str>);
 
 impl<'de> IntoDeserializer<'de, Refused> for Text<'de> {
@@ -76,8 +76,8 @@ impl<'de> Deserializer<'de> for Text<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
-        visitor.visit_bool(self.0.parse().map_err(|_| de::Error::custom("neither true nor false"))?)
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
+        visitor.visit_i64(self.0.parse().map_err(|_| de::Error::custom("not a number"))?)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -90,8 +90,8 @@ impl<'de> Deserializer<'de> for Text<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
-        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64
+        bool char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        i8 i16 i32 i128 u8 u16 u32 u64 u128 f32 f64
     }
 }
 
@@ -105,6 +105,19 @@ mod tests {
     struct Two {
         a: String,
         b: Option<String>,
+    }
+
+    #[test]
+    fn numbers_are_read_as_such() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Number {
+            since: Option<i64>,
+        }
+        assert_eq!(parameters::<Number>(b"since=-12").expect("fine"), Number { since: Some(-12) });
+        assert_eq!(parameters::<Number>(b"").expect("fine"), Number { since: None });
+        for bad in [&b"since="[..], b"since=1.5", b"since=9223372036854775808", b"since=0x1"] {
+            assert_eq!(parameters::<Number>(bad).expect_err("refused").code, "invalid_request");
+        }
     }
 
     #[test]

@@ -101,9 +101,9 @@ async fn the_matrix() {
     GET     /account/password                 session     sign-in  sign-in      200  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/password                 session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /.well-known/jwks.json            anybody         200      200      200      200      200      200      200      200
-    POST    /introspect                       app             401      401      401      200      401      401      401      401
-    POST    /api/v1/sign-in                   app             401      401      401      403      401      401      401      401
-    POST    /api/v1/sign-out                  app             401      401      401      400      401      401      401      401
-    GET     /api/v1/changes                   app             401      401      401      200      401      401      401      401
+    POST    /introspect                       app             403      403      403      200      401      403      403      401
+    POST    /api/v1/sign-in                   app             403      403      403      403      401      403      403      401
+    POST    /api/v1/sign-out                  app             403      403      403      400      401      403      403      401
+    GET     /api/v1/changes                   app             403      403      403      200      401      403      403      401
     ");
 }

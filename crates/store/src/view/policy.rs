@@ -67,7 +67,7 @@ pub type PolicyGuard = arc_swap::Guard<Arc<Policy>>;
 
 /// The registry as of one position of the feed.
 pub struct Policy {
-    pub(super) generation: u64,
+    pub(super) generation: u32,
     /// Every app.
     pub apps: Vec<AppEntry>,
     /// The zone that the engine itself lives in; none before the first configuration.
@@ -85,7 +85,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    pub(super) async fn load(store: &Store, master: &MasterKey, generation: u64) -> Result<Self, StoreError> {
+    pub(super) async fn load(store: &Store, master: &MasterKey, generation: u32) -> Result<Self, StoreError> {
         let mut read = store.snapshot().await?;
         let stored = roles::policy(&mut read).await?;
         let sealed = keys::all(&mut read).await?;

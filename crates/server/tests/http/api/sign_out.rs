@@ -40,6 +40,6 @@ async fn the_request_is_closed() {
     assert_eq!(site.send(Ask::post("/api/v1/sign-out").json(&good)).await.status, 401);
     let with_cookie =
         Ask::post("/api/v1/sign-out").same_origin().cookie(crate::support::SESSION, &ana.cookie).json(&good);
-    assert_eq!(site.send(with_cookie).await.status, 401, "a browser is no app");
+    assert_eq!(site.send(with_cookie).await.status, 403, "a browser is no app");
     assert!(site.is_active(&site.pos, &ana.pass).await);
 }
