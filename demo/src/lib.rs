@@ -31,6 +31,8 @@ fn guarded(app: Router, hallpass: &Hallpass, icon: &'static str) -> Router {
     app.layer(hallpass.layer())
         .route("/demo.css", get(async || file("text/css; charset=utf-8", include_str!("../assets/demo.css"))))
         .route("/icon.svg", get(async move || file("image/svg+xml", icon)))
+        // Browsers ask for it beside an answer that is no page, such as a refusal.
+        .route("/favicon.ico", get(async move || file("image/svg+xml", icon)))
 }
 
 fn file(content_type: &'static str, content: &'static str) -> Response {

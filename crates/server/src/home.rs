@@ -10,7 +10,7 @@ use crate::sign_in;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::{Anybody, Visitor};
-use crate::web::page::{ASSETS, AppLink, HomePage};
+use crate::web::page::{ASSETS, AppLink, Asset, HomePage};
 use crate::web::respond::{html, person};
 
 /// `GET /`: who is signed in, and the apps that this person may enter.
@@ -38,9 +38,19 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
 /// `GET /assets/{name}`: the digest in the name lets browsers keep it for ever.
 pub async fn asset(call: Call<Anybody>) -> Result<Response, Error> {
     let asset = ASSETS.iter().find(|asset| asset.path == call.parts.uri.path()).ok_or_else(Error::not_found)?;
+    Ok(file(asset, "public, max-age=31536000, immutable"))
+}
+
+/// `GET /favicon.ico`: browsers ask for it beside any answer that is no page of ours, and call it an error if it is not there.
+pub async fn icon(_: Call<Anybody>) -> Result<Response, Error> {
+    let asset = ASSETS.iter().find(|asset| asset.name == "emblem.svg").ok_or_else(Error::not_found)?;
+    Ok(file(asset, "public, max-age=86400"))
+}
+
+fn file(asset: &Asset, cache: &'static str) -> Response {
     let mut response = Response::new(Body::from(asset.bytes));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
-    Ok(response)
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    response
 }

@@ -26,6 +26,7 @@ pub fn table() -> Vec<Route> {
     vec![
         get("/", VISITOR, home::page),
         get("/assets/{name}", ANYBODY, home::asset),
+        get("/favicon.ico", ANYBODY, home::icon),
         get("/sign-in", VISITOR, sign_in::page),
         form("/sign-in", VISITOR, sign_in::submit),
         get("/continue", SESSION, sign_in::next::next),

@@ -1,8 +1,8 @@
 //! A connection's timer, set anew for every request.
 //!
 //! Making a timer of the runtime, entering it into its wheel and taking it out again for every request costs more than finding a session.
-//! Moving one that is there to a later time costs a comparison; that it may go off early, for a request that was answered long ago,
-//! costs nothing but a look at the clock.
+//! So the one that is there is left as it is: it goes off at the time that an earlier request set, and only then is it moved to the time
+//! that the present one set.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,14 +24,10 @@ impl ConnectionTimer {
     pub fn until(&self, deadline: Instant) -> Alarm {
         let deadline = tokio::time::Instant::from_std(deadline);
         let resting = self.0.lock().take();
-        let sleep = match resting {
-            Some(mut sleep) => {
-                sleep.as_mut().reset(deadline);
-                sleep
-            }
-            None => Box::pin(tokio::time::sleep_until(deadline)),
-        };
-        Alarm { sleep: Some(sleep), resting: self.0.clone() }
+        // One that would go off too late was set by somebody who waits longer.
+        let resting = resting.filter(|sleep| sleep.deadline() <= deadline);
+        let sleep = resting.unwrap_or_else(|| Box::pin(tokio::time::sleep_until(deadline)));
+        Alarm { sleep: Some(sleep), deadline, resting: self.0.clone() }
     }
 
     /// Goes off after `duration`.
@@ -57,6 +53,7 @@ impl hyper::rt::Timer for ConnectionTimer {
 /// Ends when its time has come. Dropped before that, it hands the timer back.
 pub struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
+    deadline: tokio::time::Instant,
     resting: Resting,
 }
 
@@ -64,9 +61,14 @@ impl Future for Alarm {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        match &mut self.sleep {
-            Some(sleep) => sleep.as_mut().poll(context),
-            None => Poll::Ready(()),
+        let Self { sleep, deadline, .. } = &mut *self;
+        let Some(sleep) = sleep else { return Poll::Ready(()) };
+        loop {
+            std::task::ready!(sleep.as_mut().poll(context));
+            if sleep.deadline() >= *deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(*deadline);
         }
     }
 }

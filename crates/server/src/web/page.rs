@@ -323,7 +323,7 @@ pub struct Asset {
     /// Its content.
     pub bytes: &'static [u8],
     /// Name in the source tree.
-    name: &'static str,
+    pub name: &'static str,
 }
 
 /// All of them. Serve with `Cache-Control: public, max-age=31536000, immutable`.
