@@ -115,10 +115,35 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     }
 }
 
-/// A sign-in flood must not slow introspection: the scheduler prefers every other thread of the process to these.
+/// A sign-in flood must not slow introspection: these threads get a processor when nobody else of this process wants it, and leave it at
+/// once when somebody does. A mere lower priority is not enough: until its time slice ends, Linux lets such a thread keep the processor,
+/// and a request waits for more than ten milliseconds.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 15) {
-        tracing::debug!(%error, "hashing threads keep the ordinary priority");
+    {
+        use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        let this = thread_priority::thread_native_id();
+        if let Err(error) = thread_priority::set_thread_priority_and_policy(this, ThreadPriority::Min, idle) {
+            tracing::warn!(
+                ?error,
+                "hashing threads keep the ordinary priority: a flood of sign-ins will slow introspection"
+            );
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn hashing_gives_way_to_everything_else() {
+        const SCHED_IDLE: &str = "5";
+        let passwords = Passwords::start(&PasswordConfig::default()).expect("starts");
+        let stat = || std::fs::read_to_string("/proc/thread-self/stat").expect("Linux tells");
+        let policy = |stat: &str| stat.split_whitespace().nth(40).map(ToOwned::to_owned);
+        assert_eq!(policy(&passwords.run(stat).await.expect("runs")).as_deref(), Some(SCHED_IDLE));
+        assert_ne!(policy(&stat()).as_deref(), Some(SCHED_IDLE), "only there");
     }
 }
