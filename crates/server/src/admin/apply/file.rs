@@ -122,6 +122,19 @@ fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) 
 mod tests {
     use super::*;
 
+    /// What people copy from must work, and must say everything that can be said.
+    #[test]
+    fn the_example_in_the_documents_is_a_file() {
+        let example = include_str!("../../../../../docs/company.toml");
+        let file: File = example.parse().expect("docs/company.toml");
+        let (zones, apps) = (file.zones.expect("zones"), file.apps.expect("apps"));
+        assert!(zones.values().next().expect("one").home);
+        let defaults = AppEntry::default();
+        let pos = apps.get(&"pos".parse::<AppKey>().expect("a key")).expect("pos");
+        assert_eq!((pos.access, pos.first_contact, pos.sensitive), (defaults.access, defaults.first_contact, false));
+        assert!(file.groups.is_some() && file.users.is_some());
+    }
+
     #[test]
     fn what_is_misspelt_or_wrong_is_named_with_its_line() {
         for (text, line, named) in [
