@@ -3,12 +3,13 @@
 use hallpass_server::routes;
 
 use crate::guards::{Who, path_of, request};
-use crate::support::{Answer, Ask, SESSION, Site};
+use crate::support::{Answer, Ask, Live, SESSION, Site};
 
 fn check(name: &str, answer: &Answer) {
     let header = |header: &str| answer.header(header).unwrap_or_else(|| panic!("{name}: no {header} in {answer:?}"));
     assert_eq!(header("x-content-type-options"), "nosniff", "{name}");
-    let cached = answer.status == 200 && (name.contains("/assets/") || name.contains("jwks.json"));
+    let lasting = ["/assets/", "/favicon.ico", "jwks.json"];
+    let cached = answer.status == 200 && lasting.iter().any(|path| name.contains(path));
     if cached {
         assert!(header("cache-control").starts_with("public, max-age="), "{name}");
     } else {
@@ -52,6 +53,9 @@ async fn every_answer_carries_them() {
         let answer = site.send(wrong).await;
         check(&format!("DELETE {}", route.path), &answer);
         assert_eq!(answer.status, 405, "{}", route.path);
+        let allowed: Vec<&str> = answer.header("allow").expect("RFC 9110 §15.5.6").split(", ").collect();
+        assert!(allowed.contains(&route.method.as_str()), "{}: {allowed:?}", route.path);
+        assert_eq!(allowed.contains(&"HEAD"), allowed.contains(&"GET"), "{}: {allowed:?}", route.path);
     }
     for path in ["/nothing", "/sign-in/", "//", "/account/..%2f", "/.env", "/assets/", "/assets/..%2f..%2fCargo.toml"] {
         let answer = site.send(Ask::get(path)).await;
@@ -106,4 +110,15 @@ async fn nothing_is_reflected() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let live = Live::start().await;
+    let ask =
+        |method: &str| format!("{method} /sign-in HTTP/1.1\r\nHost: auth.company.com\r\nConnection: close\r\n\r\n");
+    let (head, get) = (live.send(ask("HEAD")).await, live.send(ask("GET")).await);
+    assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+    let length = |answer: &str| answer.lines().find(|line| line.starts_with("content-length:")).map(str::to_owned);
+    assert!(length(&head).is_some() && length(&head) == length(&get), "{head}");
 }
