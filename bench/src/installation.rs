@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hallpass_core::app::{Access, App, AppSecret, FirstContact};
+use hallpass_core::authenticator::Workspace;
 use hallpass_core::authenticator::password::{self, Argon2Cost, Password};
 use hallpass_core::crypto::{MasterKey, SystemRandom};
 use hallpass_core::id::{GroupId, RoleId, SecretId, SessionId, UserId};
@@ -133,8 +134,8 @@ impl Installation {
 
     /// Gives everybody [`PASSWORD`], hashed once: comparing costs the same, and seeding does not take half an hour.
     pub async fn give_passwords(&self) -> Result<(), Failure> {
-        let hash =
-            password::hash(&Password::presented(PASSWORD.to_owned())?, Argon2Cost::default(), &mut SystemRandom)?;
+        let (typed, cost) = (Password::presented(PASSWORD.to_owned())?, Argon2Cost::default());
+        let hash = password::hash(&typed, cost, &mut Workspace::default(), &mut SystemRandom)?;
         let passwords: Vec<_> = (0..self.sessions).map(|number| (user_id(number), hash.as_str().to_owned())).collect();
         let store = self.store().await?;
         let mut write = store.write().await?;

@@ -49,6 +49,9 @@ struct Arguments {
     /// Only introspection, with so many sessions: for whoever is making it faster.
     #[arg(long, value_name = "COUNT")]
     sessions: Option<usize>,
+    /// Only sign-ins, and introspection during a flood of them: for whoever is making those faster.
+    #[arg(long, conflicts_with = "sessions")]
+    sign_ins: bool,
     /// Count each run of introspection for so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
@@ -128,8 +131,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         let folder = tempfile::Builder::new().prefix("hallpass-bench-").tempdir()?;
         let bench = Bench::new(&plan, kind, folder.path(), &mut report)?;
         let version = match arguments.sessions {
-            None => bench.all().await?,
             Some(sessions) => bench.introspection_only(sessions).await?,
+            None if arguments.sign_ins => bench.sign_ins_only().await?,
+            None => bench.all().await?,
         };
         facts.push((
             kind.name(),
@@ -138,7 +142,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     facts.push(("The run took", format!("{:.0} minutes", began.elapsed().as_secs_f64() / 60.0)));
     let date = jiff::Timestamp::from_millisecond(clock::now().as_millis())?.strftime("%Y-%m-%d").to_string();
-    let whole = !arguments.quick && arguments.sessions.is_none();
+    let whole = !arguments.quick && !arguments.sign_ins && arguments.sessions.is_none();
     let name =
         if whole { format!("bench/reports/{date}-{}.md", machine::slug()) } else { "bench/work/try.md".to_owned() };
     let file = arguments.out.unwrap_or_else(|| name.into());

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use hallpass_core::authenticator::Workspace;
 use hallpass_core::authenticator::password::{self, Argon2Cost, Password, Verdict};
 use hallpass_core::crypto::SystemRandom;
 
@@ -112,13 +113,15 @@ pub async fn rate(
 /// Comparisons in a second that Argon2id alone allows, with the engine's parameters, on as many threads as the engine has.
 pub async fn argon2_alone(threads: usize, pace: (Duration, Duration)) -> Result<f64, Failure> {
     let cost = Argon2Cost::default();
-    let stored = password::hash(&Password::presented(PASSWORD.to_owned())?, cost, &mut SystemRandom)?;
+    let typed = Password::presented(PASSWORD.to_owned())?;
+    let stored = password::hash(&typed, cost, &mut Workspace::default(), &mut SystemRandom)?;
     let count = Count::default();
     let done = count.clone();
     let crew = Crew::start(threads, move |_, stop| {
         let presented = Password::presented(PASSWORD.to_owned())?;
+        let mut workspace = Workspace::default();
         while !stop.load(Ordering::Relaxed) {
-            if password::verify(&presented, &stored, cost)? != Verdict::Right {
+            if password::verify(&presented, &stored, cost, &mut workspace)? != Verdict::Right {
                 return Err("the right password was found wrong".into());
             }
             done.fetch_add(1, Ordering::Relaxed);

@@ -153,6 +153,19 @@ impl<'a> Bench<'a> {
         self.end(&installation, postgres).await
     }
 
+    /// Only sign-ins and introspection meanwhile, with few sessions.
+    pub async fn sign_ins_only(mut self) -> Result<String, Failure> {
+        let mut postgres = self.database_server()?;
+        let mut installation = self.install("only", &mut postgres).await?;
+        installation.grow(self.plan.sizes[0]).await?;
+        installation.give_passwords().await?;
+        let server = installation.start().await?;
+        let mut warm = self.warm(server, &installation).await?;
+        self.sign_ins(&mut warm).await?;
+        warm.server.stop().await?;
+        self.end(&installation, postgres).await
+    }
+
     fn database_server(&self) -> Result<Option<Postgres>, Failure> {
         match self.kind {
             Kind::Sqlite => Ok(None),

@@ -4,6 +4,7 @@
 use std::io::{IsTerminal as _, Read as _, stdin};
 
 use clap::Args;
+use hallpass_core::authenticator::Workspace;
 use hallpass_core::authenticator::password::{self, Argon2Cost, MAX_BYTES, Password, PasswordHash, PasswordPolicy};
 use hallpass_core::crypto::{Random as _, SystemRandom};
 use hallpass_core::user::Username;
@@ -50,7 +51,7 @@ impl Source {
             password
         };
         let cost = Argon2Cost::new(config.memory_kib, config.passes, 1)?;
-        let hash = password::hash(&password, cost, &mut SystemRandom)?;
+        let hash = password::hash(&password, cost, &mut Workspace::default(), &mut SystemRandom)?;
         Ok(Chosen { hash, generated, must_change: !self.permanent })
     }
 }

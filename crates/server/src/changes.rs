@@ -208,7 +208,6 @@ impl Reader<'_> {
 
     async fn concerns(&self, change: &Change) -> Result<bool, StoreError> {
         match change {
-            Change::SessionStarted { .. } => Ok(false),
             Change::SessionEnded { session, .. } | Change::SessionChanged { session, .. } => {
                 self.told_of_session(session).await
             }
@@ -245,7 +244,6 @@ fn render(entry: &Entry) -> String {
         event(name, entry.position, &data)
     };
     match &entry.change {
-        Change::SessionStarted { .. } => String::new(),
         Change::SessionEnded { session, user, reason } => {
             tell("session-ended", json!({ "sid": session, "sub": user }), Some(reason.as_str()))
         }

@@ -1,9 +1,12 @@
 //! Password hashing on its own bounded pool of low-priority threads, so that introspection never waits for it. Protocol §17.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
+use hallpass_core::authenticator::Workspace;
 use hallpass_core::authenticator::password::{self, Argon2Cost, Password, PasswordHash, Verdict};
 use hallpass_core::crypto::SystemRandom;
 use parking_lot::Mutex;
@@ -13,7 +16,10 @@ use crate::config::PasswordConfig;
 use crate::context::StartError;
 use crate::web::error::Error;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut Workspace) + Send>;
+
+/// How long a thread without work keeps the memory that it hashes in: people come to work at the same time.
+const KEPT: Duration = Duration::from_secs(1);
 
 /// The pool.
 pub struct Passwords {
@@ -36,7 +42,7 @@ impl Passwords {
         for number in 0..threads.max(1) {
             let jobs = jobs.clone();
             let named = std::thread::Builder::new().name(format!("passwords-{number}"));
-            named.spawn(move || work(&jobs)).expect("the system can start a thread");
+            named.spawn(move || work(&jobs, cost)).expect("the system can start a thread");
         }
         Ok(Self {
             queue,
@@ -50,11 +56,11 @@ impl Passwords {
     /// Compares a presented password with a stored hash, or with nothing, at the same cost; hands the password back.
     pub async fn verify(&self, password: Password, stored: Option<String>) -> Result<(Verdict, Password), Error> {
         let (dummy, cost) = (self.dummy.clone(), self.cost);
-        self.run(move || {
+        self.run(move |workspace| {
             let stored = stored.map(|text| text.parse::<PasswordHash>()).transpose();
             // A hash that cannot be read is a fault of ours, not a wrong password.
             let stored = stored.map_err(|error| Error::unavailable().because(error.to_string()))?;
-            let verdict = password::verify(&password, stored.as_ref().unwrap_or(&dummy), cost);
+            let verdict = password::verify(&password, stored.as_ref().unwrap_or(&dummy), cost, workspace);
             let verdict = verdict.map_err(|error| Error::unavailable().because(error.to_string()))?;
             Ok((verdict, password))
         })
@@ -64,7 +70,7 @@ impl Passwords {
     /// Hashes a new password.
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {
         let cost = self.cost;
-        let hashed = self.run(move || password::hash(&password, cost, &mut SystemRandom)).await?;
+        let hashed = self.run(move |workspace| password::hash(&password, cost, workspace, &mut SystemRandom)).await?;
         hashed.map_err(|error| Error::unavailable().because(error.to_string()))
     }
 
@@ -78,14 +84,17 @@ impl Passwords {
         self.refused.load(Ordering::Relaxed)
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Workspace) -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
         let waiting = self.waiting.clone();
         waiting.fetch_add(1, Ordering::Relaxed);
-        let job: Job = Box::new(move || {
+        let job: Job = Box::new(move |workspace| {
             waiting.fetch_sub(1, Ordering::Relaxed);
             // Nobody waits any more if the browser went away.
-            let _ = answer.send(work());
+            let _ = answer.send(work(workspace));
         });
         match self.queue.try_send(job) {
             Ok(()) => answered.await.map_err(|_| Error::unavailable().because("a hashing thread ended")),
@@ -99,20 +108,27 @@ impl Passwords {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
+fn work(jobs: &Mutex<Receiver<Job>>, cost: Argon2Cost) {
     lower_priority();
-    loop {
-        // The lock is held while waiting, so exactly one idle thread waits for the next job and the others for the lock.
-        let next = jobs.lock().recv();
-        match next {
-            Ok(job) => {
-                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
-                    tracing::error!("password hashing panicked");
-                }
-            }
-            Err(_) => return,
+    let mut workspace = Workspace::default();
+    while let Some(job) = next(jobs, &mut workspace) {
+        if std::panic::catch_unwind(AssertUnwindSafe(|| job(&mut workspace))).is_err() {
+            tracing::error!("password hashing panicked");
         }
+        workspace.shrink_to(cost.memory_kib());
     }
+}
+
+/// The next job; `None` when there will be no more. The lock is held while waiting, so that exactly one idle thread waits for a job and the
+/// others for the lock.
+fn next(jobs: &Mutex<Receiver<Job>>, workspace: &mut Workspace) -> Option<Job> {
+    match jobs.try_lock_for(KEPT).map(|jobs| jobs.recv_timeout(KEPT)) {
+        Some(Ok(job)) => return Some(job),
+        Some(Err(RecvTimeoutError::Disconnected)) => return None,
+        Some(Err(RecvTimeoutError::Timeout)) | None => {}
+    }
+    workspace.clear();
+    jobs.lock().recv().ok()
 }
 
 /// A sign-in flood must not slow introspection: these threads get a processor when nobody else of this process wants it, and leave it at
@@ -143,7 +159,7 @@ mod tests {
         let passwords = Passwords::start(&PasswordConfig::default()).expect("starts");
         let stat = || std::fs::read_to_string("/proc/thread-self/stat").expect("Linux tells");
         let policy = |stat: &str| stat.split_whitespace().nth(40).map(ToOwned::to_owned);
-        assert_eq!(policy(&passwords.run(stat).await.expect("runs")).as_deref(), Some(SCHED_IDLE));
+        assert_eq!(policy(&passwords.run(move |_| stat()).await.expect("runs")).as_deref(), Some(SCHED_IDLE));
         assert_ne!(policy(&stat()).as_deref(), Some(SCHED_IDLE), "only there");
     }
 }

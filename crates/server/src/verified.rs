@@ -13,10 +13,9 @@ use hallpass_core::crypto;
 use hallpass_core::id::{KeyId, SessionId, ZoneName};
 use hallpass_core::pass::VerifiedPass;
 use hallpass_core::time::Timestamp;
+use hallpass_store::view::Shards;
 use hashbrown::HashMap;
-use parking_lot::RwLock;
 
-const SHARDS: usize = 256;
 /// Keys and zones that passes in memory come from. Beyond that a pass is verified each time, which is slower and as right.
 const SOURCES: usize = 1024;
 
@@ -38,25 +37,20 @@ struct Known {
 
 /// The memory; bounded.
 pub struct Verified {
-    shards: Box<[RwLock<HashMap<Half, Known>>]>,
-    maximum_per_shard: usize,
+    shards: Shards<HashMap<Half, Known>>,
     sources: Box<[OnceLock<Source>]>,
 }
 
 impl Verified {
     /// Remembers at most `maximum` tokens.
     pub fn new(maximum: usize) -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            maximum_per_shard: maximum.div_ceil(SHARDS).max(1),
-            sources: (0..SOURCES).map(|_| OnceLock::new()).collect(),
-        }
+        Self { shards: Shards::new(maximum), sources: (0..SOURCES).map(|_| OnceLock::new()).collect() }
     }
 
     /// What a pass says whose signature has been checked. The caller checks that it is current.
     pub fn recall(&self, token: &str) -> Option<VerifiedPass<'_>> {
         let half = half(token);
-        let shard = self.shard(&half).read();
+        let shard = self.shards.of(&half).read();
         let known = shard.get(&half)?;
         let (kid, zone) = self.sources[usize::from(known.source)].get()?;
         Some(VerifiedPass {
@@ -78,11 +72,12 @@ impl Verified {
             return;
         };
         let half = half(token);
-        let mut shard = self.shard(&half).write();
-        if shard.len() >= self.maximum_per_shard {
+        let mut shard = self.shards.of(&half).write();
+        let limit = self.shards.limit(&half);
+        if shard.len() >= limit {
             shard.retain(|_, known| now < known.expires_at());
             // Still full: let an arbitrary one go; it is verified again when it is needed.
-            if shard.len() >= self.maximum_per_shard
+            if shard.len() >= limit
                 && let Some(victim) = shard.keys().next().copied()
             {
                 shard.remove(&victim);
@@ -93,7 +88,7 @@ impl Verified {
 
     /// Drops what has expired.
     pub fn sweep(&self, now: Timestamp) {
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             shard.write().retain(|_, known| now < known.expires_at());
         }
     }
@@ -106,10 +101,6 @@ impl Verified {
             .iter()
             .position(|place| is(place.get_or_init(|| (pass.kid, pass.zone.clone().into_owned()))))?;
         u16::try_from(place).ok()
-    }
-
-    fn shard(&self, half: &Half) -> &RwLock<HashMap<Half, Known>> {
-        &self.shards[usize::from(half[0])]
     }
 }
 
@@ -159,12 +150,13 @@ mod tests {
     /// T32: what attackers can fill is bounded, and what has expired goes.
     #[test]
     fn memory_is_bounded() {
-        let verified = Verified::new(SHARDS * 2);
-        for number in 0..SHARDS * 20 {
+        const MOST: usize = 1000;
+        let verified = Verified::new(MOST);
+        for number in 0..MOST * 10 {
             verified.remember(&number.to_string(), &pass(1, "home"), NOW);
         }
         let held = || verified.shards.iter().map(|shard| shard.read().len()).sum::<usize>();
-        assert!(held() > SHARDS && held() <= SHARDS * 2, "{}", held());
+        assert!(held() > MOST / 2 && held() < MOST + 256, "{}", held());
         verified.sweep(Timestamp::from_seconds(1_800_000_900));
         assert_eq!(held(), 0);
     }

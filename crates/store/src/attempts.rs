@@ -8,6 +8,8 @@ use crate::Write;
 use crate::error::StoreError;
 use crate::sql::sql;
 
+const HEAD: &str = "INSERT INTO attempts (key, window_start, window_end, count) VALUES ";
+
 /// How often something was tried in the current window, this time included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {
@@ -17,47 +19,52 @@ pub struct Attempts {
     pub window_start: Timestamp,
 }
 
-/// Counts one attempt under `key`, in a window of length `window` that begins with the first attempt after the last window.
+/// Counts one attempt under each of several different keys, each in a window of its own length that begins with the first attempt after
+/// the last window. Answers in the order given.
 ///
-/// One statement, so attempts that arrive together are all counted. It holds the counter's row until commit: commit at once,
-/// and count several keys with [`count_all`].
-pub async fn count(write: &mut Write, key: &str, window: Duration, now: Timestamp) -> Result<Attempts, StoreError> {
+/// One statement, so attempts that arrive together are all counted. It holds the counters' rows until commit: commit at once.
+pub async fn count(write: &mut Write, keys: &[(&str, Duration)], now: Timestamp) -> Result<Vec<Attempts>, StoreError> {
     // A window that begins after now is another node's clock running ahead, and goes on; one that begins more than a whole
     // window ahead is a clock that was wrong, and must not lock anybody out until then.
-    let count = sql("INSERT INTO attempts (key, window_start, window_end, count) VALUES ($1, $2, $3, 1)
-                     ON CONFLICT (key) DO UPDATE SET
-                         count = CASE WHEN attempts.window_end <= $2 OR attempts.window_start >= $3
-                                 THEN 1 ELSE attempts.count + 1 END,
-                         window_start = CASE WHEN attempts.window_end <= $2 OR attempts.window_start >= $3
-                                        THEN $2 ELSE attempts.window_start END,
-                         window_end = CASE WHEN attempts.window_end <= $2 OR attempts.window_start >= $3
-                                      THEN $3 ELSE attempts.window_end END
-                     RETURNING count, window_start");
-    let row = write.one(count.bind(key).bind(&now).bind(&(now + window))).await?;
-    Ok(Attempts { count: row.column("count")?, window_start: row.column("window_start")? })
-}
-
-/// Counts one attempt under each of several keys; answers in the order given.
-pub async fn count_all(
-    write: &mut Write,
-    keys: &[(&str, Duration)],
-    now: Timestamp,
-) -> Result<Vec<Attempts>, StoreError> {
-    // Rows are locked in the order of keys everywhere, so that two sign-ins with the same keys cannot deadlock.
-    let mut order: Vec<usize> = (0..keys.len()).collect();
-    order.sort_by_key(|&index| keys[index].0);
+    const OVER: &str = "attempts.window_end <= excluded.window_start OR attempts.window_start >= excluded.window_end";
+    let tail = format!(
+        " ON CONFLICT (key) DO UPDATE SET
+              count = CASE WHEN {OVER} THEN 1 ELSE attempts.count + 1 END,
+              window_start = CASE WHEN {OVER} THEN excluded.window_start ELSE attempts.window_start END,
+              window_end = CASE WHEN {OVER} THEN excluded.window_end ELSE attempts.window_end END
+          RETURNING key, count, window_start"
+    );
+    let mut count = crate::insert(HEAD, keys.len(), 4, &tail);
+    for (key, window) in in_order(keys, |(key, _)| key) {
+        count = count.bind(*key).bind(&now).bind(&(now + *window)).bind(&1_i64);
+    }
+    let rows = write.all(count).await?;
     let mut counted = vec![Attempts { count: 0, window_start: now }; keys.len()];
-    for index in order {
-        let (key, window) = keys[index];
-        counted[index] = count(write, key, window, now).await?;
+    for row in rows {
+        let key = row.text("key")?;
+        let index = keys.iter().position(|(asked, _)| Some(*asked) == key);
+        let index = index.ok_or_else(|| StoreError::broken("a counter that nobody asked for"))?;
+        counted[index] = Attempts { count: row.column("count")?, window_start: row.column("window_start")? };
     }
     Ok(counted)
 }
 
-/// Takes back one attempt of the window that began at `window_start`: it turned out to be the right password.
-pub async fn refund(write: &mut Write, key: &str, window_start: Timestamp) -> Result<(), StoreError> {
-    let refund = sql("UPDATE attempts SET count = count - 1 WHERE key = $1 AND window_start = $2 AND count > 0");
-    write.execute(refund.bind(key).bind(&window_start)).await?;
+/// Takes back one attempt under each key, of the window that began at its `window_start`: it turned out to be the right password, or was
+/// turned away at a narrower counter.
+pub async fn take_back(write: &mut Write, keys: &[(&str, Timestamp)]) -> Result<(), StoreError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    // An upsert, because that locks the rows in the order in which it names them, as `count` does: an update with several keys would
+    // choose an order of its own, and two sign-ins could wait for each other.
+    let tail = " ON CONFLICT (key) DO UPDATE SET count = attempts.count - 1
+                 WHERE attempts.window_start = excluded.window_start AND attempts.count > 0";
+    let mut take_back = crate::insert(HEAD, keys.len(), 4, tail);
+    for (key, window_start) in in_order(keys, |(key, _)| key) {
+        // A counter that has been deleted meanwhile comes back as nothing counted, in a window that is over.
+        take_back = take_back.bind(*key).bind(window_start).bind(window_start).bind(&0_i64);
+    }
+    write.execute(take_back).await?;
     Ok(())
 }
 
@@ -72,4 +79,11 @@ pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u
     let prune = sql("DELETE FROM attempts WHERE key IN
                         (SELECT key FROM attempts WHERE window_end < $1 ORDER BY key LIMIT $2)");
     write.execute(prune.bind(&before).bind(&limit)).await
+}
+
+/// Rows are locked in the order of keys everywhere, so that two sign-ins with the same keys cannot deadlock.
+fn in_order<K>(keys: &[K], key: impl Fn(&K) -> &str) -> Vec<&K> {
+    let mut order: Vec<&K> = keys.iter().collect();
+    order.sort_by(|one, other| key(one).cmp(key(other)));
+    order
 }

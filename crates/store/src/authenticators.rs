@@ -6,7 +6,7 @@ use hallpass_core::id::UserId;
 use hallpass_core::time::Timestamp;
 
 use crate::error::StoreError;
-use crate::sql::sql;
+use crate::sql::{Row, sql};
 use crate::{BATCH, Read, Write};
 
 /// A stored password hash.
@@ -28,8 +28,13 @@ impl fmt::Debug for Password {
 /// A user's password, if they have one.
 pub async fn find_password(read: &mut Read, user: &UserId) -> Result<Option<Password>, StoreError> {
     let find = sql("SELECT hash, changed_at FROM passwords WHERE user_id = $1");
-    let row = read.optional(find.bind(user)).await?;
-    row.map(|row| Ok(Password { hash: row.column("hash")?, changed_at: row.column("changed_at")? })).transpose()
+    Ok(read.optional(find.bind(user)).await?.as_ref().map(password).transpose()?.flatten())
+}
+
+/// The password in a row that may have none.
+pub(crate) fn password(row: &Row) -> Result<Option<Password>, StoreError> {
+    let Some(hash) = row.optional("hash")? else { return Ok(None) };
+    Ok(Some(Password { hash, changed_at: row.column("changed_at")? }))
 }
 
 /// Sets the password that a user has chosen or been given.

@@ -15,16 +15,9 @@ use crate::{BATCH, Read, Write};
 /// The PostgreSQL channel on which commits are announced.
 pub(crate) const CHANNEL: &str = "hallpass_changes";
 
-/// Something that could alter an introspection answer.
+/// Something that could alter an introspection answer. A session that starts does not: it has a new name, and nobody keeps "unknown".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Somebody signed in.
-    SessionStarted {
-        /// The new session.
-        session: SessionId,
-        /// Whose it is.
-        user: UserId,
-    },
     /// A session ended.
     SessionEnded {
         /// Which.
@@ -122,7 +115,6 @@ type Columns<'a> = (&'static str, Option<SessionId>, Option<UserId>, Option<&'a 
 
 fn columns(change: &Change) -> Columns<'_> {
     match change {
-        Change::SessionStarted { session, user } => ("session_started", Some(*session), Some(*user), None, None),
         Change::SessionEnded { session, user, reason } => {
             ("session_ended", Some(*session), Some(*user), None, Some(*reason))
         }
@@ -138,7 +130,6 @@ fn entry(row: &Row) -> Result<Entry, StoreError> {
     let session = || row.column("session_id");
     let user = || row.column("user_id");
     let change = match row.text("kind")?.unwrap_or_default() {
-        "session_started" => Change::SessionStarted { session: session()?, user: user()? },
         "session_ended" => Change::SessionEnded { session: session()?, user: user()?, reason: row.column("reason")? },
         "session_changed" => Change::SessionChanged { session: session()?, user: user()? },
         "user_changed" => Change::UserChanged { user: user()? },

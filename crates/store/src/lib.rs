@@ -149,8 +149,7 @@ impl Write {
         }
         let entries = changes::append(&mut self, changes).await?;
         let position = entries.last().map(|entry| entry.position);
-        self.read.transaction.notify(changes::CHANNEL, position.unwrap_or_default()).await?;
-        self.read.transaction.commit().await?;
+        self.read.transaction.commit_and_notify(changes::CHANNEL, position.unwrap_or_default()).await?;
         self.observers.read().iter().for_each(|observer| observer(&entries));
         Ok(position)
     }
@@ -183,6 +182,8 @@ impl fmt::Debug for Write {
 /// Rows inserted by one statement. SQLite looks for a parameter by walking the names of all the others: 16 rows cost a
 /// fraction of the round trips of single ones, 500 rows a hundred times more work.
 const BATCH: usize = 16;
+/// Up to so many rows are what a single sign-in or change inserts, over and over.
+const FEW: usize = 4;
 
 /// `head ($1, $2), ($3, $4) tail` for so many rows of so many columns.
 fn insert(head: &str, rows: usize, columns: usize, tail: &str) -> Statement {
@@ -191,5 +192,5 @@ fn insert(head: &str, rows: usize, columns: usize, tail: &str) -> Statement {
         format!("({})", places.collect::<Vec<_>>().join(", "))
     };
     let values = (0..rows).map(row).collect::<Vec<_>>().join(", ");
-    sql::composed_sql(format!("{head}{values}{tail}")).keep_prepared(rows == BATCH)
+    sql::composed_sql(format!("{head}{values}{tail}")).keep_prepared(rows <= FEW || rows == BATCH)
 }

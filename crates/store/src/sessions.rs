@@ -8,7 +8,7 @@ use hallpass_core::session::{Acr, Amr, EndReason, Ended, Session};
 use hallpass_core::time::Timestamp;
 
 use crate::error::StoreError;
-use crate::sql::{Row, sql};
+use crate::sql::{Row, Statement, sql};
 use crate::{BATCH, Change, Read, Write};
 
 /// A session to be stored, with the digest of its secret.
@@ -46,44 +46,63 @@ pub struct LiveSession {
 /// It locks the user's row, as [`end_all_of`] does: a sign-in that runs beside "disable this user" or "sign out everywhere"
 /// comes wholly before it, and is ended by it, or wholly after it.
 pub async fn start(write: &mut Write, new: &NewSession) -> Result<bool, StoreError> {
-    let session = &new.session;
-    let enter = sql("UPDATE users SET last_sign_in_at = $2 WHERE id = $1 AND disabled_at IS NULL");
-    if write.execute(enter.bind(&session.user_id).bind(&session.created_at)).await? == 0 {
-        return Ok(false);
+    let entered = enter(write, &new.session).await?;
+    if entered {
+        start_many(write, std::slice::from_ref(new)).await?;
     }
-    start_many(write, std::slice::from_ref(new)).await?;
-    write.change(session.created_at, Change::SessionStarted { session: session.id, user: session.user_id });
-    Ok(true)
+    Ok(entered)
 }
 
-/// Stores many sessions as they are, for imports and benchmarks: asks nothing about the users and tells nobody.
+/// [`start`], for somebody who proved to know the password that was chosen at `changed_at`. `false` also when it has been changed since:
+/// a password change is wholly before the lock on the user's row, and seen here, or ends this session.
+pub async fn start_by_password(write: &mut Write, new: &NewSession, changed_at: Timestamp) -> Result<bool, StoreError> {
+    if !enter(write, &new.session).await? {
+        return Ok(false);
+    }
+    // A statement of its own, after the one that took the lock: PostgreSQL looks at other tables as they were when a statement began.
+    let insert = sql("INSERT INTO sessions (id, user_id, secret, acr, amr, authenticated_at, created_at, last_seen_at,
+                          expires_at, inactivity, persistent, ended_at, end_reason, user_agent, ip)
+                      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+                      WHERE EXISTS (SELECT 1 FROM passwords WHERE user_id = $2 AND changed_at = $16)");
+    Ok(write.execute(bind(insert, new).bind(&changed_at)).await? > 0)
+}
+
+/// Stores many sessions as they are, for imports and benchmarks: asks nothing about the users.
 pub async fn start_many(write: &mut Write, sessions: &[NewSession]) -> Result<(), StoreError> {
     const HEAD: &str =
         "INSERT INTO sessions (id, user_id, secret, acr, amr, authenticated_at, created_at, last_seen_at,
                             expires_at, inactivity, persistent, ended_at, end_reason, user_agent, ip) VALUES ";
     for chunk in sessions.chunks(BATCH) {
-        let mut insert = crate::insert(HEAD, chunk.len(), 15, "");
-        for NewSession { session, secret } in chunk {
-            insert = insert
-                .bind(&session.id)
-                .bind(&session.user_id)
-                .bind(secret)
-                .bind(&session.acr)
-                .bind(&session.amr)
-                .bind(&session.authenticated_at)
-                .bind(&session.created_at)
-                .bind(&session.last_seen_at)
-                .bind(&session.expires_at)
-                .bind(&session.inactivity)
-                .bind(&session.persistent)
-                .bind(&session.ended.map(|ended| ended.at))
-                .bind(&session.ended.map(|ended| ended.reason))
-                .bind(&session.user_agent)
-                .bind(&session.ip);
-        }
+        let insert = chunk.iter().fold(crate::insert(HEAD, chunk.len(), 15, ""), bind);
         write.execute(insert).await?;
     }
     Ok(())
+}
+
+/// Locks the user's row; whether they may have a session.
+async fn enter(write: &mut Write, session: &Session) -> Result<bool, StoreError> {
+    let enter = sql("UPDATE users SET last_sign_in_at = $2 WHERE id = $1 AND disabled_at IS NULL");
+    Ok(write.execute(enter.bind(&session.user_id).bind(&session.created_at)).await? > 0)
+}
+
+/// One row, in the order of the columns above.
+fn bind(insert: Statement, NewSession { session, secret }: &NewSession) -> Statement {
+    insert
+        .bind(&session.id)
+        .bind(&session.user_id)
+        .bind(secret)
+        .bind(&session.acr)
+        .bind(&session.amr)
+        .bind(&session.authenticated_at)
+        .bind(&session.created_at)
+        .bind(&session.last_seen_at)
+        .bind(&session.expires_at)
+        .bind(&session.inactivity)
+        .bind(&session.persistent)
+        .bind(&session.ended.map(|ended| ended.at))
+        .bind(&session.ended.map(|ended| ended.reason))
+        .bind(&session.user_agent)
+        .bind(&session.ip)
 }
 
 /// By identifier; ended ones too, until they are deleted.

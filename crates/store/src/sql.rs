@@ -29,6 +29,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(7);
 /// How long to wait for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection to a server that was used so recently is taken to be alive.
+const TRUSTED: Duration = Duration::from_secs(1);
 /// How long to wait for SQLite's one writing connection; many short writes may stand in line.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -107,7 +109,9 @@ impl Database {
                     .busy_timeout(LOCK_TIMEOUT)
                     .pragma("trusted_schema", "off")
                     .statement_cache_capacity(256);
-                let pool = || PoolOptions::<Sqlite>::new().idle_timeout(None).max_lifetime(None);
+                // No test before each use: the other end is a thread of this process.
+                let pool =
+                    || PoolOptions::<Sqlite>::new().idle_timeout(None).max_lifetime(None).test_before_acquire(false);
                 // 4 MB at most, taken only by large writes: keys are random, so each touches a page of its own.
                 let writing = options.clone().pragma("cache_size", "-4000");
                 let writer = pool().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_lazy_with(writing);
@@ -139,7 +143,11 @@ impl Database {
                     ("lock_timeout", LOCK_TIMEOUT.as_millis()),
                     ("idle_in_transaction_session_timeout", 30_000),
                 ]);
-                let pool = PoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT);
+                let pool = PoolOptions::<Postgres>::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT);
+                // Asking a connection whether it is still there costs as much as using it.
+                let pool = pool.test_before_acquire(false).before_acquire(|connection, idle| {
+                    Box::pin(async move { Ok(idle.idle_for < TRUSTED || connection.ping().await.is_ok()) })
+                });
                 Ok(Self::Postgres(pool.connect_lazy_with(options)))
             }
         }
@@ -163,7 +171,7 @@ impl Database {
         let mut transaction = Transaction { connection: Some(connection), open: false, failed: false, busy: false };
         if access != Access::Read {
             transaction.open = true;
-            transaction.control(begin).await?;
+            transaction.control(begin.into_sql_str()).await?;
         }
         Ok(transaction)
     }
@@ -236,20 +244,24 @@ impl Transaction {
         if self.failed {
             return Err(StoreError::unavailable("a statement of this transaction failed, so it cannot be committed"));
         }
-        self.control("COMMIT").await?;
+        self.control("COMMIT".into_sql_str()).await?;
         self.open = false;
         Ok(())
     }
 
-    /// Tells listeners on `channel`, if this transaction commits.
-    pub(crate) async fn notify(&mut self, channel: &'static str, payload: i64) -> Result<(), StoreError> {
-        if let Some(Connection::Postgres(_)) = self.connection {
-            sql("SELECT pg_notify($1, $2)").bind(channel).bind(&payload.to_string()).all(self).await?;
+    /// Commits and tells listeners on `channel`, in one message.
+    pub(crate) async fn commit_and_notify(mut self, channel: &'static str, payload: i64) -> Result<(), StoreError> {
+        if let Some(Connection::Postgres(_)) = self.connection
+            && !self.failed
+        {
+            self.control(AssertSqlSafe(format!("NOTIFY {channel}, '{payload}'; COMMIT")).into_sql_str()).await?;
+            self.open = false;
+            return Ok(());
         }
-        Ok(())
+        self.commit().await
     }
 
-    async fn control(&mut self, statement: &'static str) -> Result<(), StoreError> {
+    async fn control(&mut self, statement: SqlStr) -> Result<(), StoreError> {
         self.run(async |connection| either!(connection, inner => inner.execute(statement).await.map(|_| ()))).await
     }
 

@@ -5,6 +5,7 @@ use hallpass_core::session::EndReason;
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::{User, Username};
 
+use crate::authenticators::{self, Password};
 use crate::error::StoreError;
 use crate::sql::{Row, sql};
 use crate::{BATCH, Change, Read, Write, sessions};
@@ -51,6 +52,19 @@ pub async fn by_username(read: &mut Read, username: &Username) -> Result<Option<
         sql("SELECT id, username, display_name, email, attributes, disabled_at, must_change_password, created_at
                     FROM users WHERE canonical = $1");
     read.optional(find.bind(username.canonical())).await?.as_ref().map(user).transpose()
+}
+
+/// By name, with their password if they have one: all that a password sign-in asks for, and as much work whether or not there is anybody.
+pub async fn with_password(
+    read: &mut Read,
+    username: &Username,
+) -> Result<Option<(User, Option<Password>)>, StoreError> {
+    let find =
+        sql("SELECT id, username, display_name, email, attributes, disabled_at, must_change_password, created_at,
+                        hash, changed_at
+                    FROM users LEFT JOIN passwords ON passwords.user_id = users.id WHERE canonical = $1");
+    let row = read.optional(find.bind(username.canonical())).await?;
+    row.map(|row| Ok((user(&row)?, authenticators::password(&row)?))).transpose()
 }
 
 /// Up to `limit` users whose canonical name begins with `prefix` (empty: all) and comes after `after` (empty: from the

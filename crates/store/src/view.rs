@@ -11,6 +11,7 @@
 
 mod policy;
 mod sessions;
+mod shards;
 mod users;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tokio::sync::{Mutex, Notify, watch};
 
 pub use self::policy::{AppEntry, Policy, PolicyGuard, RoleEntry};
 pub use self::sessions::{SessionView, Touched};
+pub use self::shards::Shards;
 pub use self::users::{EnvelopeView, Standing, UserView};
 use crate::{Change, Store, StoreError, changes};
 
@@ -211,7 +213,6 @@ impl View {
     /// Applies one change. Idempotent, never fails, never waits: it only marks what is known to be out of date.
     pub fn apply(&self, change: &Change) {
         match change {
-            Change::SessionStarted { .. } => {}
             Change::SessionEnded { session, reason, .. } => self.sessions.end(*session, *reason),
             Change::SessionChanged { session, .. } => self.sessions.forget(*session),
             Change::UserChanged { user } | Change::UserDisabled { user } => self.users.forget(*user),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hallpass_core::app::{Access, App, AppSecret, FirstContact};
+use hallpass_core::authenticator::Workspace;
 use hallpass_core::authenticator::password::{Argon2Cost, Password, hash};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::{RoleId, SecretId, SessionId, UserId};
@@ -115,7 +116,8 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         named.push((roles::upsert(&mut write, &role, now).await?, name));
     }
     write.commit().await?;
-    let password_hash = hash(&Password::presented(PASSWORD.to_owned())?, Argon2Cost::default(), random)?;
+    let password_hash =
+        hash(&Password::presented(PASSWORD.to_owned())?, Argon2Cost::default(), &mut Workspace::default(), random)?;
     Ok(Furnished { secret, roles: named, password_hash: password_hash.as_str().to_owned() })
 }
 

@@ -21,6 +21,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose::STANDARD_NO_PAD};
 use data_encoding::HEXLOWER_PERMISSIVE;
 
+use super::Workspace;
 use super::password::HashingFailed;
 use crate::crypto;
 
@@ -127,9 +128,9 @@ impl Form {
     }
 
     /// Whether `password` has this hash; compared in constant time.
-    pub(super) fn matches(&self, password: &[u8]) -> Result<bool, HashingFailed> {
+    pub(super) fn matches(&self, password: &[u8], workspace: &mut Workspace) -> Result<bool, HashingFailed> {
         Ok(match self {
-            Self::Argon2(form) => crypto::equal(&form.derive(password)?, &form.hash),
+            Self::Argon2(form) => crypto::equal(&form.derive(password, workspace)?, &form.hash),
             Self::Bcrypt { cost, salt, hash } => {
                 // bcrypt reads a C string: at most 72 bytes, with its NUL if there is room. What else stands after a NUL would
                 // be ignored by the systems these hashes come from, so a password with a NUL in it is never right.
@@ -218,12 +219,13 @@ impl Argon2Form {
     }
 
     /// The hash of `password` with these parameters and this salt.
-    pub(super) fn derive(&self, password: &[u8]) -> Result<Vec<u8>, HashingFailed> {
+    pub(super) fn derive(&self, password: &[u8], workspace: &mut Workspace) -> Result<Vec<u8>, HashingFailed> {
         let mut derived = vec![0; self.hash.len()];
         let parameters = Params::new(self.memory_kib, self.passes, self.lanes, Some(derived.len()));
         let parameters = parameters.map_err(|_| HashingFailed)?;
+        let blocks = workspace.blocks(parameters.block_count())?;
         let argon2 = Argon2::new(self.algorithm, self.version, parameters);
-        argon2.hash_password_into(password, &self.salt, &mut derived).map_err(|_| HashingFailed)?;
+        argon2.hash_password_into_with_memory(password, &self.salt, &mut derived, blocks).map_err(|_| HashingFailed)?;
         Ok(derived)
     }
 
@@ -340,8 +342,8 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authenticator::password::tests::{CHEAP, password};
-    use crate::authenticator::password::{PasswordHash, Verdict, verify};
+    use crate::authenticator::password::tests::{CHEAP, password, verify};
+    use crate::authenticator::password::{PasswordHash, Verdict};
 
     const TYPED: &str = "correct horse battery";
 

@@ -5,3 +5,6 @@
 pub mod block_list;
 pub mod imported;
 pub mod password;
+mod workspace;
+
+pub use workspace::Workspace;

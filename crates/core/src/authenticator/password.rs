@@ -12,8 +12,8 @@ use std::str::FromStr;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-use super::block_list;
 use super::imported::{Argon2Form, Form, InvalidHash};
+use super::{Workspace, block_list};
 use crate::crypto::Random;
 use crate::user::Username;
 
@@ -165,6 +165,11 @@ impl Argon2Cost {
             Err(InvalidCost)
         }
     }
+
+    /// Memory in KiB.
+    pub fn memory_kib(&self) -> u32 {
+        self.memory_kib
+    }
 }
 
 impl Default for Argon2Cost {
@@ -226,11 +231,16 @@ impl fmt::Debug for PasswordHash {
 pub struct HashingFailed;
 
 /// What to store for `password`.
-pub fn hash(password: &Password, cost: Argon2Cost, random: &mut dyn Random) -> Result<PasswordHash, HashingFailed> {
+pub fn hash(
+    password: &Password,
+    cost: Argon2Cost,
+    workspace: &mut Workspace,
+    random: &mut dyn Random,
+) -> Result<PasswordHash, HashingFailed> {
     let mut salt = vec![0; 16];
     random.fill(&mut salt);
     let mut form = Argon2Form::argon2id(cost.memory_kib, cost.passes, cost.lanes, salt, vec![0; 32]);
-    form.hash = form.derive(password.prepared().as_bytes())?;
+    form.hash = form.derive(password.prepared().as_bytes(), workspace)?;
     Ok(PasswordHash::from(form))
 }
 
@@ -247,14 +257,19 @@ pub enum Verdict {
 }
 
 /// Compares `password` with a stored hash. `cost` is what new hashes cost.
-pub fn verify(password: &Password, stored: &PasswordHash, cost: Argon2Cost) -> Result<Verdict, HashingFailed> {
+pub fn verify(
+    password: &Password,
+    stored: &PasswordHash,
+    cost: Argon2Cost,
+    workspace: &mut Workspace,
+) -> Result<Verdict, HashingFailed> {
     let prepared = password.prepared();
-    if stored.form.matches(prepared.as_bytes())? {
+    if stored.form.matches(prepared.as_bytes(), workspace)? {
         return Ok(if is_current(&stored.form, cost) { Verdict::Right } else { Verdict::RightButRehash });
     }
     // Where a hash was imported, the other system hashed what was typed, as it was typed. Tried for every hash, ours and the
     // dummy too: whether there is a second attempt depends on the password that was sent, never on the user.
-    if *prepared != *password.0 && stored.form.matches(password.0.as_bytes())? {
+    if *prepared != *password.0 && stored.form.matches(password.0.as_bytes(), workspace)? {
         return Ok(Verdict::RightButRehash);
     }
     Ok(Verdict::Wrong)
@@ -277,6 +292,18 @@ pub(crate) mod tests {
     /// Cheaper than any installation may configure.
     pub(crate) const CHEAP: Argon2Cost = Argon2Cost { memory_kib: 64, passes: 1, lanes: 1 };
 
+    pub(crate) fn verify(
+        password: &Password,
+        stored: &PasswordHash,
+        cost: Argon2Cost,
+    ) -> Result<Verdict, HashingFailed> {
+        super::verify(password, stored, cost, &mut Workspace::default())
+    }
+
+    fn hash(password: &Password, cost: Argon2Cost, random: &mut Seeded) -> Result<PasswordHash, HashingFailed> {
+        super::hash(password, cost, &mut Workspace::default(), random)
+    }
+
     pub(crate) fn password(text: &str) -> Password {
         Password::presented(text.to_owned()).expect("short enough")
     }
@@ -296,6 +323,19 @@ pub(crate) mod tests {
         let read: PasswordHash = stored.as_str().parse().expect("reads its own text");
         assert_eq!(verify(&password("an ordinary evening"), &read, CHEAP), Ok(Verdict::Right));
         assert_eq!(read.as_str(), stored.as_str());
+    }
+
+    /// What an earlier hash left behind, of whatever size, makes no difference.
+    #[test]
+    fn a_workspace_can_be_used_again() {
+        let mut used = Workspace::default();
+        for memory_kib in [64, 256, 64, 64, 128] {
+            let cost = Argon2Cost { memory_kib, ..CHEAP };
+            let [fresh, again] = [&mut Workspace::default(), &mut used]
+                .map(|workspace| super::hash(&password("an ordinary evening"), cost, workspace, &mut Seeded(1)))
+                .map(|hash| hash.expect("hashes").as_str().to_owned());
+            assert_eq!(fresh, again);
+        }
     }
 
     #[test]

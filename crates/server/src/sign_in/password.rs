@@ -10,7 +10,8 @@ use hallpass_core::sign_in::{self, Authenticated, PasswordChecked, SignInRefused
 use hallpass_core::throttle::{self, Bucket, BucketKey, Counted, Decision};
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::{User, Username};
-use hallpass_store::{attempts, audit, authenticators, devices, users};
+use hallpass_store::attempts::{self, Attempts};
+use hallpass_store::{audit, authenticators, devices, users};
 
 use crate::context::Context;
 use crate::web::error::Error;
@@ -69,10 +70,11 @@ impl CountedBuckets {
 /// Makes the attempt.
 pub async fn attempt(context: &Context, attempt: Attempt<'_>, now: Timestamp) -> Result<Outcome, Error> {
     let username: Option<Username> = attempt.username.trim().parse().ok();
-    let user = match &username {
-        Some(username) => users::by_username(&mut context.store.read().await?, username).await?,
+    let found = match &username {
+        Some(username) => users::with_password(&mut context.store.read().await?, username).await?,
         None => None,
     };
+    let (user, stored) = found.map_or((None, None), |(user, stored)| (Some(user), stored));
     let known_device = match (&user, &attempt.device) {
         (Some(user), Some(device)) => devices::is_known(&mut context.store.read().await?, device, &user.id).await?,
         _ => false,
@@ -84,10 +86,6 @@ pub async fn attempt(context: &Context, attempt: Attempt<'_>, now: Timestamp) ->
         return Ok(Outcome::Throttled(retry_after));
     }
 
-    let stored = match &user {
-        Some(user) => authenticators::find_password(&mut context.store.read().await?, &user.id).await?,
-        None => None,
-    };
     // Too long or empty: nobody's password, and nothing to hash.
     let Ok(password) = Password::presented(attempt.password.clone()) else {
         record(context, &attempt, user.as_ref(), Event::SignInRefused, SignInRefused::WrongPassword.as_str(), now)
@@ -130,16 +128,21 @@ async fn count(
     let device = attempt.device.as_ref().filter(|_| known_device);
     let subject = throttle::Attempt { username, address: attempt.ip, known_device: device };
     let buckets = throttle::buckets_for(&subject, &context.limits, &context.keys.throttle);
+    let keys: Vec<_> = buckets.iter().map(|bucket| (bucket.key.as_str(), bucket.limit.window)).collect();
     let mut write = context.store.write().await?;
-    let mut counts = Vec::with_capacity(buckets.len());
-    for bucket in &buckets {
-        let counted = attempts::count(&mut write, bucket.key.as_str(), bucket.limit.window, now).await?;
-        let counted = Counted { count: counted.count.into(), window_started_at: counted.window_start };
-        counts.push(counted);
+    let counts = attempts::count(&mut write, &keys, now).await?;
+    let counted = |counted: &Attempts| Counted { count: counted.count.into(), window_started_at: counted.window_start };
+    let mut counts: Vec<Counted> = counts.iter().map(counted).collect();
+    let full = buckets
+        .iter()
+        .zip(&counts)
+        .position(|(bucket, counted)| bucket.limit.decide(*counted, now) != Decision::Allowed);
+    if let Some(full) = full {
         // A guesser who is turned away already must not go on using up the user's own budget.
-        if bucket.limit.decide(counted, now) != Decision::Allowed {
-            break;
-        }
+        let wider = keys.iter().zip(&counts).skip(full + 1);
+        let wider: Vec<_> = wider.map(|((key, _), counted)| (*key, counted.window_started_at)).collect();
+        attempts::take_back(&mut write, &wider).await?;
+        counts.truncate(full + 1);
     }
     write.commit().await?;
     Ok(CountedBuckets { buckets, counts })

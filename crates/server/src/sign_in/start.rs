@@ -11,7 +11,7 @@ use hallpass_core::throttle::{self, GiveBack};
 use hallpass_core::time::Timestamp;
 
 use hallpass_store::sessions::{self, NewSession};
-use hallpass_store::{attempts, audit, authenticators, devices};
+use hallpass_store::{attempts, audit, devices};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::context::Context;
@@ -121,28 +121,21 @@ pub async fn start(
     if let Some(previous) = browser.previous {
         sessions::end(&mut write, &previous, EndReason::Replaced, now).await?;
     }
-    if !sessions::start(&mut write, &NewSession { session: session.clone(), secret: secret.digest() }).await? {
-        return Ok(None);
-    }
-    // The user's row is locked now: a password change is wholly before this line, and seen here, or ends this session.
-    let unchanged = authenticators::find_password(&mut write, &user.id)
-        .await?
-        .is_some_and(|stored| stored.changed_at == password_changed_at);
-    if !unchanged {
+    let new = NewSession { session: session.clone(), secret: secret.digest() };
+    if !sessions::start_by_password(&mut write, &new, password_changed_at).await? {
         return Ok(None);
     }
     if let Some(mark) = &mark {
         devices::remember(&mut write, mark, &user.id, now).await?;
     }
+    let mut taken_back = Vec::new();
     for (key, give_back) in throttle::settle(&counted.buckets) {
         match give_back {
-            GiveBack::One => {
-                let window_start = counted.window_start(key);
-                attempts::refund(&mut write, key.as_str(), window_start).await?;
-            }
+            GiveBack::One => taken_back.push((key.as_str(), counted.window_start(key))),
             GiveBack::All => attempts::clear(&mut write, key.as_str()).await?,
         }
     }
+    attempts::take_back(&mut write, &taken_back).await?;
     let entry =
         Entry::new(Event::SignedIn, Actor::User(user.id), now, random).user(user.id).session(session.id).ip(browser.ip);
     audit::append(&mut write, &(&entry).into()).await?;

@@ -10,7 +10,8 @@ use hallpass_core::time::Timestamp;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
-const SHARDS: usize = 256;
+use super::Shards;
+
 /// Activity is written down when it is newer than what was written before by this share of the inactivity that ends the session, so that
 /// a crash shortens it by a few per cent at most; but at least every so often.
 const TOUCH_SHARE: u32 = 30;
@@ -108,20 +109,14 @@ struct Shard {
 
 /// All sessions in memory.
 pub struct Sessions {
-    shards: Box<[RwLock<Shard>]>,
-    maximum_per_shard: usize,
+    shards: Shards<Shard>,
     touched: Mutex<Touched>,
     told_beyond: Mutex<hashbrown::HashSet<(SessionId, usize)>>,
 }
 
 impl Sessions {
     pub(super) fn new(maximum: usize) -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            maximum_per_shard: maximum.div_ceil(SHARDS).max(1),
-            touched: Mutex::default(),
-            told_beyond: Mutex::default(),
-        }
+        Self { shards: Shards::new(maximum), touched: Mutex::default(), told_beyond: Mutex::default() }
     }
 
     /// How many are in memory.
@@ -185,7 +180,7 @@ impl Sessions {
 
     /// Drops entries that have been dead for so long that no pass of theirs can still be presented.
     pub fn sweep(&self, now: Timestamp) {
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             shard.write().entries.retain(|_, entry| !entry.is_over(now));
         }
         self.told_beyond.lock().retain(|(id, _)| self.shard(*id).read().entries.contains_key(id));
@@ -211,10 +206,11 @@ impl Sessions {
             entry.last_seen.fetch_max(view.last_seen_at.as_millis(), Ordering::Relaxed);
             return entry.view(stored.id);
         }
-        if shard.entries.len() >= self.maximum_per_shard {
+        let limit = self.shards.limit(stored.id.as_bytes());
+        if shard.entries.len() >= limit {
             shard.entries.retain(|_, entry| !entry.is_over(now));
             // Still full of live ones: let an arbitrary one go; it is read again when it is needed.
-            if shard.entries.len() >= self.maximum_per_shard
+            if shard.entries.len() >= limit
                 && let Some(victim) = shard.entries.keys().next().copied()
                 && let Some(entry) = shard.entries.remove(&victim)
             {
@@ -240,7 +236,7 @@ impl Sessions {
     }
 
     pub(super) fn clear(&self) {
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             let mut shard = shard.write();
             shard.epoch += 1;
             shard.entries.clear();
@@ -248,8 +244,7 @@ impl Sessions {
     }
 
     fn shard(&self, id: SessionId) -> &RwLock<Shard> {
-        // Identifiers are random: any byte of them is evenly spread.
-        &self.shards[usize::from(id.as_bytes()[0])]
+        self.shards.of(id.as_bytes())
     }
 }
 

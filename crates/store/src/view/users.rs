@@ -9,10 +9,9 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 
+use super::Shards;
 use super::policy::{Policy, Rendered};
 use crate::roles::UserFacts;
-
-const SHARDS: usize = 256;
 
 /// Where a user stands towards one app.
 #[derive(Debug, Clone)]
@@ -129,19 +128,14 @@ struct Shard {
 
 /// All users in memory.
 pub(super) struct Users {
-    shards: Box<[RwLock<Shard>]>,
-    maximum_per_shard: usize,
+    shards: Shards<Shard>,
     /// Most people hold what many others hold.
     facts: Mutex<HashSet<Arc<UserFacts>>>,
 }
 
 impl Users {
     pub(super) fn new(maximum: usize) -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            maximum_per_shard: maximum.div_ceil(SHARDS).max(1),
-            facts: Mutex::default(),
-        }
+        Self { shards: Shards::new(maximum), facts: Mutex::default() }
     }
 
     /// These facts, shared with everybody who holds the same.
@@ -173,7 +167,7 @@ impl Users {
         if shard.epoch != epoch {
             return;
         }
-        if shard.entries.len() >= self.maximum_per_shard
+        if shard.entries.len() >= self.shards.limit(id.as_bytes())
             && let Some(victim) = shard.entries.keys().next().copied()
         {
             shard.entries.remove(&victim);
@@ -188,7 +182,7 @@ impl Users {
     }
 
     pub(super) fn clear(&self) {
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             let mut shard = shard.write();
             shard.epoch += 1;
             shard.entries.clear();
@@ -196,6 +190,6 @@ impl Users {
     }
 
     fn shard(&self, id: UserId) -> &RwLock<Shard> {
-        &self.shards[usize::from(id.as_bytes()[0])]
+        self.shards.of(id.as_bytes())
     }
 }

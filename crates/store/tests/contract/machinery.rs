@@ -17,7 +17,8 @@ use crate::support::*;
 const MINUTE: Duration = Duration::from_mins(1);
 
 async fn count(write: &mut Write, key: &str, now: Timestamp) -> (u32, Timestamp) {
-    let Attempts { count, window_start } = attempts::count(write, key, MINUTE, now).await.expect("counts");
+    let counted = attempts::count(write, &[(key, MINUTE)], now).await.expect("counts");
+    let [Attempts { count, window_start }] = counted[..] else { panic!("one answer") };
     (count, window_start)
 }
 
@@ -29,9 +30,9 @@ async fn attempts_are_counted_in_windows() {
         assert_eq!(count(&mut write, "user:ana", later(59)).await, (2, NOW));
         assert_eq!(count(&mut write, "user:bob", later(59)).await, (1, later(59)));
         assert_eq!(count(&mut write, "user:ana", later(60)).await, (1, later(60)), "the window is over");
-        attempts::refund(&mut write, "user:ana", NOW).await.expect("another window's");
+        attempts::take_back(&mut write, &[("user:ana", NOW)]).await.expect("another window's");
         assert_eq!(count(&mut write, "user:ana", later(61)).await, (2, later(60)));
-        attempts::refund(&mut write, "user:ana", later(60)).await.expect("refunds");
+        attempts::take_back(&mut write, &[("user:ana", later(60))]).await.expect("takes back");
         assert_eq!(count(&mut write, "user:ana", later(61)).await, (2, later(60)));
         assert_eq!(attempts::prune(&mut write, later(120), 9).await.expect("prunes"), 1, "bob's was over at 119");
         assert_eq!(count(&mut write, "user:ana", later(62)).await.0, 3);
@@ -58,8 +59,18 @@ async fn several_keys_are_answered_in_the_order_given() {
         let mut write = database.write().await;
         count(&mut write, "a", NOW).await;
         let keys = [("z", MINUTE), ("a", MINUTE), ("m", MINUTE)];
-        let counted = attempts::count_all(&mut write, &keys, NOW).await.expect("counts");
+        let counted = attempts::count(&mut write, &keys, NOW).await.expect("counts");
         assert_eq!(counted.iter().map(|attempts| attempts.count).collect::<Vec<_>>(), [1, 2, 1]);
+        let some = [("m", NOW), ("gone", NOW), ("a", NOW), ("z", later(1))];
+        attempts::take_back(&mut write, &some).await.expect("takes back");
+        let counted = attempts::count(&mut write, &keys, NOW).await.expect("counts");
+        assert_eq!(
+            counted.iter().map(|attempts| attempts.count).collect::<Vec<_>>(),
+            [2, 2, 1],
+            "z was another window"
+        );
+        assert_eq!(count(&mut write, "gone", NOW).await, (1, NOW), "there was nothing to take back");
+        attempts::take_back(&mut write, &[]).await.expect("nothing");
     })
     .await;
 }

@@ -168,10 +168,15 @@ async fn a_rehash_never_undoes_a_password_change() {
         let mut write = database.write().await;
         let ana = added_user(&mut write, "ana").await;
         assert_eq!(find_password(&mut write, &ana.id).await.expect("reads"), None);
+        assert_eq!(users::with_password(&mut write, &ana.username).await.expect("reads"), Some((ana.clone(), None)));
         set_password(&mut write, &ana.id, "old", NOW).await.expect("sets");
         assert!(rehash_password(&mut write, &ana.id, "old", "old, stronger").await.expect("rehashes"));
         let stored = find_password(&mut write, &ana.id).await.expect("reads").expect("is there");
         assert_eq!((&*stored.hash, stored.changed_at), ("old, stronger", NOW));
+        let found = users::with_password(&mut write, &ana.username).await.expect("reads");
+        assert_eq!(found, Some((ana.clone(), Some(stored))));
+        let nobody = "nobody".parse().expect("valid");
+        assert_eq!(users::with_password(&mut write, &nobody).await.expect("reads"), None);
         set_password(&mut write, &ana.id, "new", later(5)).await.expect("sets");
         assert!(!rehash_password(&mut write, &ana.id, "old, stronger", "stronger still").await.expect("refuses"));
         let stored = find_password(&mut write, &ana.id).await.expect("reads").expect("is there");

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use hallpass_core::app::{Access, App, AppSecret, FirstContact};
+use hallpass_core::authenticator::Workspace;
 use hallpass_core::authenticator::password::{Argon2Cost, Password, hash};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::{RoleId, SecretId, SessionId, UserId, ZoneName};
@@ -119,7 +120,10 @@ async fn add_user(store: &Store, name: &str, change: impl FnOnce(&mut User), now
     static HASH: OnceLock<String> = OnceLock::new();
     let hash = HASH.get_or_init(|| {
         let password = Password::presented(PASSWORD.to_owned()).expect("a password");
-        hash(&password, Argon2Cost::default(), &mut SystemRandom).expect("there is memory").as_str().to_owned()
+        hash(&password, Argon2Cost::default(), &mut Workspace::default(), &mut SystemRandom)
+            .expect("there is memory")
+            .as_str()
+            .to_owned()
     });
     let mut user = User {
         id: UserId::mint(&mut SystemRandom),
