@@ -121,7 +121,7 @@ async fn prepare(config: &Config, store: &Store, now: Timestamp) -> Result<(), S
         // Another node started at the same moment and was first.
         Err(error) if error.conflicts_on("zones(home)") => return Ok(()),
         upserted => upserted?,
-    };
+    }
     let entry = Entry::new(Event::ZoneAdded, Actor::System, now, &mut SystemRandom).with("zone", &zone.name);
     audit::append(&mut write, &(&entry).into()).await?;
     write.commit().await?;

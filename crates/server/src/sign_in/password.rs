@@ -11,7 +11,7 @@ use hallpass_core::throttle::{self, Bucket, BucketKey, Counted, Decision};
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::{User, Username};
 use hallpass_store::attempts::{self, Attempts};
-use hallpass_store::{audit, authenticators, devices, users};
+use hallpass_store::{Write, audit, authenticators, devices, users};
 
 use crate::context::Context;
 use crate::web::error::Error;
@@ -70,16 +70,18 @@ impl CountedBuckets {
 /// Makes the attempt.
 pub async fn attempt(context: &Context, attempt: Attempt<'_>, now: Timestamp) -> Result<Outcome, Error> {
     let username: Option<Username> = attempt.username.trim().parse().ok();
+    // One transaction for all that comes before the hash: connections are given back as seldom as possible, each time costs a round trip.
+    let mut write = context.store.write().await?;
     let found = match &username {
-        Some(username) => users::with_password(&mut context.store.read().await?, username).await?,
+        Some(username) => users::with_password(&mut write, username).await?,
         None => None,
     };
     let (user, stored) = found.map_or((None, None), |(user, stored)| (Some(user), stored));
     let known_device = match (&user, &attempt.device) {
-        (Some(user), Some(device)) => devices::is_known(&mut context.store.read().await?, device, &user.id).await?,
+        (Some(user), Some(device)) => devices::is_known(&mut write, device, &user.id).await?,
         _ => false,
     };
-    let counted = count(context, &attempt, username.as_ref(), known_device, now).await?;
+    let counted = count(context, write, &attempt, username.as_ref(), known_device, now).await?;
     let together = counted.buckets.iter().zip(counted.counts.iter().copied());
     if let Decision::Throttled { retry_after } = throttle::decide(together, now) {
         record(context, &attempt, user.as_ref(), Event::SignInThrottled, "throttled", now).await?;
@@ -120,6 +122,7 @@ pub async fn attempt(context: &Context, attempt: Attempt<'_>, now: Timestamp) ->
 /// Counted and committed before the password is looked at: parallel guesses cannot outrun the counter (advisory T73).
 async fn count(
     context: &Context,
+    mut write: Write,
     attempt: &Attempt<'_>,
     username: Option<&Username>,
     known_device: bool,
@@ -129,7 +132,6 @@ async fn count(
     let subject = throttle::Attempt { username, address: attempt.ip, known_device: device };
     let buckets = throttle::buckets_for(&subject, &context.limits, &context.keys.throttle);
     let keys: Vec<_> = buckets.iter().map(|bucket| (bucket.key.as_str(), bucket.limit.window)).collect();
-    let mut write = context.store.write().await?;
     let counts = attempts::count(&mut write, &keys, now).await?;
     let counted = |counted: &Attempts| Counted { count: counted.count.into(), window_started_at: counted.window_start };
     let mut counts: Vec<Counted> = counts.iter().map(counted).collect();
