@@ -154,6 +154,11 @@ impl Write {
         Ok(position)
     }
 
+    /// What makes a `SELECT` lock its rows in the order in which it finds them; `None` where there is only one writer.
+    fn locking(&self) -> Option<&'static str> {
+        self.read.transaction.locking()
+    }
+
     async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
         statement.execute(&mut self.read.transaction).await
     }

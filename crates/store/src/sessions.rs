@@ -1,5 +1,6 @@
 //! Sessions. The database knows the digest of a session's secret; what is live is decided by `core::session`.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use hallpass_core::id::{AppKey, SessionId, UserId};
@@ -172,8 +173,7 @@ pub async fn end_all_of(
     let open = write.all(open.bind(user)).await?;
     let mut open = open.iter().map(|row| row.column("id")).collect::<Result<Vec<SessionId>, _>>()?;
     open.retain(|id| Some(id) != except);
-    // One by one in the order of `SessionId`, like `touch`: whoever locks several sessions locks them in the same order.
-    open.sort_unstable();
+    open.sort_by_cached_key(lock_order);
     let mut ended = Vec::new();
     for id in open {
         if end(write, &id, reason, now).await? {
@@ -187,14 +187,33 @@ pub async fn end_all_of(
 /// rows it changed. Keep batches to a few hundred: their rows stay locked until commit.
 pub async fn touch(write: &mut Write, seen: &[(SessionId, Timestamp)]) -> Result<u64, StoreError> {
     let mut seen = seen.to_vec();
-    seen.sort_unstable();
+    // The latest of each session.
+    seen.sort_unstable_by_key(|(id, at)| (*id, Reverse(*at)));
+    seen.dedup_by_key(|(id, _)| *id);
+    seen.sort_by_cached_key(|(id, _)| lock_order(id));
     let mut touched = 0;
-    for (id, at) in seen {
-        let touch =
-            sql("UPDATE sessions SET last_seen_at = $1 WHERE id = $2 AND last_seen_at < $1 AND ended_at IS NULL");
-        touched += write.execute(touch.bind(&at).bind(&id)).await?;
+    for chunk in seen.chunks(BATCH) {
+        lock(write, chunk.iter().map(|(id, _)| id)).await?;
+        let head = "WITH seen (id, seen_at) AS (VALUES ";
+        let tail = ") UPDATE sessions SET last_seen_at = seen.seen_at FROM seen
+                    WHERE sessions.id = seen.id AND last_seen_at < seen.seen_at AND ended_at IS NULL";
+        let touch = crate::insert(head, chunk.len(), 2, tail);
+        touched += write.execute(chunk.iter().fold(touch, |touch, (id, at)| touch.bind(id).bind(at))).await?;
     }
     Ok(touched)
+}
+
+/// Whoever locks several sessions locks them in this order, that of the column; otherwise two could wait for each other.
+fn lock_order(id: &SessionId) -> String {
+    id.to_string()
+}
+
+/// Locks these sessions in that order, where a statement about several would choose its own.
+async fn lock<'i>(write: &mut Write, ids: impl ExactSizeIterator<Item = &'i SessionId>) -> Result<(), StoreError> {
+    let Some(locking) = write.locking() else { return Ok(()) };
+    let tail = format!(") ORDER BY id {locking}");
+    let lock = crate::insert("SELECT id FROM sessions WHERE id IN (", ids.len(), 1, &tail);
+    write.all(ids.fold(lock, Statement::bind)).await.map(drop)
 }
 
 /// Gives a session that has not ended a new secret, in exchange for the old one. `false` when the old one is not its secret (any more).
@@ -215,12 +234,19 @@ pub async fn renew_secret(
 /// Writes down which apps have been told about which sessions, and when first. Sessions and apps that are gone are passed over.
 pub async fn record_told(write: &mut Write, told: &[(SessionId, AppKey)], now: Timestamp) -> Result<(), StoreError> {
     let mut told: Vec<_> = told.iter().collect();
-    told.sort_unstable();
-    for (session, app) in told {
-        let record = sql("INSERT INTO session_apps (session_id, app_key, told_at)
-                          SELECT sessions.id, apps.key, $3 FROM sessions, apps WHERE sessions.id = $1 AND apps.key = $2
-                          ON CONFLICT (session_id, app_key) DO NOTHING");
-        write.execute(record.bind(session).bind(app).bind(&now)).await?;
+    told.sort_by_cached_key(|(id, app)| (lock_order(id), app.clone()));
+    told.dedup();
+    for chunk in told.chunks(BATCH) {
+        let head = "WITH told (session_id, app_key, told_at) AS (VALUES ";
+        // In order, so that two nodes that write down the same cannot wait for each other.
+        let tail = ") INSERT INTO session_apps (session_id, app_key, told_at)
+                    SELECT sessions.id, apps.key, told.told_at
+                    FROM told JOIN sessions ON sessions.id = told.session_id JOIN apps ON apps.key = told.app_key
+                    WHERE TRUE ORDER BY sessions.id, apps.key
+                    ON CONFLICT (session_id, app_key) DO NOTHING";
+        let record = crate::insert(head, chunk.len(), 3, tail);
+        let record = chunk.iter().fold(record, |record, (session, app)| record.bind(session).bind(app).bind(&now));
+        write.execute(record).await?;
     }
     Ok(())
 }

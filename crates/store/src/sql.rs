@@ -261,6 +261,10 @@ impl Transaction {
         self.commit().await
     }
 
+    pub(crate) fn locking(&self) -> Option<&'static str> {
+        matches!(self.connection, Some(Connection::Postgres(_))).then_some("FOR UPDATE")
+    }
+
     async fn control(&mut self, statement: SqlStr) -> Result<(), StoreError> {
         self.run(async |connection| either!(connection, inner => inner.execute(statement).await.map(|_| ()))).await
     }
