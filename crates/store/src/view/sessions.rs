@@ -13,8 +13,8 @@ use parking_lot::{Mutex, RwLock};
 use super::Shards;
 
 /// Activity is written down when it is newer than what was written before by this share of the inactivity that ends the session, so that
-/// a crash shortens it by a few per cent at most; but at least every so often.
-const TOUCH_SHARE: u32 = 30;
+/// a crash shortens it by a twelfth at most; but at least every so often.
+const TOUCH_SHARE: u32 = 12;
 const TOUCH_STEP: u32 = 300;
 /// Apps whose slot is below this are remembered in the session itself; beyond it, in a set.
 const TOLD_BITS: usize = 63;
