@@ -43,3 +43,21 @@ impl Drop for Workspace {
         self.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_more_than_it_may_keep_goes() {
+        let mut workspace = Workspace::default();
+        assert_eq!(workspace.blocks(64).map(|blocks| blocks.len()), Ok(64));
+        workspace.shrink_to(64);
+        assert_eq!(workspace.0.len(), 64);
+        workspace.shrink_to(63);
+        assert_eq!(workspace.0.capacity(), 0);
+        assert_eq!(workspace.blocks(8).map(|blocks| blocks.len()), Ok(8));
+        workspace.clear();
+        assert_eq!(workspace.0.capacity(), 0);
+    }
+}
