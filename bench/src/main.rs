@@ -87,6 +87,8 @@ run to write down activity. \"Cores used by others\" is what neither server nor 
 Every session has a user of its own, with a role by a group and one held directly. Before it is measured, every session has been asked
 about once by a pass that was used once: that is also the state in which memory is taken (`VmRSS`, less what the same server had before).
 The signature comparison asks about the same known sessions first by new passes, then by the same passes again.
+What one signature check takes there is the difference between passes whose signature is wrong and passes whose signature is too short to
+be checked: same server, same caches, and all else the same.
 
 Sign-ins are 16 people at a time, each: page, form, redirect, and a session in the database at the end. Argon2id alone is the same
 comparison of a password (19 MiB, 2 passes, 1 lane) on as many threads as there are cores, with nothing else.";

@@ -60,6 +60,24 @@ impl Passes {
         }
     }
 
+    /// The same with signatures that are wrong in one character: the server has to compute each to find out, and keeps nothing of it.
+    pub fn with_wrong_signatures(&self) -> Self {
+        let mut text = self.text.clone();
+        for pass in text.chunks_exact_mut(self.length) {
+            let signature = pass.iter().rposition(|byte| *byte == b'.').map_or(0, |dot| dot + 1);
+            // In the half that is compared at the end; in the other one, some values are refused at once.
+            pass[signature + 5] = if pass[signature + 5] == b'A' { b'B' } else { b'A' };
+        }
+        Self { text, ..*self }
+    }
+
+    /// The same with signatures that are three bytes short: the server reads as far, and has nothing to compute.
+    pub fn with_short_signatures(&self) -> Self {
+        let length = self.length - 4;
+        let text = self.text.chunks_exact(self.length).flat_map(|pass| &pass[..length]).copied().collect();
+        Self { text, length, ..*self }
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.text.len() / self.length

@@ -13,7 +13,8 @@ const DISTURBED: f64 = 0.05;
 /// A target and what was measured.
 struct Check {
     what: String,
-    target: String,
+    /// `None`: to be known, without a target.
+    target: Option<String>,
     measured: String,
     passed: bool,
 }
@@ -40,10 +41,16 @@ impl Report {
         say(&format!("   {} {what}: {measured} (target {target})", if passed { "ok    " } else { "MISSED" }));
         self.checks.push(Check {
             what: what.to_owned(),
-            target: target.to_owned(),
+            target: Some(target.to_owned()),
             measured: measured.to_owned(),
             passed,
         });
+    }
+
+    /// What has no target and belongs beside those that have.
+    pub fn tell(&mut self, what: &str, measured: &str) {
+        say(&format!("          {what}: {measured}"));
+        self.checks.push(Check { what: what.to_owned(), target: None, measured: measured.to_owned(), passed: true });
     }
 
     /// Adds a table.
@@ -69,7 +76,8 @@ impl Report {
     /// Writes `file`, and the same name with `.json`.
     pub fn write(&self, file: &Path, headline: &str, facts: &[(&str, String)], method: &str) -> Result<(), Failure> {
         let mut text = format!("# Benchmark: {headline}\n\n");
-        writeln!(text, "{} of {} targets met.\n", self.checks.len() - self.missed(), self.checks.len())?;
+        let targets = self.checks.iter().filter(|check| check.target.is_some()).count();
+        writeln!(text, "{} of {targets} targets met.\n", targets - self.missed())?;
         if self.disturbance > DISTURBED {
             let percent = self.disturbance * 100.0;
             writeln!(
@@ -78,8 +86,13 @@ impl Report {
             )?;
         }
         let rows = self.checks.iter().map(|check| {
-            let verdict = if check.passed { "met" } else { "**missed**" };
-            vec![check.what.clone(), check.target.clone(), check.measured.clone(), verdict.to_owned()]
+            let verdict = match (&check.target, check.passed) {
+                (None, _) => "",
+                (_, true) => "met",
+                (_, false) => "**missed**",
+            };
+            let target = check.target.clone().unwrap_or_default();
+            vec![check.what.clone(), target, check.measured.clone(), verdict.to_owned()]
         });
         table(&mut text, &["What", "Target", "Measured", ""], &rows.collect::<Vec<_>>())?;
         writeln!(text, "\n## Machine and versions\n")?;

@@ -22,7 +22,7 @@ pub struct Session {
     pub authenticated_at: Timestamp,
     /// When the session began.
     pub created_at: Timestamp,
-    /// The last activity that has been written down; up to a minute behind.
+    /// The last activity that has been written down; up to five minutes behind.
     pub last_seen_at: Timestamp,
     /// Absolute end.
     pub expires_at: Timestamp,

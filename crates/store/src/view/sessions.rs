@@ -12,8 +12,8 @@ use parking_lot::{Mutex, RwLock};
 
 use super::Shards;
 
-/// Activity is written down when it is newer than what was written before by this share of the inactivity that ends the session, so that
-/// a crash shortens it by a twelfth at most; but at least every so often.
+/// Activity is written down once in each step of time. A step is this share of the inactivity that ends the session, so that a crash
+/// shortens it by a twelfth at most; but no longer than so many seconds.
 const TOUCH_SHARE: u32 = 12;
 const TOUCH_STEP: u32 = 300;
 /// Apps whose slot is below this are remembered in the session itself; beyond it, in a set.
@@ -138,9 +138,11 @@ impl Sessions {
         if entry.last_seen.load(Ordering::Relaxed) < millis {
             entry.last_seen.fetch_max(millis, Ordering::Relaxed);
         }
-        let step = (entry.inactivity / TOUCH_SHARE).min(TOUCH_STEP);
-        if seconds.saturating_sub(entry.written.load(Ordering::Relaxed)) >= step
-            && entry.written.swap(seconds, Ordering::Relaxed) != seconds
+        let written = entry.written.load(Ordering::Relaxed);
+        if written < seconds
+            && entry.step(id, written) != entry.step(id, seconds)
+            // One of those who find it due at once writes it down.
+            && entry.written.compare_exchange(written, seconds, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             self.touched.lock().seen.push((id, now));
         }
@@ -278,6 +280,15 @@ impl Entry {
         }
     }
 
+    /// Which step of its time a moment belongs to. Each session's steps begin at another moment: those whose people came at the same time,
+    /// in the morning or after a restart, would otherwise be written down at the same time ever after, and requests wait behind that.
+    fn step(&self, id: SessionId, seconds: u32) -> u64 {
+        let step = (self.inactivity / TOUCH_SHARE).clamp(1, TOUCH_STEP);
+        let [.., a, b] = *id.as_bytes();
+        let offset = (u64::from(u16::from_be_bytes([a, b])) * u64::from(step)) >> 16;
+        (u64::from(seconds) + offset) / u64::from(step)
+    }
+
     fn last_seen(&self) -> Timestamp {
         Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed))
     }
@@ -297,4 +308,74 @@ impl Entry {
 /// Seconds since the epoch; enough until 2106.
 fn seconds(at: Timestamp) -> u32 {
     u32::try_from(at.as_seconds()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use hallpass_core::id::UserId;
+
+    use super::*;
+
+    const COUNT: u64 = 2000;
+
+    /// People who all came in the same second, and go on clicking every ten seconds.
+    fn busy(inactivity: Duration, seconds: i64) -> Vec<usize> {
+        let (sessions, began) = (Sessions::new(10_000), Timestamp::from_seconds(1_800_000_000));
+        let ids: Vec<SessionId> = (0..COUNT).map(|number| id(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        for id in &ids {
+            sessions.keep(&stored(*id, inactivity, began), 0, began);
+        }
+        let mut batches = Vec::new();
+        for second in (10..=seconds).step_by(10) {
+            let now = began + Duration::from_secs(second.unsigned_abs());
+            // Twice at the same moment is written once.
+            for id in ids.iter().chain(&ids) {
+                sessions.touch(*id, 0, now);
+            }
+            let touched = sessions.take_touched();
+            assert!(touched.seen.iter().all(|(_, at)| *at == now));
+            batches.push(touched.seen.len());
+        }
+        batches
+    }
+
+    #[test]
+    fn activity_is_written_down_once_in_each_step_and_not_by_all_at_once() {
+        // An hour: steps of five minutes, thirty batches each.
+        let batches = busy(Duration::from_hours(1), 3000);
+        assert_eq!(batches.iter().sum::<usize>() as u64, COUNT * 10, "ten steps");
+        let even = usize::try_from(COUNT / 30).expect("small");
+        assert!(batches.iter().all(|batch| (even / 2..even * 2).contains(batch)), "{batches:?}");
+        // A minute: steps of five seconds.
+        assert!(busy(Duration::from_mins(1), 60).iter().all(|batch| *batch as u64 == COUNT));
+    }
+
+    /// A limit of seconds is not divided away to nothing.
+    #[test]
+    fn shortest_inactivity() {
+        assert!(busy(Duration::from_secs(1), 30).iter().all(|batch| *batch as u64 == COUNT));
+    }
+
+    fn id(number: u64) -> SessionId {
+        let [high, low] = [number, number.rotate_left(32)].map(u64::to_be_bytes);
+        SessionId::from_bytes([high, low].concat().try_into().expect("sixteen bytes"))
+    }
+
+    fn stored(id: SessionId, inactivity: Duration, at: Timestamp) -> Session {
+        Session {
+            id,
+            user_id: UserId::from_bytes([1; 16]),
+            acr: Acr::Aal1,
+            amr: vec![Amr::Pwd],
+            authenticated_at: at,
+            created_at: at,
+            last_seen_at: at,
+            expires_at: at + Duration::from_hours(24),
+            inactivity,
+            persistent: false,
+            ended: None,
+            user_agent: String::new(),
+            ip: String::new(),
+        }
+    }
 }
