@@ -1,4 +1,4 @@
-//! The point of sale: sells (`canCreateOrder`) and gives money back (`canRefund`).
+//! The point of sale, and the outlet, which is the same at another root domain: sells (`canCreateOrder`) and gives money back (`canRefund`).
 
 use std::sync::Arc;
 
@@ -19,7 +19,16 @@ const LONGEST_NAME: usize = 40;
 
 /// The app, behind `hallpass`. Paths: `/`, `/sales`, `/refunds`.
 pub fn pos(hallpass: &Hallpass, addresses: Addresses) -> Router {
-    let shop = Arc::new(Shop { addresses, ledger: Ledger::default() });
+    named("Point of sale", hallpass, addresses)
+}
+
+/// The same app once more, for another root domain.
+pub fn outlet(hallpass: &Hallpass, addresses: Addresses) -> Router {
+    named("Outlet", hallpass, addresses)
+}
+
+fn named(name: &'static str, hallpass: &Hallpass, addresses: Addresses) -> Router {
+    let shop = Arc::new(Shop { name, addresses, ledger: Ledger::default() });
     let app = Router::new()
         .route("/", get(page))
         .route("/sales", post(sell).layer(require("canCreateOrder")))
@@ -29,6 +38,7 @@ pub fn pos(hallpass: &Hallpass, addresses: Addresses) -> Router {
 }
 
 struct Shop {
+    name: &'static str,
     addresses: Addresses,
     ledger: Ledger,
 }
@@ -87,7 +97,7 @@ fn wrong(shop: &Shop, caller: &Caller, why: &'static str) -> Response {
 
 fn show(shop: &Shop, caller: &Caller, message: Message) -> Response {
     let html = render(&PosPage {
-        shell: Shell::new(["Point of sale", "Cashier"], &shop.addresses, caller, &shop.ledger, message),
+        shell: Shell::new([shop.name, "Cashier"], &shop.addresses, caller, &shop.ledger, message),
         goods: &GOODS,
         may_sell: caller.may("canCreateOrder"),
         may_refund: caller.may("canRefund"),

@@ -83,6 +83,10 @@ words! {
         SignInRefused = "sign_in_refused",
         /// A sign-in was turned away before anything was verified.
         SignInThrottled = "sign_in_throttled",
+        /// Another root domain was told who is signed in, and got its pass.
+        HandedOff = "handed_off",
+        /// A handoff came back that this browser did not begin, or that is not what it began.
+        HandoffRefused = "handoff_refused",
         /// The person signed out, here or everywhere.
         SignedOut = "signed_out",
         /// A session ended for any other reason.

@@ -39,6 +39,8 @@ kinds! {
     FlowSecret = "hp_fl_";
     /// The known-device mark.
     DeviceMark = "hp_dm_";
+    /// What another root domain redeems for its pass.
+    HandoffCode = "hp_hc_";
 }
 
 /// A secret in the clear: just minted, or just presented. Not `Clone`, not `Serialize`; `Debug` shows only its kind.

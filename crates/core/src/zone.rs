@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::app::Origin;
 use crate::id::ZoneName;
 
 /// The name of the pass cookie where configuration does not say otherwise.
@@ -19,6 +20,30 @@ pub struct Zone {
     pub cookie_name: CookieName,
     /// The engine itself lives in it. Exactly one zone is home.
     pub home: bool,
+    /// Where the engine also answers, so that it can set the pass of a zone that is not home: a host of that zone.
+    pub alias: Option<Origin>,
+}
+
+/// Why a zone's alias cannot do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAlias {
+    /// Cookies for the zone can only be set by one of its hosts.
+    #[error("the alias must be a host under the zone's cookie domain")]
+    Outside,
+    /// The engine's own host sets the home zone's pass.
+    #[error("the home zone needs no alias: the engine's own host is in it")]
+    Home,
+}
+
+impl Zone {
+    /// Whether its alias can set its pass.
+    pub fn check_alias(&self) -> Result<(), InvalidAlias> {
+        match &self.alias {
+            Some(_) if self.home => Err(InvalidAlias::Home),
+            Some(alias) if !self.cookie_domain.covers(alias.host()) => Err(InvalidAlias::Outside),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A registrable domain or a sub-domain of one, lower case, ASCII, without a leading dot. Never a public suffix.

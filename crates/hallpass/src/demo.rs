@@ -1,5 +1,6 @@
-//! `hallpass demo`: engine, cashier and POS on `*.company.localhost`, in one process on one port. Nothing to install, no hosts file,
-//! no certificate: browsers resolve `*.localhost` to this machine and treat it as secure.
+//! `hallpass demo`: engine, cashier and POS on `*.company.localhost` and an outlet on `company2.localhost`, another root domain, in one
+//! process on one port. Nothing to install, no hosts file, no certificate: browsers resolve `*.localhost` to this machine and treat it as
+//! secure.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -35,8 +36,16 @@ pub struct Arguments {
 
 const PEOPLE: [(&str, &str); 2] = [("ana", "Ana Costa"), ("ben", "Ben Okafor")];
 
-/// The apps, and who may do what in them: what `hallpass apply` takes.
+/// Zones, apps, and who may do what in them: what `hallpass apply` takes.
 const REGISTRY: &str = r#"
+[zones.home]
+cookie_domain = "company.localhost"
+home = true
+
+[zones.company2]
+cookie_domain = "company2.localhost"
+alias = "SSO2"
+
 [apps.cashier]
 name = "Cashier"
 origins = ["CASHIER"]
@@ -51,13 +60,23 @@ origins = ["POS"]
 seller = ["canCreateOrder"]
 refunder = ["canRefund"]
 
+[apps.outlet]
+name = "Outlet"
+zone = "company2"
+origins = ["OUTLET"]
+[apps.outlet.roles]
+seller = ["canCreateOrder"]
+refunder = ["canRefund"]
+
 [users.ana.roles]
 cashier = ["shift-lead"]
 pos = ["seller", "refunder"]
+outlet = ["seller"]
 
 [users.ben.roles]
 cashier = ["cashier"]
 pos = ["seller"]
+outlet = ["seller", "refunder"]
 "#;
 
 struct Shown {
@@ -76,7 +95,7 @@ pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Res
     let temporary = if data.is_none() { Some(tempfile::tempdir()?) } else { None };
     let data_dir = data.or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned())).unwrap_or_default();
     std::fs::create_dir_all(&data_dir)?;
-    let at = |name: &str| format!("http://{name}.company.localhost:{}", address.port());
+    let at = |name: &str| format!("http://{}:{}", host(name), address.port());
     let config = Config {
         public_url: Some(at("auth").parse()?),
         cookie_domain: Some("company.localhost".to_owned()),
@@ -93,11 +112,11 @@ pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Res
             Hallpass::builder(at("auth"), key, secrets[key].as_str()).origin(at(key)).connect_to(address).build()?;
         Ok((sdk, Addresses { engine: at("auth"), other_app: at(other) }))
     };
-    let (cashier, pos) = (app("cashier", "pos")?, app("pos", "cashier")?);
-    let sites = HashMap::from([
-        (authority(&at("auth")), Site::Home(engine.home())),
+    let (cashier, pos, outlet) = (app("cashier", "pos")?, app("pos", "cashier")?, app("outlet", "cashier")?);
+    let apps = HashMap::from([
         (authority(&at("cashier")), Site::App(hallpass_demo::cashier(&cashier.0, cashier.1))),
         (authority(&at("pos")), Site::App(hallpass_demo::pos(&pos.0, pos.1))),
+        (authority(&at("outlet")), Site::App(hallpass_demo::outlet(&outlet.0, outlet.1))),
     ]);
     announce(&at, &people, &data_dir, json);
 
@@ -106,10 +125,20 @@ pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Res
         serve::stop_signal().await;
         stopper.send_replace(true);
     });
-    let dispatch: Dispatch = Arc::new(move |host| sites.get(host).cloned());
+    let own = engine.sites();
+    let dispatch: Dispatch = Arc::new(move |host| apps.get(host).cloned().or_else(|| own(host)));
     engine.serve_hosts(listener, dispatch).await;
     engine.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The host of an app, of the engine (`auth`), or of what it answers for the other root domain (`sso2`).
+fn host(name: &str) -> String {
+    match name {
+        "outlet" => "outlet.company2.localhost".to_owned(),
+        "sso2" => "sso.company2.localhost".to_owned(),
+        _ => format!("{name}.company.localhost"),
+    }
 }
 
 fn authority(url: &str) -> String {
@@ -139,11 +168,13 @@ async fn furnish(
         };
         admin::users::set_password(&mut write, &user, hash, false, actor, now).await?;
     }
-    let registry: File = REGISTRY.replace("CASHIER", &at("cashier")).replace("POS", &at("pos")).parse()?;
+    let places = [("CASHIER", "cashier"), ("POS", "pos"), ("OUTLET", "outlet"), ("SSO2", "sso2")];
+    let registry = places.iter().fold(REGISTRY.to_owned(), |text, (place, name)| text.replace(place, &at(name)));
+    let registry: File = registry.parse()?;
     let steps = apply::plan(&mut write, &registry, false).await?;
     apply::execute(&mut write, &steps, actor, now).await?;
     let mut secrets = HashMap::new();
-    for key in ["cashier", "pos"] {
+    for key in ["cashier", "pos", "outlet"] {
         let minted = admin::apps::replace_secrets(&mut write, &key.parse()?, actor, now).await?;
         secrets.insert(key, minted.secret.expose().to_string());
     }
@@ -174,7 +205,7 @@ fn announce(at: &impl Fn(&str) -> String, people: &[Shown], data_dir: &std::path
             .collect();
         let line = serde_json::json!({
             "engine": at("auth"),
-            "apps": { "cashier": at("cashier"), "pos": at("pos") },
+            "apps": { "cashier": at("cashier"), "pos": at("pos"), "outlet": at("outlet") },
             "users": users,
             "data_dir": data_dir,
         });
@@ -184,11 +215,12 @@ fn announce(at: &impl Fn(&str) -> String, people: &[Shown], data_dir: &std::path
     println!("\n  Hallpass demo is running. Open the cashier, sign in, then open the point of sale:\n");
     println!("    Cashier         {}", at("cashier"));
     println!("    Point of sale   {}", at("pos"));
+    println!("    Outlet          {}   (another root domain)", at("outlet"));
     println!("    My account      {}/account\n", at("auth"));
     for person in people {
         println!("    {:<12} user name {}   password {}", person.display_name, person.username, person.password);
     }
     println!(
-        "\n  Ana may refund at the point of sale, Ben may not. Passwords and secrets were made just now.\n  Ctrl-C stops it.\n"
+        "\n  Ana may refund at the point of sale, Ben at the outlet. Passwords and secrets were made just now.\n  Ctrl-C stops it.\n"
     );
 }

@@ -9,16 +9,16 @@ use crate::shell::Failure;
 
 /// Runs it.
 pub fn run(as_json: bool) -> Result<(), Failure> {
-    let mut listing = Listing::new(as_json, &["METHOD", "PATH", "GUARD", "ERRORS"]);
-    for route in routes::table() {
+    let mut listing = Listing::new(as_json, &["HOST", "METHOD", "PATH", "GUARD", "ERRORS"]);
+    let home = routes::table().into_iter().map(|route| ("home", route));
+    for (host, route) in home.chain(routes::agent_table().into_iter().map(|route| ("alias", route))) {
         let voice = match route.voice {
             Voice::Page => "page",
             Voice::Problem => "problem",
             Voice::OAuth => "oauth",
         };
-        let cells = vec![route.method.to_string(), route.path.to_owned(), route.guard.to_owned(), voice.to_owned()];
-        let object =
-            json!({ "method": route.method.as_str(), "path": route.path, "guard": route.guard, "voice": voice });
+        let cells = [host, route.method.as_str(), route.path, route.guard, voice].map(str::to_owned);
+        let object = json!({ "host": host, "method": route.method.as_str(), "path": route.path, "guard": route.guard, "voice": voice });
         listing.row(&cells, &object)?;
     }
     Ok(listing.end("")?)

@@ -1,6 +1,7 @@
 //! `hallpass zone`: the domains whose hosts share one pass.
 
 use clap::{Args, Subcommand};
+use hallpass_core::app::Origin;
 use hallpass_core::id::ZoneName;
 use hallpass_core::zone::{CookieDomain, CookieName, Zone};
 use hallpass_server::admin::zones as verbs;
@@ -38,6 +39,9 @@ pub struct Add {
     /// The engine itself lives in this zone
     #[arg(long)]
     home: bool,
+    /// Where the engine also answers, for a zone that is not home: `https://sso.company2.com`. Point its DNS name here.
+    #[arg(long, value_name = "URL")]
+    alias: Option<Origin>,
 }
 
 /// Runs it.
@@ -51,6 +55,7 @@ pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
                         cookie_domain: add.cookie_domain,
                         cookie_name: add.cookie_name.unwrap_or_default(),
                         home: add.home,
+                        alias: add.alias,
                     };
                     let mut write = store.write().await?;
                     verbs::add(&mut write, &zone, &ACTOR, shell.now).await?;
@@ -63,13 +68,14 @@ pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
         Verb::List => {
             shell
                 .with_store(async |store| {
-                    let mut listing = Listing::new(shell.json, &["ZONE", "COOKIE DOMAIN", "COOKIE", "HOME"]);
+                    let mut listing = Listing::new(shell.json, &["ZONE", "COOKIE DOMAIN", "COOKIE", "HOME", "ALIAS"]);
                     for zone in zones::all(&mut store.read().await?).await? {
                         let cells = vec![
                             zone.name.to_string(),
                             zone.cookie_domain.to_string(),
                             zone.cookie_name.as_str().to_owned(),
                             if zone.home { "home" } else { "-" }.to_owned(),
+                            zone.alias.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
                         ];
                         listing.row(&cells, &object(&zone))?;
                     }
@@ -96,5 +102,6 @@ fn object(zone: &Zone) -> serde_json::Value {
         "cookie_domain": zone.cookie_domain.as_str(),
         "cookie_name": zone.cookie_name.as_str(),
         "home": zone.home,
+        "alias": zone.alias,
     })
 }

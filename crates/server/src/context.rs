@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hallpass_core::app::Origin;
-use hallpass_core::crypto::{MacKey, MasterKey, Random, SystemRandom};
+use hallpass_core::crypto::{MacKey, MasterKey, Random, Sealer, SystemRandom};
+use hallpass_core::handoff;
+use hallpass_core::id::{SessionId, ZoneName};
 use hallpass_core::session::SessionPolicy;
 use hallpass_core::throttle::Limits;
 use hallpass_core::time::Timestamp;
@@ -46,7 +48,11 @@ pub struct Context {
     /// Wrong app credentials, by source address.
     pub app_refusals: Counter<IpAddr>,
     /// Pass refreshes, by session.
-    pub refreshes: Counter<hallpass_core::id::SessionId>,
+    pub refreshes: Counter<SessionId>,
+    /// Handoffs, by session and zone.
+    pub handoffs: Counter<(SessionId, ZoneName)>,
+    /// Refused handoffs, by source address.
+    pub handoff_refusals: Counter<IpAddr>,
     /// Which apps hold a change stream here.
     pub streams: Streams,
     /// Turns true when the engine stops.
@@ -66,6 +72,8 @@ pub struct DerivedKeys {
     pub csrf: MacKey,
     /// Names of throttle buckets, so that the table holds no user names.
     pub throttle: MacKey,
+    /// Handoffs under way, in browsers.
+    pub handoff: Arc<Sealer>,
 }
 
 /// Where instants come from.
@@ -106,7 +114,11 @@ impl Context {
         })?;
         let view = View::open(store.clone(), master.clone(), config.maximum_sessions_in_memory).await?;
         let limits = Limits::default();
-        let keys = DerivedKeys { csrf: master.mac("csrf"), throttle: master.mac("throttle") };
+        let keys = DerivedKeys {
+            csrf: master.mac("csrf"),
+            throttle: master.mac("throttle"),
+            handoff: Arc::new(master.sealer(handoff::SEALER)),
+        };
         let mut seed = [0u8; 8];
         SystemRandom.fill(&mut seed);
         Ok(Arc::new(Self {
@@ -118,6 +130,9 @@ impl Context {
             verified: Verified::new(config.maximum_sessions_in_memory),
             app_refusals: Counter::new(limits.caller.attempts, limits.caller.window),
             refreshes: Counter::new(3, Duration::from_secs(30)),
+            // A restored window with many tabs sends each of them once.
+            handoffs: Counter::new(10, Duration::from_secs(30)),
+            handoff_refusals: Counter::new(20, Duration::from_mins(1)),
             streams: Streams::default(),
             stopping,
             telemetry: Telemetry::new(clock.now()),

@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigError};
 use crate::context::{Clock, Context, StartError};
 use crate::listen::{self, Dispatch, Site};
 use crate::routes::Home;
+use crate::web::guard::Alias;
 use crate::{internal, jobs, master_key};
 
 /// A running engine. Dropping it stops nothing; call [`Engine::stop`].
@@ -47,11 +48,21 @@ impl Engine {
         Arc::new(Home::new(self.context.clone()))
     }
 
-    /// Serves the home host on `listener`; any other host is 421. Returns when the engine is stopped.
+    /// Which of the engine's own sites a `Host` is: home, or the alias of a zone.
+    pub fn sites(&self) -> impl Fn(&str) -> Option<Site> + Send + Sync + use<> {
+        let (context, home) = (self.context.clone(), self.home());
+        let agent = Arc::new(Home::agent(self.context.clone()));
+        move |host| {
+            if host == context.public_url.authority() {
+                return Some(Site::Home(home.clone()));
+            }
+            context.view.alias(host).map(|zone| Site::Alias(agent.clone(), Alias { zone }))
+        }
+    }
+
+    /// Serves the home host and the aliases of zones on `listener`; any other host is 421. Returns when the engine is stopped.
     pub async fn serve(&self, listener: TcpListener) {
-        let (own, home) = (self.context.public_url.authority().to_owned(), self.home());
-        let dispatch: Dispatch = Arc::new(move |host| (host == own).then(|| Site::Home(home.clone())));
-        self.serve_hosts(listener, dispatch).await;
+        self.serve_hosts(listener, Arc::new(self.sites())).await;
     }
 
     /// Serves whatever `dispatch` knows on `listener`. Returns when the engine is stopped.
@@ -116,6 +127,7 @@ async fn prepare(config: &Config, store: &Store, now: Timestamp) -> Result<(), S
         cookie_domain,
         cookie_name: hallpass_core::zone::CookieName::default(),
         home: true,
+        alias: None,
     };
     match zones::upsert(&mut write, &zone, now).await {
         // Another node started at the same moment and was first.

@@ -10,7 +10,7 @@ use hallpass_core::crypto::{MasterKey, PrivateKey, Sealer, SystemRandom};
 use hallpass_core::id::{AppKey, KeyId};
 use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
 use hallpass_core::time::Timestamp;
-use hallpass_store::{Store, StoreError, apps, attempts, audit, changes, devices, keys, outbox, sessions};
+use hallpass_store::{Store, StoreError, apps, attempts, audit, changes, devices, handoffs, keys, outbox, sessions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -28,6 +28,8 @@ const KEEP_CHANGES: Duration = Duration::from_hours(24);
 const KEEP_SESSIONS: Duration = Duration::from_hours(30 * 24);
 /// How long delivered alerts are kept; those that were given up stay.
 const KEEP_DELIVERED: Duration = Duration::from_hours(7 * 24);
+/// How long used codes are kept, so that a second use is known for what it is.
+const KEEP_CODES: Duration = Duration::from_mins(10);
 const KEEP_DEVICES: Duration = Duration::from_hours(400 * 24);
 /// Rows in one transaction: others wait for the writer meanwhile.
 const BATCH: usize = 200;
@@ -79,7 +81,12 @@ fn every<F: Future<Output = Result<(), StoreError>> + Send + 'static>(
 async fn keep_current(context: Arc<Context>) {
     let mut failing = false;
     loop {
-        match context.view.catch_up_now().await {
+        let current = async {
+            context.view.catch_up_now().await?;
+            // Which hosts are ours is looked up without waiting: a new alias must not wait for somebody to ask for something else.
+            context.view.policy().await.map(drop)
+        };
+        match current.await {
             Ok(()) => failing = false,
             Err(error) if !failing => {
                 failing = true;
@@ -244,6 +251,7 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     changes::prune(&mut write, now - KEEP_CHANGES, ROWS).await?;
     sessions::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     attempts::prune(&mut write, now, ROWS).await?;
+    handoffs::prune(&mut write, now - KEEP_CODES, ROWS).await?;
     devices::prune(&mut write, now - KEEP_DEVICES, ROWS).await?;
     outbox::prune(&mut write, now - KEEP_DELIVERED, ROWS).await?;
     write.commit().await.map(|_| ())

@@ -3,7 +3,7 @@
 mod alarm;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tower::Service;
 
 use self::alarm::ConnectionTimer;
 use crate::routes::Home;
+use crate::web::guard::Alias;
 
 const REQUEST_LINE: usize = 8 * 1024;
 const HEADER_BYTES: usize = 32 * 1024;
@@ -35,8 +36,24 @@ const GRACE: Duration = Duration::from_secs(10);
 pub enum Site {
     /// The engine.
     Home(Arc<Home>),
+    /// The engine, at the alias of a zone that is not home.
+    Alias(Arc<Home>, Alias),
     /// Anything else that shares the port: an app of the demo, health and metrics.
     App(Router),
+}
+
+impl Site {
+    /// The answer to a request. `peer` is the other end of its connection.
+    pub async fn answer(self, mut request: Request<Body>, peer: IpAddr) -> Response {
+        match self {
+            Self::Home(home) => home.answer(request, peer).await,
+            Self::Alias(agent, alias) => {
+                request.extensions_mut().insert(alias);
+                agent.answer(request, peer).await
+            }
+            Self::App(mut router) => router.call(request).await.unwrap_or_else(|never| match never {}),
+        }
+    }
 }
 
 /// Which site a `Host` is; `None` is 421. Hosts come from configuration, requests only choose among them.
@@ -120,12 +137,7 @@ async fn answer(
     };
     let request = request.map(Body::new);
     let stream = request.uri().path() == "/api/v1/changes";
-    let answered = async move {
-        match site {
-            Site::Home(home) => home.answer(request, peer.ip()).await,
-            Site::App(mut router) => router.call(request).await.unwrap_or_else(|never| match never {}),
-        }
-    };
+    let answered = site.answer(request, peer.ip());
     if stream {
         return Ok(answered.await);
     }

@@ -1,5 +1,7 @@
 //! Giving a browser its pass: at sign-in, by navigation, by fetch, and as a line for apps to relay. Protocol §3, §6.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use hallpass_core::app::Origin;
@@ -10,11 +12,12 @@ use hallpass_core::pass::{self, Pass, PassPolicy};
 use hallpass_core::session::Session;
 use hallpass_core::time::Timestamp;
 use hallpass_core::zone::Zone;
-use hallpass_store::view::{Policy, SessionView};
+use hallpass_store::view::{Policy, SessionView, Standing};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
 use crate::context::Context;
+use crate::handoff;
 use crate::sign_in;
 use crate::web::call::Call;
 use crate::web::cookies;
@@ -101,6 +104,8 @@ pub struct Checked {
     pub name: String,
     /// Where to go.
     pub destination: Destination,
+    /// The zone that it is in.
+    pub zone: Arc<Zone>,
 }
 
 impl Journey {
@@ -127,7 +132,13 @@ impl Journey {
         } else {
             Destination::front_door(entry.app.origins.first().ok_or_else(|| wrong("the app has no address"))?)
         };
-        Ok(Some(Checked { index, app: app.clone(), name: entry.app.name.clone(), destination }))
+        Ok(Some(Checked {
+            index,
+            app: app.clone(),
+            name: entry.app.name.clone(),
+            destination,
+            zone: entry.zone.clone(),
+        }))
     }
 
     /// As a query string, `?` included; empty if there is nothing in it.
@@ -153,14 +164,16 @@ pub async fn refresh_by_navigation(call: Call<Visitor>) -> Result<Response, Erro
     let Some(live) = &call.proof.session else {
         return Ok(sign_in::redirect(&journey, &call.proof));
     };
-    if live.user.must_change_password {
+    let standing = call.context.view.standing(&policy, live.user.id, checked.index).await?;
+    if live.user.must_change_password || matches!(standing, Standing::NoAccess) {
+        // A new pass would be refused like the old one; there they are told why.
         return Ok(see_other(&format!("/continue{}", journey.query())));
     }
     if call.context.refreshes.count(live.session.id, call.now) {
         return Ok(stopped(&call, policy.home.as_deref(), checked.destination.as_str()));
     }
     let line = home_line(&call.context, live, call.now).await?;
-    let mut response = see_other(checked.destination.as_str());
+    let mut response = see_other(&handoff::way_to(&checked)?);
     response.headers_mut().append(header::SET_COOKIE, cookies::line(&line));
     Ok(response)
 }

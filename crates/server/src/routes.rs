@@ -17,9 +17,9 @@ use crate::telemetry::{Stopwatch, Times};
 use crate::web::call::Call;
 use crate::web::caller_ip::caller_ip;
 use crate::web::error::{Error, Voice};
-use crate::web::guard::{ANYBODY, APP, By, Proof, SESSION, VISITOR};
+use crate::web::guard::{ALIAS, ANYBODY, APP, By, Proof, SESSION, VISITOR};
 use crate::web::headers;
-use crate::{account, changes, home, introspect, pass, sign_in, sign_out, well_known};
+use crate::{account, changes, handoff, home, introspect, pass, sign_in, sign_out, well_known};
 
 /// The table. `get` and `form` are pages for people; `post` and `read` are for machines and speak problem details, `oauth` RFC 6749.
 pub fn table() -> Vec<Route> {
@@ -35,6 +35,7 @@ pub fn table() -> Vec<Route> {
         get("/pass/refresh", VISITOR, pass::refresh_by_navigation),
         cross_origin("/pass/refresh", Method::POST, VISITOR, pass::refresh_by_fetch),
         cross_origin("/pass/refresh", Method::OPTIONS, ANYBODY, pass::preflight),
+        get("/handoff/authorize", VISITOR, handoff::authorize::authorize),
         get("/account", SESSION, account::page),
         form("/account/sessions/end", SESSION, account::end_session),
         form("/account/sign-out-everywhere", SESSION, account::sign_out_everywhere),
@@ -45,6 +46,17 @@ pub fn table() -> Vec<Route> {
         post("/api/v1/sign-in", APP, sign_in::relayed::sign_in),
         post("/api/v1/sign-out", APP, sign_out::by_app),
         read("/api/v1/changes", APP, changes::stream),
+    ]
+}
+
+/// What the engine answers at the alias of a zone that is not home.
+pub fn agent_table() -> Vec<Route> {
+    vec![
+        get("/", ANYBODY, handoff::agent::home),
+        get("/assets/{name}", ANYBODY, home::asset),
+        get("/favicon.ico", ANYBODY, home::icon),
+        get("/.sso/start", ALIAS, handoff::agent::start),
+        get("/.sso/callback", ALIAS, handoff::agent::callback),
     ]
 }
 
@@ -77,8 +89,17 @@ pub struct Home {
 impl Home {
     /// The table at work.
     pub fn new(context: Arc<Context>) -> Self {
+        Self::with(context, table())
+    }
+
+    /// The agents' table at work; the host that a request came to is found before.
+    pub fn agent(context: Arc<Context>) -> Self {
+        Self::with(context, agent_table())
+    }
+
+    fn with(context: Arc<Context>, table: Vec<Route>) -> Self {
         let mut home = Self { context, exact: HashMap::new(), prefixes: Vec::new() };
-        for route in table() {
+        for route in table {
             home.context.telemetry.time_route(&route.method, route.path, route.times.clone());
             match route.path.split_once('{') {
                 None => home.exact.entry(route.path).or_default().push(route),

@@ -67,6 +67,8 @@ pub struct Telemetry {
     signed_in: Count,
     sign_ins_refused: Count,
     sign_ins_throttled: Count,
+    handed_off: Count,
+    handoffs_refused: Count,
     panics: Count,
     outgoing_refused: Count,
     deliveries: [Count; 3],
@@ -100,6 +102,8 @@ impl Telemetry {
             signed_in: Count::default(),
             sign_ins_refused: Count::default(),
             sign_ins_throttled: Count::default(),
+            handed_off: Count::default(),
+            handoffs_refused: Count::default(),
             panics: Count::default(),
             outgoing_refused: Count::default(),
             deliveries: Default::default(),
@@ -147,6 +151,16 @@ impl Telemetry {
     /// A sign-in was turned away before anything was verified.
     pub fn sign_in_throttled(&self) {
         self.sign_ins_throttled.add();
+    }
+
+    /// Another root domain got its pass.
+    pub fn handed_off(&self) {
+        self.handed_off.add();
+    }
+
+    /// A handoff came back that its browser did not begin, or that is not what it began.
+    pub fn handoff_refused(&self) {
+        self.handoffs_refused.add();
     }
 
     /// A handler panicked.
@@ -217,6 +231,7 @@ pub(crate) mod tests {
             cookie_domain: "company.com".parse().expect("a domain"),
             cookie_name: CookieName::default(),
             home: true,
+            alias: None,
         };
         let app = App {
             key: key.parse().expect("an app key"),

@@ -85,7 +85,7 @@ const TABLES: &[Table] = &[
     Table { name: "passwords", key: 1, columns: &[("user_id", Text), ("hash", Text), ("changed_at", Integer)] },
     Table { name: "groups", key: 1, columns: &[("id", Text), ("name", Text), ("created_at", Integer)] },
     Table { name: "group_members", key: 2, columns: &[("group_id", Text), ("user_id", Text)] },
-    Table { name: "zones", key: 1, columns: &[("name", Text), ("cookie_domain", Text), ("cookie_name", Text), ("home", Integer)] },
+    Table { name: "zones", key: 1, columns: &[("name", Text), ("cookie_domain", Text), ("cookie_name", Text), ("home", Integer), ("alias", Text)] },
     Table { name: "apps", key: 1, columns: &[
         ("key", Text), ("name", Text), ("zone", Text), ("access", Text), ("first_contact", Text), ("sensitive", Integer),
         ("relayed_sign_in", Integer), ("disabled_at", Integer), ("slot", Integer),

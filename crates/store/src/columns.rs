@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hallpass_core::app::Origin;
+use hallpass_core::handoff::CodeChallenge;
 use hallpass_core::id::{
     AppKey, Audience, AuditId, GroupId, GroupName, KeyId, PermissionName, RoleId, RoleName, SecretId, SessionId,
     UserId, ZoneName,
@@ -222,6 +223,20 @@ impl<K> Column for Digest<K> {
     fn read(row: &Row, column: impl Position) -> Result<Option<Self>, StoreError> {
         let digest = |bytes: &[u8]| bytes.try_into().map(Self::from_bytes).map_err(StoreError::broken);
         row.bytes(column)?.map(digest).transpose()
+    }
+}
+
+impl Parameter for CodeChallenge {
+    const NULL: Value = Value::Bytes(None);
+    fn value(&self) -> Value {
+        self.as_bytes()[..].value()
+    }
+}
+
+impl Column for CodeChallenge {
+    fn read(row: &Row, column: impl Position) -> Result<Option<Self>, StoreError> {
+        let challenge = |bytes: &[u8]| bytes.try_into().map(Self::from_bytes).map_err(StoreError::broken);
+        row.bytes(column)?.map(challenge).transpose()
     }
 }
 

@@ -23,6 +23,7 @@ pub mod backup;
 pub mod changes;
 pub mod devices;
 pub mod groups;
+pub mod handoffs;
 pub mod keys;
 pub mod leases;
 pub mod meta;
@@ -135,18 +136,19 @@ impl Write {
 
     /// Makes it last. Returns the feed's position after it, if it changed anything the feed tells of.
     ///
-    /// Once begun it runs to its end even if the caller goes away: otherwise a browser that hangs up at the wrong moment
-    /// could commit a sign-out that this process's own view has not heard of. After an error nothing has been kept, unless
+    /// Once begun, what the feed tells of runs to its end even if the caller goes away: otherwise a browser that hangs up at the wrong
+    /// moment could commit a sign-out that this process's own view has not heard of. After an error nothing has been kept, unless
     /// the connection broke on the very answer: then nobody can know, and the caller must be told 503, not success.
     pub async fn commit(self) -> Result<Option<i64>, StoreError> {
+        if self.changes.is_empty() {
+            // There is nothing to hear of.
+            return self.read.transaction.commit().await.map(|()| None);
+        }
         tokio::spawn(self.commit_and_tell()).await.map_err(StoreError::unavailable)?
     }
 
     async fn commit_and_tell(mut self) -> Result<Option<i64>, StoreError> {
         let changes = std::mem::take(&mut self.changes);
-        if changes.is_empty() {
-            return self.read.transaction.commit().await.map(|()| None);
-        }
         let entries = changes::append(&mut self, changes).await?;
         let position = entries.last().map(|entry| entry.position);
         self.read.transaction.commit_and_notify(changes::CHANNEL, position.unwrap_or_default()).await?;

@@ -8,7 +8,10 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 use crate::error::StoreError;
 
 /// Version, name, text.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../migrations/0001_initial.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "initial", include_str!("../migrations/0001_initial.sql")),
+    (2, "handoffs", include_str!("../migrations/0002_handoffs.sql")),
+];
 
 /// The version of the tables that this program makes.
 pub(crate) fn version() -> i64 {

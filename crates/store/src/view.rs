@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use hallpass_core::crypto::MasterKey;
 use hallpass_core::id::{SessionId, UserId};
 use hallpass_core::time::Timestamp;
+use hallpass_core::zone::Zone;
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use self::policy::{AppEntry, Policy, PolicyGuard, RoleEntry};
@@ -157,6 +158,13 @@ impl View {
             return Ok(policy);
         }
         Box::pin(self.load_policy()).await
+    }
+
+    /// The zone that the engine answers for at this host and port, as far as is known without waiting.
+    pub fn alias(&self, authority: &str) -> Option<Arc<Zone>> {
+        let policy = self.policy.load();
+        let is = |zone: &&Arc<Zone>| zone.alias.as_ref().is_some_and(|alias| alias.authority() == authority);
+        policy.zones.iter().find(is).cloned()
     }
 
     async fn load_policy(&self) -> Result<PolicyGuard, StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hallpass_core::app::{App, Origin};
 use hallpass_core::keyring::Purpose;
 use hallpass_core::time::Timestamp;
+use hallpass_core::zone::Zone;
 use hallpass_server::admin::ago;
 use hallpass_server::config::Config;
 
@@ -199,6 +200,28 @@ fn zones(config: &Config, registry: &Registry, findings: &mut Vec<Finding>) {
             "remove it from the configuration, or change the zone with `hallpass apply`",
         ));
     }
+    let without_alias = |zone: &&Zone| !zone.home && zone.alias.is_none();
+    for zone in registry.zones.iter().filter(without_alias) {
+        if registry.apps.iter().any(|app| app.zone == zone.name && app.disabled_at.is_none()) {
+            findings.push(problem(
+                "zone_alias",
+                format!("zone {} has apps and no alias: nobody can get a pass for {}", zone.name, zone.cookie_domain),
+                format!(
+                    "point a host such as sso.{0} here and declare it: alias = \"https://sso.{0}\"",
+                    zone.cookie_domain
+                ),
+            ));
+        }
+    }
+    if let Some(url) = &config.public_url
+        && let Some(zone) = registry.zones.iter().find(|zone| zone.alias.as_ref().is_some_and(|alias| alias == url))
+    {
+        findings.push(problem(
+            "zone_alias",
+            format!("the alias of zone {} is public_url itself, so it never answers as an alias", zone.name),
+            "give the zone a host of its own with `hallpass apply`",
+        ));
+    }
     for zone in registry.zones.iter().filter(|zone| zone.cookie_domain.is_registrable()) {
         findings.push(warning(
             "cookie_domain",
@@ -317,7 +340,7 @@ mod tests {
     use hallpass_core::id::{KeyId, SecretId};
     use hallpass_core::keyring::SealedKey;
     use hallpass_core::secret::Digest;
-    use hallpass_core::zone::{CookieName, Zone};
+    use hallpass_core::zone::CookieName;
 
     use super::super::{PrivateFile, Severity};
     use super::*;
@@ -326,7 +349,13 @@ mod tests {
 
     fn zone(domain: &str) -> Zone {
         let cookie_domain = domain.parse().expect("a domain");
-        Zone { name: "home".parse().expect("valid"), cookie_domain, cookie_name: CookieName::default(), home: true }
+        Zone {
+            name: "home".parse().expect("valid"),
+            cookie_domain,
+            cookie_name: CookieName::default(),
+            home: true,
+            alias: None,
+        }
     }
 
     fn app() -> App {
@@ -431,6 +460,13 @@ mod tests {
             }),
             ("cookie_domain", Warning, "whole of company.com", |facts| {
                 registry(facts).zones = vec![zone("company.com")];
+            }),
+            ("zone_alias", Problem, "nobody can get a pass", |facts| {
+                let apps = &mut registry(facts).apps;
+                apps.push(App { zone: "two".parse().expect("a name"), ..apps[0].clone() });
+                apps[1].origins = vec![url("https://pos.two.company.com")];
+                let two = Zone { name: "two".parse().expect("a name"), home: false, ..zone("two.company.com") };
+                registry(facts).zones.push(two);
             }),
             ("cookie_domain", Warning, "no effect", |facts| facts.config.cookie_domain = Some("x.company.com".into())),
             ("app_origin", Problem, "outside", |facts| {

@@ -141,6 +141,7 @@ fn the_routes_are_printed_with_their_guards() {
         (&introspect["method"], &introspect["guard"], &introspect["voice"]),
         (&"POST".into(), &"app".into(), &"oauth".into())
     );
+    assert!(routes.as_array().expect("rows").iter().any(|route| route["host"] == "alias"));
     let printed = Installation::empty().ok(&["routes"]);
-    assert!(printed.starts_with("METHOD") && printed.contains("/introspect"), "{printed}");
+    assert!(printed.starts_with("HOST") && printed.contains("/introspect"), "{printed}");
 }

@@ -16,7 +16,7 @@ use crate::web::call::Call;
 use crate::web::cookies::{self, Presented};
 use crate::web::error::Error;
 use crate::web::guard::{Visitor, device_mark};
-use crate::web::headers::FormTarget;
+use crate::web::headers::FormTargets;
 use crate::web::page::{SignInPage, SignInProblem as Problem};
 use crate::web::respond::{html_with, person};
 
@@ -147,9 +147,10 @@ fn render(
     response
 }
 
-/// Lets the page's form lead to the app that the journey came from.
+/// Lets the page's form lead to the app that the journey came from, by way of its zone's alias where it has one.
 pub fn allow_destination(checked: Option<&Checked>, response: &mut Response) {
     if let Some(checked) = checked {
-        response.extensions_mut().insert(FormTarget(checked.destination.origin().clone()));
+        let way = checked.zone.alias.iter().chain([checked.destination.origin()]).cloned().collect();
+        response.extensions_mut().insert(FormTargets(way));
     }
 }

@@ -6,6 +6,7 @@ use hallpass_core::sign_in::{Destination, Step, next_step};
 use hallpass_store::view::Standing;
 use http::header;
 
+use crate::handoff;
 use crate::pass::{self, Journey, see_other};
 use crate::web::call::Call;
 use crate::web::cookies;
@@ -39,7 +40,8 @@ pub async fn next(call: Call<LiveSession>) -> Result<Response, Error> {
         }
         Step::Return | Step::Account => {
             let line = pass::home_line(&call.context, &call.proof, call.now).await?;
-            let mut response = see_other(checked.as_ref().map_or("/", |checked| checked.destination.as_str()));
+            let there = checked.as_ref().map_or_else(|| Ok("/".to_owned()), handoff::way_to)?;
+            let mut response = see_other(&there);
             response.headers_mut().append(header::SET_COOKIE, cookies::line(&line));
             Ok(response)
         }

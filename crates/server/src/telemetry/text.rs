@@ -116,6 +116,11 @@ fn people(text: &mut Text, telemetry: &Telemetry, facts: &Facts) {
     for (outcome, count) in ["signed_in", "refused", "throttled"].into_iter().zip(counts) {
         text.sample(name, &[("outcome", outcome)], count.read());
     }
+    let name = "hallpass_handoffs_total";
+    text.family(name, "counter", "Handoffs to other root domains, by outcome.");
+    for (outcome, count) in [("handed_off", &telemetry.handed_off), ("refused", &telemetry.handoffs_refused)] {
+        text.sample(name, &[("outcome", outcome)], count.read());
+    }
     text.one(
         "hallpass_password_queue_length",
         "gauge",
@@ -225,6 +230,7 @@ mod tests {
         telemetry.alert(Cause::Panics, None, true);
         telemetry.alert(Cause::Panics, None, false);
         telemetry.signed_in();
+        telemetry.handed_off();
         telemetry.delivery(Delivery::Dead);
         for _ in 0..2 {
             // Two routers of one engine.
@@ -247,6 +253,8 @@ mod tests {
             "hallpass_view_lag_seconds 0.02",
             "hallpass_feed_position 7",
             "hallpass_sign_ins_total{outcome=\"signed_in\"} 1",
+            "hallpass_handoffs_total{outcome=\"handed_off\"} 1",
+            "hallpass_handoffs_total{outcome=\"refused\"} 0",
             "hallpass_alert_deliveries_total{outcome=\"dead\"} 1",
             "hallpass_alert_active{alert=\"pass_conflicts\",app=\"pos\"} 1",
             "hallpass_app_credential_refusals_total{app=\"\"} 0",

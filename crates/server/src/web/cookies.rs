@@ -1,5 +1,6 @@
 //! Cookies at the home host: reading them strictly, writing them completely. Protocol §2; RFC 6265.
 
+use hallpass_core::handoff::State;
 use hallpass_core::zone::Zone;
 use http::{HeaderMap, HeaderValue, header};
 
@@ -9,6 +10,9 @@ pub const SESSION: &str = "__Host-Http-hallpass";
 pub const FLOW: &str = "__Host-Http-hallpass-flow";
 /// The known-device mark.
 pub const DEVICE: &str = "__Host-Http-hallpass-device";
+
+/// Handoffs under way; each has eight characters of its own after this.
+const TRANSACTION: &str = "__Host-Http-hallpass-tx-";
 
 /// Values looked at in one request; protocol §14.
 const MAXIMUM_COOKIES: usize = 64;
@@ -28,6 +32,30 @@ pub enum Presented<'a> {
 ///
 /// Bytes, not text: another host of the company may set cookies with any bytes in them, and they must not hide ours.
 pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pairs(headers)
+        .filter(move |(found, _)| *found == name.as_bytes())
+        .map(|(_, value)| std::str::from_utf8(value).unwrap_or_default())
+}
+
+/// The name of the cookie of one handoff.
+pub fn transaction(state: &State) -> String {
+    format!("{TRANSACTION}{}", state.cookie_suffix())
+}
+
+/// The names of all handoffs' cookies that this browser holds.
+pub fn transactions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let ours = move |name: &[u8]| {
+        name.strip_prefix(TRANSACTION.as_bytes()).is_some_and(|rest| rest.len() == 8 && rest.iter().all(word))
+    };
+    pairs(headers)
+        .map(|(name, _)| name)
+        .filter(move |name| ours(name))
+        .filter_map(|name| std::str::from_utf8(name).ok())
+}
+
+/// Names and values, in order.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers
         .get_all(header::COOKIE)
         .into_iter()
@@ -38,8 +66,6 @@ pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item =
             let equals = pair.iter().position(|byte| *byte == b'=')?;
             Some((&pair[..equals], &pair[equals + 1..]))
         })
-        .filter(move |(found, _)| *found == name.as_bytes())
-        .map(|(_, value)| std::str::from_utf8(value).unwrap_or_default())
 }
 
 /// Without the blanks around it (RFC 6265 §5.4 puts one before each pair).

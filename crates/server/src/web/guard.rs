@@ -12,6 +12,7 @@ use hallpass_core::session::Session;
 use hallpass_core::throttle;
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::User;
+use hallpass_core::zone::Zone;
 use hallpass_store::view::{AppEntry, PolicyGuard};
 use hallpass_store::{sessions, users};
 use http::request::Parts;
@@ -44,6 +45,8 @@ pub const ANYBODY: By<Anybody> = By(PhantomData);
 pub const VISITOR: By<Visitor> = By(PhantomData);
 /// Somebody signed in at the home host.
 pub const SESSION: By<LiveSession> = By(PhantomData);
+/// Anybody who comes to the alias of a zone.
+pub const ALIAS: By<Alias> = By(PhantomData);
 /// A registered app with its key pair.
 pub const APP: By<AppCaller> = By(PhantomData);
 
@@ -56,6 +59,21 @@ impl Proof for Anybody {
 
     async fn establish(_: &Arc<Context>, _: &Parts, _: IpAddr, _: Timestamp) -> Result<Self, Error> {
         Ok(Self)
+    }
+}
+
+/// Whoever comes to a host where the engine answers for a zone that is not home.
+#[derive(Debug, Clone)]
+pub struct Alias {
+    /// The zone. Chosen among configured ones when the request's host was looked up.
+    pub zone: Arc<Zone>,
+}
+
+impl Proof for Alias {
+    const NAME: &'static str = "alias";
+
+    async fn establish(_: &Arc<Context>, parts: &Parts, _: IpAddr, _: Timestamp) -> Result<Self, Error> {
+        parts.extensions.get().cloned().ok_or_else(|| Error::internal().because("no zone was found for this host"))
     }
 }
 

@@ -6,20 +6,22 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::web::error::{Error, Voice};
 
-/// Where a page's form may lead besides ourselves: without it Chromium blocks the redirect that follows the POST.
+/// Where a page's form may lead besides ourselves: without it Chromium blocks the redirects that follow the POST.
 #[derive(Debug, Clone)]
-pub struct FormTarget(pub Origin);
+pub struct FormTargets(pub Vec<Origin>);
 
 /// Adds what every answer carries, unless the handler said otherwise.
 pub fn finish(response: &mut Response, voice: Voice, public_url: &Origin) {
-    let target = response.extensions_mut().remove::<FormTarget>();
+    let targets = response.extensions_mut().remove::<FormTargets>();
     let headers = response.headers_mut();
     default(headers, header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     default(headers, header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if voice != Voice::Page {
         return;
     }
-    let form_action = target.map(|FormTarget(origin)| format!(" {origin}")).unwrap_or_default();
+    let form_action = targets.map_or_else(String::new, |FormTargets(origins)| {
+        origins.iter().fold(String::new(), |all, origin| all + " " + origin.as_str())
+    });
     let policy = format!(
         "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'{form_action}"
     );

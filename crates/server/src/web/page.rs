@@ -300,6 +300,25 @@ impl ErrorPage {
             request_id: request_id.to_owned(),
         }
     }
+
+    /// The page for a handoff that this browser did not begin. `home` is where the apps are listed.
+    pub fn handoff_refused(home: &str, brand: &str, request_id: &str) -> Self {
+        let steps = [
+            "Open the application again from its own address.",
+            "If that leads here again, allow cookies for this site in your browser's settings.",
+        ];
+        Self {
+            brand: brand.to_owned(),
+            label: "Sign-in stopped".to_owned(),
+            title: "That link does not work here".to_owned(),
+            message: "It was not begun in this browser, or it is too old, or it has been used. Nothing was done."
+                .to_owned(),
+            steps: steps.map(str::to_owned).into(),
+            wait: None,
+            way_on: Some(WayOn { label: "Go to my applications".to_owned(), url: home.to_owned() }),
+            request_id: request_id.to_owned(),
+        }
+    }
 }
 
 /// A wait in words, rounded up so that coming back at the time said is never too early: "1 second", "5 minutes", "2 hours".

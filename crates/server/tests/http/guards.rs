@@ -65,23 +65,7 @@ pub fn request(site: &Site, route: &Route, who: Who, ana: &SignedIn) -> Ask {
 async fn the_matrix() {
     let site = Site::start().await;
     let ana = site.signed_in(&site.ana).await;
-    let mut matrix = format!("{:<42}{:<10}", "route", "guard");
-    for column in ["nobody", "dead", "session", "app", "wrong", "pass", "as sess.", "bearer"] {
-        write!(matrix, "{column:>9}").expect("memory");
-    }
-    matrix.push('\n');
-    for route in routes::table() {
-        write!(matrix, "{:<8}{:<34}{:<10}", route.method.as_str(), route.path, route.guard).expect("memory");
-        for who in Who::ALL {
-            let answer = site.open(request(&site, &route, who, &ana)).await;
-            let to_sign_in = answer.headers().get("location").is_some_and(|location| location == "/sign-in");
-            let status = answer.status().as_u16();
-            // 303 to sign-in is how a page says 401.
-            let shown = if to_sign_in { "sign-in".to_owned() } else { status.to_string() };
-            write!(matrix, "{shown:>9}").expect("memory");
-        }
-        matrix.push('\n');
-    }
+    let matrix = matrix(&site, routes::table(), "auth.company.com", &ana).await;
     assert!(site.is_active(&site.pos, &ana.pass).await, "none of this has changed anything");
     insta::assert_snapshot!(matrix, @r"
     route                                     guard        nobody     dead  session      app    wrong     pass as sess.   bearer
@@ -96,6 +80,7 @@ async fn the_matrix() {
     GET     /pass/refresh                     visitor         400      400      400      400      400      400      400      400
     POST    /pass/refresh                     visitor         403      403      403      403      403      403      403      403
     OPTIONS /pass/refresh                     anybody         403      403      403      403      403      403      403      403
+    GET     /handoff/authorize                visitor         400      400      400      400      400      400      400      400
     GET     /account                          session     sign-in  sign-in      200  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/sessions/end             session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/sign-out-everywhere      session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
@@ -107,4 +92,41 @@ async fn the_matrix() {
     POST    /api/v1/sign-out                  app             403      403      403      400      401      403      403      401
     GET     /api/v1/changes                   app             403      403      403      200      401      403      403      401
     ");
+}
+
+/// The same for what the engine answers at the alias of a zone.
+#[tokio::test]
+async fn the_agents_matrix() {
+    let site = Site::start().await;
+    let ana = site.signed_in(&site.ana).await;
+    let matrix = matrix(&site, routes::agent_table(), "sso.company2.com", &ana).await;
+    insta::assert_snapshot!(matrix, @r"
+    route                                     guard        nobody     dead  session      app    wrong     pass as sess.   bearer
+    GET     /                                 anybody         303      303      303      303      303      303      303      303
+    GET     /assets/{name}                    anybody         200      200      200      200      200      200      200      200
+    GET     /favicon.ico                      anybody         200      200      200      200      200      200      200      200
+    GET     /.sso/start                       alias           400      400      400      400      400      400      400      400
+    GET     /.sso/callback                    alias           403      403      403      403      403      403      403      403
+    ");
+}
+
+async fn matrix(site: &Site, table: Vec<Route>, host: &str, ana: &SignedIn) -> String {
+    let mut matrix = format!("{:<42}{:<10}", "route", "guard");
+    for column in ["nobody", "dead", "session", "app", "wrong", "pass", "as sess.", "bearer"] {
+        write!(matrix, "{column:>9}").expect("memory");
+    }
+    matrix.push('\n');
+    for route in table {
+        write!(matrix, "{:<8}{:<34}{:<10}", route.method.as_str(), route.path, route.guard).expect("memory");
+        for who in Who::ALL {
+            let answer = site.open(request(site, &route, who, ana).at(host)).await;
+            let to_sign_in = answer.headers().get("location").is_some_and(|location| location == "/sign-in");
+            let status = answer.status().as_u16();
+            // 303 to sign-in is how a page says 401.
+            let shown = if to_sign_in { "sign-in".to_owned() } else { status.to_string() };
+            write!(matrix, "{shown:>9}").expect("memory");
+        }
+        matrix.push('\n');
+    }
+    matrix
 }

@@ -6,6 +6,7 @@ mod continue_;
 mod disabled;
 mod faults;
 mod guards;
+mod handoff;
 mod headers;
 mod introspect;
 mod leaks;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hallpass_core::handoff::{HandoffRefused, MAXIMUM_CODES};
 use hallpass_core::keyring::Purpose;
 use hallpass_core::session::EndReason;
 use hallpass_store::{
-    Change, Store, apps, attempts, authenticators, changes, keys, leases, meta, outbox, sessions, users,
+    Change, Store, apps, attempts, authenticators, changes, handoffs, keys, leases, meta, outbox, sessions, users,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
+use crate::handoffs::{handoff, prepared};
 use crate::machinery::sealed_key;
 use crate::support::*;
 
@@ -65,6 +67,57 @@ async fn every_attempt_counts() {
         counts.sort_unstable();
         assert_eq!(counts.len(), AT_ONCE * 5);
         assert_eq!(counts.last().copied(), u32::try_from(AT_ONCE * 5).ok());
+    })
+    .await;
+}
+
+/// A thousand at once, on two nodes: one of them gets the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handoff_code_is_redeemed_by_one() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let (session, two) = prepared(&mut write).await;
+        let (new, _) = handoff(&session, &two);
+        handoffs::issue(&mut write, &new, NOW).await.expect("asks").expect("issues");
+        write.commit().await.expect("commits");
+        let code = new.code;
+        let got = race(&database, move |store, _| async move {
+            let mut verdicts = Vec::new();
+            for _ in 0..1000_usize.div_ceil(AT_ONCE) {
+                let mut write = store.write().await.expect("writes");
+                let redeemed = handoffs::redeem(&mut write, &code, NOW).await.expect("asks");
+                write.commit().await.expect("commits");
+                verdicts.push(redeemed.map(|redeemed| redeemed.session()));
+            }
+            verdicts
+        });
+        let verdicts = got.await.concat();
+        assert!(verdicts.len() >= 1000);
+        let won: Vec<_> = verdicts.iter().filter_map(|verdict| verdict.as_ref().ok()).collect();
+        assert_eq!(won, [&session.session.id]);
+        let reused = verdicts.iter().filter(|verdict| **verdict == Err(HandoffRefused::CodeReused)).count();
+        assert_eq!(reused, verdicts.len() - 1, "and the others hear why");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_handoff_codes_are_open_than_allowed() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let (session, two) = prepared(&mut write).await;
+        write.commit().await.expect("commits");
+        let (session, two) = (Arc::new(session), Arc::new(two));
+        let got = race(&database, move |store, _| {
+            let (session, two) = (session.clone(), two.clone());
+            async move {
+                let mut write = store.write().await.expect("writes");
+                let issued = handoffs::issue(&mut write, &handoff(&session, &two).0, NOW).await.expect("asks");
+                write.commit().await.expect("commits");
+                issued.is_ok()
+            }
+        });
+        assert_eq!(winners(&got.await), usize::try_from(MAXIMUM_CODES).expect("few"));
     })
     .await;
 }

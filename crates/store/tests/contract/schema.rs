@@ -9,9 +9,10 @@ use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 use crate::support::*;
 
 /// Left out of backups, and why that is right.
-const NOT_KEPT: [&str; 3] = [
+const NOT_KEPT: [&str; 4] = [
     "attempts", // counts of minutes
     "changes",  // the feed starts again after a restore
+    "handoffs", // codes of thirty seconds
     "leases",   // of nodes that are gone
 ];
 

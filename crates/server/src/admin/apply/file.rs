@@ -56,6 +56,8 @@ pub struct ZoneEntry {
     /// The engine lives in it.
     #[serde(default)]
     pub home: bool,
+    /// Where the engine also answers, for a zone that is not home: a host under `cookie_domain`.
+    pub alias: Option<Origin>,
 }
 
 /// An app. What is not said has its default.

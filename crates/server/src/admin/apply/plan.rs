@@ -66,7 +66,9 @@ impl Planner {
                 cookie_domain: entry.cookie_domain.clone(),
                 cookie_name: entry.cookie_name.clone(),
                 home: entry.home,
+                alias: entry.alias.clone(),
             };
+            zone.check_alias().map_err(|error| AdminError::Refused(format!("zone {name}: {error}")))?;
             let known = zones.insert(name.clone(), zone.clone());
             let differences = known.as_ref().map(|known| zone_differences(known, &zone));
             if differences.as_ref().is_none_or(|differences| !differences.is_empty()) {
@@ -348,11 +350,16 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
     }
 }
 
+fn alias(zone: &Zone) -> String {
+    zone.alias.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
 fn zone_differences(before: &Zone, after: &Zone) -> String {
     differences(&[
         ("cookie_domain", before.cookie_domain.to_string(), after.cookie_domain.to_string()),
         ("cookie_name", before.cookie_name.as_str().to_owned(), after.cookie_name.as_str().to_owned()),
         ("home", before.home.to_string(), after.home.to_string()),
+        ("alias", alias(before), alias(after)),
     ])
 }
 

@@ -15,6 +15,7 @@ use super::{Caller, HOME, Site};
 /// A request to be.
 #[derive(Debug, Clone)]
 pub struct Ask {
+    host: String,
     method: Method,
     path: String,
     headers: HeaderMap,
@@ -25,7 +26,14 @@ pub struct Ask {
 impl Ask {
     pub fn new(method: Method, path: impl Into<String>) -> Self {
         let peer = "192.0.2.7".parse().expect("an address");
-        Self { method, path: path.into(), headers: HeaderMap::new(), body: Vec::new(), peer }
+        let host = "auth.company.com".to_owned();
+        Self { host, method, path: path.into(), headers: HeaderMap::new(), body: Vec::new(), peer }
+    }
+
+    /// To one of the engine's other hosts.
+    pub fn at(mut self, authority: &str) -> Self {
+        authority.clone_into(&mut self.host);
+        self
     }
 
     pub fn get(path: impl Into<String>) -> Self {
@@ -146,7 +154,12 @@ impl Site {
         let mut request =
             Request::builder().method(ask.method).uri(&ask.path).body(Body::from(ask.body)).expect("a request");
         *request.headers_mut() = ask.headers;
-        self.home.answer(request, ask.peer).await
+        (self.sites)(&ask.host).expect("a host of the engine").answer(request, ask.peer).await
+    }
+
+    /// Whether the engine itself answers at this host and port.
+    pub fn answers_at(&self, authority: &str) -> bool {
+        (self.sites)(authority).is_some()
     }
 
     /// The answer of the router.

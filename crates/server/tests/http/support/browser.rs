@@ -62,6 +62,25 @@ impl<'s> Browser<'s> {
         first
     }
 
+    /// All cookies as `url` would receive them: what a request carries.
+    pub fn carried(&self, url: &str) -> String {
+        let url = Url::parse(url).expect("a URL");
+        self.matching(&url).map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect::<Vec<_>>().join("; ")
+    }
+
+    /// One navigation and none of the redirects that it leads to; the answer's cookies are kept.
+    pub async fn step(&mut self, url: &str) -> Answer {
+        let parsed = Url::parse(url).expect("a URL");
+        let authority = parsed[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
+        let path = parsed[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
+        let ask = Ask::get(path).at(&authority).header("cookie", self.carried(url)).from(&self.address);
+        let answer = self.site.send(ask).await;
+        for line in answer.headers.get_all(header::SET_COOKIE) {
+            self.keep(&parsed, line.to_str().expect("ASCII"));
+        }
+        answer
+    }
+
     /// What a sibling host may do too: sets a cookie for a whole domain, or a path, or under any name without a prefix rule.
     pub fn toss(&mut self, from: &str, line: &str) {
         self.keep(&Url::parse(from).expect("a URL"), line);
@@ -91,14 +110,18 @@ impl<'s> Browser<'s> {
         loop {
             way.push(url.to_string());
             assert!(way.len() < 20, "redirects without end: {way:?}");
-            if url.origin().ascii_serialization() != HOME {
+            let authority = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
+            if !self.site.answers_at(&authority) {
                 // An app: whatever it is, it takes the request and redirects nowhere.
                 let answer = Answer { status: 200, headers: http::HeaderMap::new(), body: String::new() };
                 return Landing { url, answer, way };
             }
             let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
             let mut ask = match &form {
-                None => Ask::get(path).header("sec-fetch-site", "none"),
+                None => Ask::get(path)
+                    .header("sec-fetch-site", "none")
+                    .header("sec-fetch-mode", "navigate")
+                    .header("sec-fetch-dest", "document"),
                 Some(fields) => {
                     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                     Ask::post(path).same_origin().form(&fields)
@@ -109,7 +132,7 @@ impl<'s> Browser<'s> {
             if !cookies.is_empty() {
                 ask = ask.header("cookie", cookies.join("; "));
             }
-            let answer = self.site.send(ask.from(&self.address)).await;
+            let answer = self.site.send(ask.at(&authority).from(&self.address)).await;
             for line in answer.headers.get_all(header::SET_COOKIE) {
                 self.keep(&url, line.to_str().expect("ASCII"));
             }

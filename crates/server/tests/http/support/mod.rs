@@ -21,7 +21,7 @@ use hallpass_core::user::User;
 use hallpass_server::config::Config;
 use hallpass_server::context::Clock;
 use hallpass_server::engine::Engine;
-use hallpass_server::routes::Home;
+use hallpass_server::listen;
 use tempfile::TempDir;
 
 pub use self::ask::{Answer, Ask};
@@ -31,6 +31,8 @@ pub use self::seed::{Caller, SignedIn, digest_of};
 
 /// The engine's own address.
 pub const HOME: &str = "https://auth.company.com";
+/// Where the engine answers for the zone `elsewhere`.
+pub const ALIAS: &str = "https://sso.company2.com";
 /// Everybody's password, unless a test changes it.
 pub const PASSWORD: &str = "seven green lanterns at dusk";
 /// When the tests take place, in seconds since the epoch.
@@ -44,13 +46,15 @@ pub const FLOW: &str = "__Host-Http-hallpass-flow";
 /// The device's cookie.
 pub const DEVICE: &str = "__Host-Http-hallpass-device";
 
+type Sites = Box<dyn Fn(&str) -> Option<listen::Site> + Send + Sync>;
+
 /// An engine and the company that uses it: `ana` is a cashier at `pos`, everybody may enter `wiki`.
 pub struct Site {
     pub engine: Engine,
     pub pos: Caller,
     pub wiki: Caller,
     pub ana: User,
-    home: Arc<Home>,
+    sites: Sites,
     clock: Arc<AtomicI64>,
     directory: Arc<TempDir>,
 }
@@ -86,7 +90,7 @@ impl Site {
 
     fn of(engine: Engine, clock: Arc<AtomicI64>, directory: Arc<TempDir>, company: (Caller, Caller, User)) -> Self {
         let (pos, wiki, ana) = company;
-        Self { home: engine.home(), engine, pos, wiki, ana, clock, directory }
+        Self { sites: Box::new(engine.sites()), engine, pos, wiki, ana, clock, directory }
     }
 
     /// The present instant of the engine's clock.

@@ -56,6 +56,7 @@ pub(super) async fn company(engine: &Engine) -> (Caller, Caller, User) {
         cookie_domain: "company2.com".parse().expect("a domain"),
         cookie_name: CookieName::default(),
         home: false,
+        alias: Some("https://sso.company2.com".parse().expect("an origin")),
     };
     let mut write = store.write().await.expect("writes");
     zones::upsert(&mut write, &elsewhere, now).await.expect("adds");

@@ -64,6 +64,7 @@ pub fn zone(name: &str, home: bool) -> Zone {
         cookie_domain: format!("{name}.company.com").parse().expect("valid"),
         cookie_name: "__Secure-hallpass-pass".parse().expect("valid"),
         home,
+        alias: None,
     }
 }
 

@@ -1,0 +1,102 @@
+//! Handoff codes: issued to a live session, redeemed once, in time.
+
+use hallpass_core::crypto::SystemRandom;
+use hallpass_core::handoff::{CODE_LIFETIME, CodeChallenge, HandoffRefused, MAXIMUM_CODES, Transaction};
+use hallpass_core::secret::{Digest, HandoffCode};
+use hallpass_core::session::EndReason;
+use hallpass_core::zone::Zone;
+use hallpass_store::handoffs::{self, NewHandoff, NoHandoff};
+use hallpass_store::sessions::{self, NewSession};
+use hallpass_store::{Write, zones};
+
+use crate::support::*;
+
+/// A live session and a zone that may redeem codes for it.
+pub async fn prepared(write: &mut Write) -> (NewSession, Zone) {
+    let ana = added_user(write, "ana").await;
+    let new = session(&ana);
+    assert!(sessions::start(write, &new).await.expect("starts"));
+    let mut two = zone("two", false);
+    two.alias = Some("https://sso.two.company.com".parse().expect("an origin"));
+    zones::upsert(write, &two, NOW).await.expect("adds");
+    (new, two)
+}
+
+/// A code to be, and what it is redeemed with.
+pub fn handoff<'z>(session: &NewSession, zone: &'z Zone) -> (NewHandoff<'z>, Transaction) {
+    let transaction = Transaction::begin("shop".to_owned(), None, NOW, &mut SystemRandom);
+    let challenge = transaction.verifier.challenge();
+    (NewHandoff { code: digest(), zone: &zone.name, session: session.session.id, challenge }, transaction)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_is_redeemed_once_and_in_time() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let (session, two) = prepared(&mut write).await;
+        let (new, transaction) = handoff(&session, &two);
+        assert_eq!(handoffs::issue(&mut write, &new, NOW).await.expect("issues"), Ok(()));
+        let redeemed = handoffs::redeem(&mut write, &new.code, later(29)).await.expect("redeems").expect("good");
+        assert_eq!((redeemed.zone(), redeemed.session()), (&two.name, session.session.id));
+        assert!(redeemed.challenge().is_answered_by(&transaction.verifier));
+        let again = handoffs::redeem(&mut write, &new.code, later(29)).await.expect("asks");
+        assert_eq!(again.expect_err("used up"), HandoffRefused::CodeReused);
+
+        let (late, _) = handoff(&session, &two);
+        assert_eq!(handoffs::issue(&mut write, &late, NOW).await.expect("issues"), Ok(()));
+        let at = NOW + CODE_LIFETIME;
+        let expired = handoffs::redeem(&mut write, &late.code, at).await.expect("asks");
+        assert_eq!(expired.expect_err("a moment too late"), HandoffRefused::CodeExpired);
+        let unknown: Digest<HandoffCode> = digest();
+        let unknown = handoffs::redeem(&mut write, &unknown, NOW).await.expect("asks");
+        assert_eq!(unknown.expect_err("nobody's"), HandoffRefused::UnknownCode);
+        assert_eq!(
+            handoffs::session_of(&mut write, &late.code).await.expect("reads"),
+            Some(session.session.id),
+            "whose it was is known for a while"
+        );
+        assert_eq!(handoffs::prune(&mut write, at, 10).await.expect("prunes"), 0);
+        assert_eq!(handoffs::prune(&mut write, at + CODE_LIFETIME, 10).await.expect("prunes"), 2);
+        assert_eq!(handoffs::session_of(&mut write, &late.code).await.expect("reads"), None);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_are_few_and_for_live_sessions() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let (session, two) = prepared(&mut write).await;
+        let issue =
+            async |write: &mut Write, at| handoffs::issue(write, &handoff(&session, &two).0, at).await.expect("asks");
+        for _ in 0..MAXIMUM_CODES {
+            assert_eq!(issue(&mut write, NOW).await, Ok(()));
+        }
+        assert_eq!(issue(&mut write, later(29)).await, Err(NoHandoff::TooMany));
+        assert_eq!(issue(&mut write, later(30)).await, Ok(()), "the others are over");
+        let id = session.session.id;
+        assert!(sessions::end(&mut write, &id, EndReason::SignedOut, later(31)).await.expect("ends"));
+        assert_eq!(issue(&mut write, later(32)).await, Err(NoHandoff::SessionOver));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_is_one_zones() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let (_, two) = prepared(&mut write).await;
+        assert_eq!(zones::all(&mut write).await.expect("reads"), std::slice::from_ref(&two));
+        let taken = Zone { alias: two.alias.clone(), ..zone("three", false) };
+        let clash = zones::upsert(&mut write, &taken, NOW).await.expect_err("two has it");
+        assert!(clash.conflicts_on("zones(alias)"), "{clash}");
+    })
+    .await;
+}
+
+/// What is read back from the database is what was written.
+#[test]
+fn a_challenge_keeps_its_bytes() {
+    let challenge = Transaction::begin("shop".to_owned(), None, NOW, &mut SystemRandom).verifier.challenge();
+    assert_eq!(CodeChallenge::from_bytes(*challenge.as_bytes()).as_bytes(), challenge.as_bytes());
+}

@@ -1,0 +1,105 @@
+// Another root domain: it cannot see the pass of the first one, and still nobody types a password twice.
+
+import assert from "node:assert/strict";
+import { journey, look } from "./harness.mjs";
+
+const origin = (url) => new URL(url).origin;
+
+journey("signed in at home, known at company2 without a form; signed out there, out everywhere", async ({ demo, signedIn }) => {
+    const { cashier, pos, outlet } = demo.apps;
+    const ana = await signedIn("ana");
+
+    const walk = await ana.during(() => ana.open(`${outlet}/?table=7`));
+    assert.equal(ana.page.url(), `${outlet}/?table=7`, walk.path.join("\n"));
+    assert.equal(walk.result.status, 200);
+    assert.equal(await ana.who(), "ana");
+    assert.deepEqual([walk.navigations, walk.forms], [1, 0], `no form:\n${walk.path.join("\n")}`);
+    assert.ok(walk.redirects <= 6, walk.path.join("\n"));
+    assert.ok(await ana.page.getByTestId(/^sell-/).first().isEnabled(), "ana sells there");
+    assert.ok(!(await ana.page.getByTestId("refund").isEnabled()), "the rights are those of that app");
+
+    const again = await ana.during(() => ana.open(outlet));
+    assert.deepEqual([again.navigations, again.redirects], [1, 0], "the pass is there now");
+    const passes = await ana.cookies("__Secure-hallpass-pass");
+    assert.deepEqual(passes.map((pass) => pass.domain).sort(), [".company.localhost", ".company2.localhost"]);
+    assert.notEqual(passes[0].value, passes[1].value);
+    const left = (await ana.context.cookies()).filter((cookie) => cookie.name.includes("hallpass-tx"));
+    assert.deepEqual(left, [], "no handoff is left half way");
+    await ana.photograph(look("outlet"));
+
+    await ana.click(ana.page.getByTestId("sign-out"));
+    for (const app of [cashier, pos, outlet]) {
+        await ana.open(app);
+        assert.ok(await ana.isAskedToSignIn(), `signed out at ${app}`);
+    }
+});
+
+journey("a stranger at company2 signs in at home and is back where they wanted to go", async ({ demo, visitor }) => {
+    const { outlet, pos } = demo.apps;
+    const ben = await visitor("ben");
+    await ben.open(`${outlet}/?table=7`);
+    assert.ok(await ben.isAskedToSignIn(), "passwords are typed at home only");
+    await ben.signIn("ben");
+    assert.equal(ben.page.url(), `${outlet}/?table=7`);
+    assert.equal(await ben.who(), "ben");
+    assert.ok(await ben.page.getByTestId("refund").isEnabled(), "ben may refund there");
+    const walk = await ben.during(() => ben.open(pos));
+    assert.deepEqual([walk.redirects, walk.forms], [0, 0], "and home knows, too");
+    assert.ok(!(await ben.page.getByTestId("refund").isEnabled()), "but not here");
+});
+
+journey("two tabs, the back button, and losing cookies half way", async ({ demo, signedIn }) => {
+    const { outlet, cashier } = demo.apps;
+    const ana = await signedIn("ana");
+    const tab = await ana.context.newPage();
+    await Promise.all([ana.open(`${outlet}/?tab=1`), tab.goto(`${outlet}/?tab=2`)]);
+    assert.deepEqual([ana.page.url(), tab.url()], [`${outlet}/?tab=1`, `${outlet}/?tab=2`]);
+    for (const page of [ana.page, tab]) assert.equal(await ana.who(page), "ana");
+    await tab.close();
+
+    await ana.page.goBack();
+    assert.equal(origin(ana.page.url()), origin(cashier), "back is the page before, not a hop in between");
+    await ana.page.goForward();
+    assert.equal(await ana.who(), "ana");
+
+    await ana.context.clearCookies({ domain: ".company2.localhost" });
+    const found = await ana.during(() => ana.open(outlet));
+    assert.equal(await ana.who(), "ana", `fetched anew:\n${found.path.join("\n")}`);
+    assert.equal(found.forms, 0);
+});
+
+journey("a link with somebody else's code signs nobody in", async ({ demo, signedIn, visitor }) => {
+    const { outlet } = demo.apps;
+    // ben begins a handoff and keeps the callback's address for somebody else.
+    const ben = await signedIn("ben");
+    let code;
+    await ben.context.route(/\/\.sso\/callback/, (route) => ((code = route.request().url()), route.abort()));
+    await ben.open(outlet).catch(() => {});
+    assert.match(code, /[?&]code=hp_hc_/);
+
+    const victim = await visitor("victim");
+    const { status } = await victim.open(code);
+    assert.equal(status, 403);
+    assert.equal(await victim.page.getByTestId("title").innerText(), "That link does not work here");
+    await victim.photograph(look("handoff-refused"));
+    assert.deepEqual(await victim.cookies("__Secure-hallpass-pass"), []);
+    await victim.open(outlet);
+    assert.ok(await victim.isAskedToSignIn());
+    const log = await demo.hallpass("audit", "--event", "handoff_refused", "--json");
+    assert.match(log, /no_transaction/);
+});
+
+journey("cookies blocked at company2: a page that says so, and no loop", async ({ demo, signedIn }) => {
+    const { outlet } = demo.apps;
+    const ana = await signedIn("ana");
+    // As a browser with a setting against cookies of that site: none are kept.
+    await ana.context.route(/company2\.localhost/, async (route) => {
+        const response = await route.fetch({ maxRedirects: 0 }).catch(() => null);
+        if (!response) return route.abort();
+        const headers = Object.fromEntries(Object.entries(response.headers()).filter(([name]) => name !== "set-cookie"));
+        await route.fulfill({ response, headers });
+    });
+    const walk = await ana.during(() => ana.open(outlet));
+    assert.equal(walk.result.status, 403, walk.path.join("\n"));
+    assert.match(await ana.page.locator("body").innerText(), /allow cookies/i);
+});
