@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -104,13 +104,25 @@ export async function startDemo() {
 
 // ---- the browser ------------------------------------------------------------------------------------------------------
 
+const launching = {
+    executablePath: process.env.HALLPASS_CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-quic", "--disable-background-networking"],
+};
+
 let browser;
 async function launch() {
-    browser ??= await chromium.launch({
-        executablePath: process.env.HALLPASS_CHROMIUM ?? "/usr/bin/chromium",
-        args: ["--no-sandbox", "--disable-quic", "--disable-background-networking"],
-    });
+    browser ??= await chromium.launch(launching);
     return browser;
+}
+
+/** A context in a browser of its own, in whose settings the person has blocked all cookies of a site. */
+async function launchBlocking(site, options) {
+    const profile = mkdtempSync(join(home, "profile-"));
+    const cookies = { [`[*.]${site},*`]: { setting: 2 } };
+    mkdirSync(join(profile, "Default"));
+    const preferences = { profile: { content_settings: { exceptions: { cookies } } } };
+    writeFileSync(join(profile, "Default", "Preferences"), JSON.stringify(preferences));
+    return chromium.launchPersistentContext(profile, { ...launching, ...options });
 }
 
 after(async () => {
@@ -274,9 +286,13 @@ class World {
         this.demo = demo;
     }
 
-    /** Opens a browser that shares nothing with the others. Options as for a browser context (viewport, colorScheme, …). */
-    visitor = async (name, options = {}) => {
-        const context = await (await launch()).newContext({ locale: "en-GB", ...options });
+    /**
+     * Opens a browser that shares nothing with the others. Options as for a browser context (viewport, colorScheme, …), and
+     * `blocked`: a site whose cookies its settings block.
+     */
+    visitor = async (name, { blocked, ...given } = {}) => {
+        const options = { locale: "en-GB", ...given };
+        const context = blocked ? await launchBlocking(blocked, options) : await (await launch()).newContext(options);
         const visitor = new Visitor(name, context, this.demo);
         this.visitors.push(visitor);
         return visitor;
