@@ -102,10 +102,20 @@ impl Outgoing {
         }
     }
 
+    /// Gets whatever is there.
+    pub async fn get(&self, url: &Url) -> Result<Answer, OutgoingError> {
+        self.check(url)?;
+        Self::answer(self.client.get(url.clone())).await
+    }
+
     /// Posts JSON.
     pub async fn post_json(&self, url: &Url, body: &serde_json::Value) -> Result<Answer, OutgoingError> {
         self.check(url)?;
-        let sent = self.client.post(url.clone()).json(body).send().await;
+        Self::answer(self.client.post(url.clone()).json(body)).await
+    }
+
+    async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, OutgoingError> {
+        let sent = request.send().await;
         let mut response = sent.map_err(|error| failed(&error))?;
         let mut answer = Answer { status: response.status(), body: Vec::new(), complete: true };
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {

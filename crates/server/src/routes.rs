@@ -57,6 +57,7 @@ pub fn agent_table() -> Vec<Route> {
         get("/favicon.ico", ANYBODY, home::icon),
         get("/.sso/start", ALIAS, handoff::agent::start),
         get("/.sso/callback", ALIAS, handoff::agent::callback),
+        read("/.well-known/sso-agent", ALIAS, handoff::agent::about),
     ]
 }
 

@@ -231,6 +231,45 @@ fn zones(config: &Config, registry: &Registry, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What was found at an alias: status and body, or why there was no answer.
+pub fn alias(zone: &Zone, alias: &Origin, issuer: &Origin, answer: Result<(u16, &[u8]), &str>) -> Option<Finding> {
+    let (status, body) = match answer {
+        Ok(answer) => answer,
+        Err(why) => {
+            return Some(warning(
+                "zone_alias",
+                format!("{alias}, the alias of zone {}, does not answer from here: {why}", zone.name),
+                format!(
+                    "let the name {} lead to the proxy in front of Hallpass, with a certificate for it; if it does and only this machine cannot reach it, nothing is wrong",
+                    alias.host()
+                ),
+            ));
+        }
+    };
+    let about: Option<serde_json::Value> = serde_json::from_slice(body).ok().filter(|_| status == 200);
+    let said = |name: &str| about.as_ref().and_then(|about| about[name].as_str()).unwrap_or_default().to_owned();
+    let (message, fix) = match (status, said("issuer"), said("zone")) {
+        (200, by, of) if by == issuer.as_str() && of == zone.name.as_str() => return None,
+        (421, ..) => (
+            format!("{alias} leads to a Hallpass that does not answer for it"),
+            "let the proxy pass `Host` on unchanged; if it does, is this the database of the engine that runs there?"
+                .to_owned(),
+        ),
+        (_, by, _) if !by.is_empty() && by != issuer.as_str() => (
+            format!("{alias} leads to another Hallpass, {by}"),
+            format!("let the name {} lead to this one", alias.host()),
+        ),
+        _ => (
+            format!("{alias} is answered by something else (status {status})"),
+            format!(
+                "let the proxy hand everything for {} to Hallpass, /.sso/ and /.well-known/ included",
+                alias.host()
+            ),
+        ),
+    };
+    Some(problem("zone_alias", format!("zone {}: {message}", zone.name), fix))
+}
+
 fn apps(registry: &Registry, now: Timestamp, findings: &mut Vec<Finding>) {
     for app in registry.apps.iter().filter(|app| app.disabled_at.is_none()) {
         let key = &app.key;
@@ -491,6 +530,34 @@ mod tests {
             assert_eq!(found.len(), 1, "{check}: {found:?}");
             assert_eq!((found[0].check, found[0].severity), (*check, *severity), "{found:?}");
             assert!(found[0].message.contains(said), "{check}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_found_at_an_alias_is_named() {
+        let (home, at) =
+            ("https://auth.company.com".parse().expect("valid"), "https://sso.two.com".parse().expect("valid"));
+        let two = Zone { name: "two".parse().expect("valid"), home: false, ..zone("two.com") };
+        let found = |answer: Result<(u16, &[u8]), &str>| {
+            alias(&two, &at, &home, answer).map(|finding| (finding.severity, finding.message))
+        };
+        let about = |issuer: &str, zone: &str| format!(r#"{{"issuer":"{issuer}","zone":"{zone}"}}"#).into_bytes();
+        assert_eq!(found(Ok((200, &about("https://auth.company.com", "two")))), None);
+        for (answer, severity, said) in [
+            (Err("cannot connect"), Severity::Warning, "cannot connect"),
+            (Ok((421, vec![])), Severity::Problem, "does not answer for it"),
+            (
+                Ok((200, about("https://auth.other.com", "two"))),
+                Severity::Problem,
+                "another Hallpass, https://auth.other.com",
+            ),
+            (Ok((200, about("https://auth.company.com", "three"))), Severity::Problem, "something else"),
+            (Ok((200, b"<html>".to_vec())), Severity::Problem, "something else (status 200)"),
+            (Ok((404, about("https://auth.company.com", "two"))), Severity::Problem, "status 404"),
+        ] {
+            let answer = answer.as_ref().map(|(status, body)| (*status, body.as_slice())).map_err(|why| *why);
+            let (found, message) = found(answer).expect("a finding");
+            assert!(found == severity && message.contains(said), "{message}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The agent of a zone, where the engine itself answers at an alias of that zone: it begins handoffs, redeems their codes and sets the zone's
 //! pass. Protocol §8 numbers 1, 3 to 5.
 
+use axum::body::Body;
 use axum::response::Response;
 use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::handoff::{HandoffRefused, State, TRANSACTION_LIFETIME, Transaction};
@@ -10,7 +11,7 @@ use hallpass_core::secret::{HandoffCode, Secret};
 use hallpass_core::session::Session;
 use hallpass_store::view::Standing;
 use hallpass_store::{audit, handoffs, sessions, users};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
 use super::{redirect_uri, require_navigation};
@@ -28,6 +29,14 @@ const MAXIMUM_TRANSACTIONS: usize = 4;
 /// `GET /` at an alias: there is nothing here; the apps are listed at home.
 pub async fn home(call: Call<Anybody>) -> Result<Response, Error> {
     Ok(see_other(&format!("{}/", call.context.public_url)))
+}
+
+/// `GET /.well-known/sso-agent`: says who answers here, for which zone. `hallpass doctor` asks from outside.
+pub async fn about(call: Call<Alias>) -> Result<Response, Error> {
+    let about = serde_json::json!({ "issuer": call.context.public_url, "zone": call.proof.zone.name });
+    let mut response = Response::new(Body::from(about.to_string()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }
 
 /// `GET /.sso/start?app&return_to`: remembers in this browser what it is about to ask for, and asks.

@@ -107,6 +107,7 @@ async fn the_agents_matrix() {
     GET     /favicon.ico                      anybody         200      200      200      200      200      200      200      200
     GET     /.sso/start                       alias           400      400      400      400      400      400      400      400
     GET     /.sso/callback                    alias           403      403      403      403      403      403      403      403
+    GET     /.well-known/sso-agent            alias           200      200      200      200      200      200      200      200
     ");
 }
 

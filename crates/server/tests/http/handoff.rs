@@ -4,6 +4,7 @@
 use hallpass_core::app::Access;
 use hallpass_store::{audit, zones};
 
+use crate::sign_in::return_to::hostile;
 use crate::support::{ALIAS, Ask, Browser, Caller, HOME, PASS, PASSWORD, Site};
 
 const SHOP: &str = "https://shop.company2.com/x?y=1";
@@ -278,6 +279,43 @@ async fn a_request_for_a_code_that_is_not_quite_right_leads_nowhere() {
         assert_eq!((answer.status, answer.header("location")), (400, None), "{url}");
     }
     assert_eq!(browser.step(&right).await.status, 303);
+}
+
+/// T7: the strings of [`hostile`], as they are and written for the shop. Nothing begins, or it ends at the shop.
+#[tokio::test]
+async fn no_text_leads_out_of_the_zone() {
+    let site = Site::start().await;
+    let (mut browser, _) = at_home(&site).await;
+    let mut begun = 0;
+    for text in hostile() {
+        for text in [text.replace("pos.company.com", "shop.company2.com"), text] {
+            let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            let path = format!("/.sso/start?app=shop&return_to={encoded}");
+            let answer = site.send(Ask::get(&path).at("sso.company2.com")).await;
+            if answer.status == 400 {
+                assert!(!answer.headers.contains_key("set-cookie") && !answer.body.contains("evil"), "{text:?}");
+                assert!(answer.header("location").is_none(), "{text:?}");
+                continue;
+            }
+            begun += 1;
+            assert!(answer.location().starts_with(&format!("{HOME}/handoff/authorize?")), "{text:?}");
+            let landing = browser.open(&format!("{ALIAS}{path}")).await;
+            assert_eq!(landing.url.origin().ascii_serialization(), "https://shop.company2.com", "{text:?}");
+            site.wait(60);
+        }
+    }
+    assert!(begun > 0 && begun < 200, "some are odd ways to write an address of the shop, {begun}");
+}
+
+/// Who answers at an alias; `hallpass doctor` asks that from outside.
+#[tokio::test]
+async fn an_agent_says_whose_it_is() {
+    let site = Site::start().await;
+    let answer = site.send(Ask::get("/.well-known/sso-agent").at("sso.company2.com")).await;
+    assert_eq!(answer.json(), serde_json::json!({ "issuer": HOME, "zone": "elsewhere" }));
+    assert!(!site.answers_at("sso.company3.com") && !site.answers_at("sso.company2.com:8443"));
+    let front = site.send(Ask::get("/").at("sso.company2.com")).await;
+    assert_eq!((front.status, front.location()), (303, &*format!("{HOME}/")));
 }
 
 /// T50: frames, images, scripts and prefetches get no code and begin nothing.

@@ -89,6 +89,36 @@ async fn people_sign_in_at_one_node_and_walk_on_at_the_other() {
     .await;
 }
 
+/// The load balancer may send each hop of a handoff to another node.
+#[tokio::test]
+async fn a_handoff_may_begin_at_one_node_and_end_at_the_other() {
+    on_two_nodes(|one, other| async move {
+        let shop = one
+            .app("shop", |app| {
+                app.zone = "elsewhere".parse().expect("a name");
+                app.access = hallpass_core::app::Access::Everyone;
+                app.origins = vec!["https://shop.company2.com".parse().expect("an origin")];
+            })
+            .await;
+        let mut browser = Browser::new(&one);
+        browser.sign_in("/sign-in?app=pos", "ana", PASSWORD).await;
+        let authorize = browser.step("https://sso.company2.com/.sso/start?app=shop").await.location().to_owned();
+        let mut browser = browser.at(&other);
+        // The other node may not have heard of the app yet; it asks before it says so.
+        other.engine.context.view.catch_up_now().await.expect("reads");
+        let callback = browser.step(&authorize).await.location().to_owned();
+        let mut browser = browser.at(&one);
+        assert_eq!(browser.step(&callback).await.location(), "https://shop.company2.com/");
+        let pass = browser.cookie("https://shop.company2.com/", PASS).expect("a pass");
+        assert!(one.is_active(&shop, &pass).await && other.is_active(&shop, &pass).await);
+        // A second use is refused at every node.
+        for site in [&one, &other] {
+            assert_eq!(browser.at(site).step(&callback).await.status, 403);
+        }
+    })
+    .await;
+}
+
 /// Protocol §16: two nodes may rotate at once, and one wins; nothing fails to verify meanwhile.
 #[tokio::test]
 async fn two_rotations_at_once_make_one_key() {

@@ -1,5 +1,5 @@
 //! `/sign-in`: the page, its form, and what stops people who guess. Protocol §6, §7, §12, §17.
 
 mod form;
-mod return_to;
+pub mod return_to;
 mod throttle;

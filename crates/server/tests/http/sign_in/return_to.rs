@@ -145,6 +145,13 @@ fn variants() -> Vec<String> {
     variants
 }
 
+/// All of them: at least two thousand.
+pub fn hostile() -> Vec<String> {
+    let texts = [published(), variants()].concat();
+    assert!(texts.len() >= 2000, "{}", texts.len());
+    texts
+}
+
 /// A browser reads a `Location` against the address that it is at, and forgives a great deal.
 fn leads_to(location: &str) -> String {
     let base = Url::parse("https://auth.company.com/continue").expect("a URL");
@@ -155,8 +162,7 @@ fn leads_to(location: &str) -> String {
 async fn no_text_leads_out_of_the_registered_origins() {
     let site = Site::start().await;
     let ana = site.signed_in(&site.ana).await;
-    let texts = [published(), variants()].concat();
-    assert!(texts.len() >= 2000, "{}", texts.len());
+    let texts = hostile();
     let mut followed = 0;
     for text in &texts {
         let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();

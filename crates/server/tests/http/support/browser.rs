@@ -47,6 +47,11 @@ impl<'s> Browser<'s> {
         Self { site, cookies: Vec::new(), address: "192.0.2.7".to_owned() }
     }
 
+    /// The same browser, as the other node of one installation sees it.
+    pub fn at<'o>(&self, site: &'o Site) -> Browser<'o> {
+        Browser { site, cookies: self.cookies.clone(), address: self.address.clone() }
+    }
+
     /// Moves to another network.
     pub fn moved_to(mut self, address: &str) -> Self {
         address.clone_into(&mut self.address);
