@@ -160,6 +160,7 @@ impl Installation {
                 sensitive: false,
                 relayed_sign_in: false,
                 audiences: Vec::new(),
+                logout_urls: Vec::new(),
                 disabled_at: None,
             };
             apps::upsert(&mut write, &app, now).await?;

@@ -88,6 +88,7 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             sensitive: false,
             relayed_sign_in: false,
             audiences: vec!["billing".parse().expect("an audience")],
+            logout_urls: Vec::new(),
             disabled_at: None,
         };
         let row = AppSecret {

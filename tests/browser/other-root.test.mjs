@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { get } from "node:http";
-import { journey, look } from "./harness.mjs";
+import { eventually, journey, look } from "./harness.mjs";
 
 const origin = (url) => new URL(url).origin;
 
@@ -59,6 +59,30 @@ journey("a stranger at company2 signs in at home and is back where they wanted t
     const walk = await ben.during(() => ben.open(pos));
     assert.deepEqual([walk.redirects, walk.forms], [0, 0], "and home knows, too");
     assert.ok(!(await ben.page.getByTestId("refund").isEnabled()), "but not here");
+});
+
+journey("signing out at home gives a receipt for every app of both domains", async ({ demo, signedIn }) => {
+    const { cashier, outlet } = demo.apps;
+    const ana = await signedIn("ana");
+    await ana.open(outlet);
+    assert.equal(await ana.who(), "ana");
+    // Which app knows of whom is written down twice a second.
+    const sid = JSON.parse((await demo.hallpass("session", "list", "--user", "ana", "--json")).trim())[0].id;
+    const known = async () => JSON.parse(await demo.hallpass("session", "receipt", sid, "--json")).map(({ app }) => app);
+    await eventually("both apps are known to know", 3_000, async () => (await known()).join() === "cashier,outlet");
+
+    await ana.open(`${demo.engine}/sign-out`);
+    await ana.click(ana.page.getByTestId("sign-out"));
+    const lines = await ana.page.getByTestId("receipt").allInnerTexts();
+    assert.equal(lines.length, 2, lines.join("\n"));
+    for (const [line, name, domain] of [[lines[0], "Cashier", "company.localhost"], [lines[1], "Outlet", "company2.localhost"]]) {
+        for (const part of [name, domain, "Signed out"]) assert.ok(line.includes(part), `${part} in ${line}`);
+    }
+    await ana.photograph(look("receipt"));
+    for (const app of [cashier, outlet]) {
+        await ana.open(app);
+        assert.ok(await ana.isAskedToSignIn(), `signed out at ${app}`);
+    }
 });
 
 journey("two tabs, the back button, and losing cookies half way", async ({ demo, signedIn }) => {

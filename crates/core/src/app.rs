@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::id::{AppKey, Audience, SecretId, ZoneName};
+use crate::logout::LogoutUrl;
 use crate::secret::{Digest, SecretKey};
 use crate::time::Timestamp;
 
@@ -31,6 +32,8 @@ pub struct App {
     pub relayed_sign_in: bool,
     /// Services for which it may have a `request_token`.
     pub audiences: Vec<Audience>,
+    /// Where it hears that a session has ended, all of them each time.
+    pub logout_urls: Vec<LogoutUrl>,
     /// Set while the app gets no answers.
     pub disabled_at: Option<Timestamp>,
 }

@@ -89,6 +89,8 @@ words! {
         HandoffRefused = "handoff_refused",
         /// The person signed out, here or everywhere.
         SignedOut = "signed_out",
+        /// An app could not be told of the end of a session for a day.
+        SignOutUndelivered = "sign_out_undelivered",
         /// A session ended for any other reason.
         SessionEnded = "session_ended",
         /// One browser showed the passes of several sessions: cookie tossing, or two people at one browser.

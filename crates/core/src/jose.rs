@@ -25,17 +25,20 @@ pub enum Kind {
     Pass,
     /// `at+jwt` (RFC 9068 §2.1)
     AccessToken,
+    /// `logout+jwt` (OIDC Back-Channel Logout 1.0 §2.4)
+    LogoutToken,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Pass, Self::AccessToken];
+    pub const ALL: [Self; 3] = [Self::Pass, Self::AccessToken, Self::LogoutToken];
 
     /// `typ` in the header.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass+jwt",
             Self::AccessToken => "at+jwt",
+            Self::LogoutToken => "logout+jwt",
         }
     }
 
@@ -43,7 +46,7 @@ impl Kind {
     pub const fn purpose(self) -> Purpose {
         match self {
             Self::Pass => Purpose::Pass,
-            Self::AccessToken => Purpose::Token,
+            Self::AccessToken | Self::LogoutToken => Purpose::Token,
         }
     }
 

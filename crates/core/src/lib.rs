@@ -16,6 +16,7 @@ pub mod id;
 pub mod jose;
 pub mod jwk;
 pub mod keyring;
+pub mod logout;
 pub mod pass;
 pub mod permission;
 pub mod secret;

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use hallpass_core::app::{Access, App, AppSecret, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, ZoneName};
+use hallpass_core::logout::LogoutUrl;
 use hallpass_core::time::Timestamp;
 use hallpass_server::admin::apps::{self as verbs, Minted};
 use hallpass_server::admin::{AdminError, ago};
@@ -70,6 +71,9 @@ pub struct Add {
     /// A service for which it may have a request token; may be repeated
     #[arg(long = "audience", value_name = "AUDIENCE")]
     audiences: Vec<Audience>,
+    /// Where it hears that a session has ended (OIDC Back-Channel Logout); may be repeated
+    #[arg(long = "logout-url", value_name = "URL")]
+    logout_urls: Vec<LogoutUrl>,
     #[command(flatten)]
     file: SecretFile,
 }
@@ -148,6 +152,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         sensitive: add.sensitive,
         relayed_sign_in: add.relayed_sign_in,
         audiences: add.audiences,
+        logout_urls: add.logout_urls,
         disabled_at: None,
     };
     verbs::add(&mut write, &app, &ACTOR, shell.now).await?;

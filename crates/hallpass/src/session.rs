@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use hallpass_core::id::SessionId;
 use hallpass_server::admin::{ago, sessions as verbs, users as user_verbs};
-use hallpass_store::{Store, sessions};
+use hallpass_server::sign_out::receipt::receipt;
+use hallpass_store::{Store, logouts, sessions};
 use serde_json::json;
 
 use crate::print::{Listing, counted, done, instant};
@@ -22,6 +23,11 @@ pub enum Verb {
     },
     /// End every session of a user
     EndAll(Which),
+    /// Show which apps know that a session has ended
+    Receipt {
+        /// Its id, as the audit log and `session list` show it
+        session: SessionId,
+    },
 }
 
 /// Runs it.
@@ -36,6 +42,29 @@ pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
                     write.commit().await?;
                     let sentence = if ended { "The session is ended." } else { "The session had ended already." };
                     Ok(done(shell.json, sentence, &json!({ "changed": ended }))?)
+                })
+                .await
+        }
+        Verb::Receipt { session } => {
+            shell
+                .with_store(async |store| {
+                    let mut listing = Listing::new(shell.json, &["APP", "STATE", "ADDRESS", "TRIED"]);
+                    let mut read = store.snapshot().await?;
+                    let logouts = logouts::of_session(&mut read, &session).await?;
+                    for (app, told) in receipt(&mut read, &session).await? {
+                        let tried = logouts.iter().filter(|logout| logout.app == app);
+                        let urls: Vec<_> = tried.clone().map(|logout| logout.url.as_str()).collect();
+                        let attempts = tried.map(|logout| logout.attempts).max();
+                        let cells = [
+                            app.to_string(),
+                            told.as_str().to_owned(),
+                            if urls.is_empty() { "asks us".to_owned() } else { urls.join(" ") },
+                            attempts.map_or_else(|| "-".to_owned(), |attempts| attempts.to_string()),
+                        ];
+                        let object = json!({ "app": app, "state": told.as_str(), "urls": urls, "attempts": attempts });
+                        listing.row(&cells, &object)?;
+                    }
+                    Ok(listing.end("No app has learned of that session.")?)
                 })
                 .await
         }

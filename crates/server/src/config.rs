@@ -41,6 +41,8 @@ pub struct Config {
     pub password: PasswordConfig,
     /// Where alerts go besides the log.
     pub alerts: AlertConfig,
+    /// How apps are told of sign-outs.
+    pub sign_out: SignOutConfig,
     /// How many connections may be open at once.
     pub maximum_connections: usize,
     /// How many sessions a node keeps in memory.
@@ -74,6 +76,7 @@ impl Default for Config {
             pass: PassConfig::default(),
             password: PasswordConfig::default(),
             alerts: AlertConfig::default(),
+            sign_out: SignOutConfig::default(),
             maximum_connections: 10_000,
             maximum_sessions_in_memory: 2_000_000,
         }
@@ -165,6 +168,14 @@ pub struct AlertConfig {
     /// Receivers of alert mail.
     pub mail_to: Vec<String>,
     /// Networks that the webhook may lie in although they are internal.
+    pub allow_internal: Vec<Network>,
+}
+
+/// Telling apps that a session has ended.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SignOutConfig {
+    /// Networks that apps' logout addresses may lie in although they are internal: those that the apps' backends are in.
     pub allow_internal: Vec<Network>,
 }
 
@@ -286,6 +297,12 @@ impl Config {
         }
         if let Some(text) = set("HALLPASS_SMTP_URL") {
             self.alerts.smtp_url = Some(text);
+        }
+        if let Some(text) = set("HALLPASS_SIGN_OUT_ALLOW_INTERNAL") {
+            let networks = text.split(',').map(|part| Network::try_from(part.trim().to_owned()));
+            self.sign_out.allow_internal = networks
+                .collect::<Result<_, _>>()
+                .map_err(|error| ConfigError::Value(format!("HALLPASS_SIGN_OUT_ALLOW_INTERNAL: {error}")))?;
         }
         if let Some(text) = set("HALLPASS_TRUSTED_PROXIES") {
             let networks = text.split(',').map(|part| Network::try_from(part.trim().to_owned()));

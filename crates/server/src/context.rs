@@ -20,7 +20,10 @@ use tokio::sync::watch;
 use crate::alerts::Alerts;
 use crate::changes::Streams;
 use crate::config::{Config, ConfigError};
+use crate::outgoing::Outgoing;
 use crate::passwords::Passwords;
+use crate::sign_out::deliver::Deliveries;
+use crate::sign_out::receipt;
 use crate::telemetry::Telemetry;
 use crate::verified::Verified;
 use crate::web::call::RequestId;
@@ -61,6 +64,8 @@ pub struct Context {
     pub telemetry: Telemetry,
     /// Who is told when something looks wrong.
     pub alerts: Alerts,
+    /// Telling apps of sign-outs.
+    pub deliveries: Deliveries,
     clock: Clock,
     next_request: AtomicU64,
 }
@@ -74,6 +79,8 @@ pub struct DerivedKeys {
     pub throttle: MacKey,
     /// Handoffs under way, in browsers.
     pub handoff: Arc<Sealer>,
+    /// Addresses of sign-out receipts.
+    pub receipt: Arc<Sealer>,
 }
 
 /// Where instants come from.
@@ -118,7 +125,10 @@ impl Context {
             csrf: master.mac("csrf"),
             throttle: master.mac("throttle"),
             handoff: Arc::new(master.sealer(handoff::SEALER)),
+            receipt: Arc::new(master.sealer(receipt::SEALER)),
         };
+        let outgoing = Outgoing::new(&config.sign_out.allow_internal);
+        let outgoing = outgoing.map_err(|error| StartError::Other(format!("sign_out: {error}")))?;
         let mut seed = [0u8; 8];
         SystemRandom.fill(&mut seed);
         Ok(Arc::new(Self {
@@ -137,6 +147,7 @@ impl Context {
             stopping,
             telemetry: Telemetry::new(clock.now()),
             alerts: Alerts::new(&config.alerts)?,
+            deliveries: Deliveries::new(outgoing),
             next_request: AtomicU64::new(u64::from_be_bytes(seed)),
             config,
             store,

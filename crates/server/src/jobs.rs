@@ -10,12 +10,15 @@ use hallpass_core::crypto::{MasterKey, PrivateKey, Sealer, SystemRandom};
 use hallpass_core::id::{AppKey, KeyId};
 use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
 use hallpass_core::time::Timestamp;
-use hallpass_store::{Store, StoreError, apps, attempts, audit, changes, devices, handoffs, keys, outbox, sessions};
+use hallpass_store::{
+    Store, StoreError, apps, attempts, audit, changes, devices, handoffs, keys, logouts, outbox, sessions,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::alerts;
 use crate::context::Context;
+use crate::sign_out::deliver;
 
 const POLL: Duration = Duration::from_millis(250);
 const WRITE_DOWN: Duration = Duration::from_millis(500);
@@ -43,6 +46,7 @@ pub fn start(context: &Arc<Context>, stop: &watch::Receiver<bool>) -> JoinSet<()
     every(&mut jobs, context, stop, SECRETS_USED, "writing down the use of secrets", secrets_used);
     every(&mut jobs, context, stop, KEYS, "rotating keys", rotate_keys);
     every(&mut jobs, context, stop, SWEEP, "deleting old rows", sweep);
+    every(&mut jobs, context, stop, deliver::PERIOD, "telling apps of sign-outs", deliver::deliver);
     every(&mut jobs, context, stop, alerts::MINUTE, "looking for alerts", alerts::minute);
     every(&mut jobs, context, stop, alerts::FEED, "watching the change feed", alerts::feed);
     every(&mut jobs, context, stop, alerts::DELIVER, "delivering alerts", alerts::deliver);
@@ -253,6 +257,7 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     attempts::prune(&mut write, now, ROWS).await?;
     handoffs::prune(&mut write, now - KEEP_CODES, ROWS).await?;
     devices::prune(&mut write, now - KEEP_DEVICES, ROWS).await?;
+    logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     outbox::prune(&mut write, now - KEEP_DELIVERED, ROWS).await?;
     write.commit().await.map(|_| ())
 }

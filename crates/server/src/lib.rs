@@ -18,6 +18,7 @@ pub mod master_key;
 pub mod outgoing;
 pub mod pass;
 pub mod passwords;
+pub mod retry;
 pub mod routes;
 pub mod sign_in;
 pub mod sign_out;

@@ -114,6 +114,14 @@ impl Outgoing {
         Self::answer(self.client.post(url.clone()).json(body)).await
     }
 
+    /// Posts a form.
+    pub async fn post_form(&self, url: &Url, fields: &[(&str, &str)]) -> Result<Answer, OutgoingError> {
+        self.check(url)?;
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = self.client.post(url.clone()).header("content-type", "application/x-www-form-urlencoded");
+        Self::answer(request.body(body)).await
+    }
+
     async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, OutgoingError> {
         let sent = request.send().await;
         let mut response = sent.map_err(|error| failed(&error))?;

@@ -32,6 +32,7 @@ pub fn table() -> Vec<Route> {
         get("/continue", SESSION, sign_in::next::next),
         get("/sign-out", VISITOR, sign_out::page),
         form("/sign-out", SESSION, sign_out::submit),
+        get("/sign-out/receipt", VISITOR, sign_out::receipt::page),
         get("/pass/refresh", VISITOR, pass::refresh_by_navigation),
         cross_origin("/pass/refresh", Method::POST, VISITOR, pass::refresh_by_fetch),
         cross_origin("/pass/refresh", Method::OPTIONS, ANYBODY, pass::preflight),

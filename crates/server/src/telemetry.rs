@@ -69,6 +69,7 @@ pub struct Telemetry {
     sign_ins_throttled: Count,
     handed_off: Count,
     handoffs_refused: Count,
+    logouts: [Count; 3],
     panics: Count,
     outgoing_refused: Count,
     deliveries: [Count; 3],
@@ -104,6 +105,7 @@ impl Telemetry {
             sign_ins_throttled: Count::default(),
             handed_off: Count::default(),
             handoffs_refused: Count::default(),
+            logouts: Default::default(),
             panics: Count::default(),
             outgoing_refused: Count::default(),
             deliveries: Default::default(),
@@ -161,6 +163,11 @@ impl Telemetry {
     /// A handoff came back that its browser did not begin, or that is not what it began.
     pub fn handoff_refused(&self) {
         self.handoffs_refused.add();
+    }
+
+    /// An attempt to tell an app of a sign-out ended.
+    pub fn logout(&self, how: Delivery) {
+        self.logouts[how as usize].add();
     }
 
     /// A handler panicked.
@@ -243,6 +250,7 @@ pub(crate) mod tests {
             sensitive: false,
             relayed_sign_in: false,
             audiences: Vec::new(),
+            logout_urls: Vec::new(),
             disabled_at: None,
         };
         AppEntry { app, zone: Arc::new(zone), slot }

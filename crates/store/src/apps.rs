@@ -63,6 +63,15 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         }
         write.execute(insert).await?;
     }
+    write.execute(sql("DELETE FROM app_logout_urls WHERE app_key = $1").bind(&app.key)).await?;
+    if !app.logout_urls.is_empty() {
+        let head = "INSERT INTO app_logout_urls (app_key, rank, url) VALUES ";
+        let mut insert = crate::insert(head, app.logout_urls.len(), 3, "");
+        for (rank, url) in (0i64..).zip(&app.logout_urls) {
+            insert = insert.bind(&app.key).bind(&rank).bind(url);
+        }
+        write.execute(insert).await?;
+    }
     write.change(now, Change::PolicyChanged { app: Some(app.key.clone()) });
     Ok(())
 }
@@ -80,6 +89,10 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
     let audiences = sql("SELECT audience FROM app_audiences WHERE app_key = $1 ORDER BY audience");
     for row in read.all(audiences.bind(key)).await? {
         app.audiences.push(row.column("audience")?);
+    }
+    let urls = sql("SELECT url FROM app_logout_urls WHERE app_key = $1 ORDER BY rank");
+    for row in read.all(urls.bind(key)).await? {
+        app.logout_urls.push(row.column("url")?);
     }
     Ok(Some(app))
 }
@@ -106,6 +119,11 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
     for row in read.all(sql("SELECT app_key, audience FROM app_audiences ORDER BY app_key, audience")).await? {
         if let Some((app, _)) = by_key.get_mut(&row.column::<AppKey>("app_key")?) {
             app.audiences.push(row.column("audience")?);
+        }
+    }
+    for row in read.all(sql("SELECT app_key, url FROM app_logout_urls ORDER BY app_key, rank")).await? {
+        if let Some((app, _)) = by_key.get_mut(&row.column::<AppKey>("app_key")?) {
+            app.logout_urls.push(row.column("url")?);
         }
     }
     Ok(by_key.into_values().collect())
@@ -216,6 +234,7 @@ fn app(row: &Row) -> Result<App, StoreError> {
         sensitive: row.column("sensitive")?,
         relayed_sign_in: row.column("relayed_sign_in")?,
         audiences: Vec::new(),
+        logout_urls: Vec::new(),
         disabled_at: row.optional("disabled_at")?,
     })
 }

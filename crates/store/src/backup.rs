@@ -92,6 +92,7 @@ const TABLES: &[Table] = &[
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },
+    Table { name: "app_logout_urls", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("url", Text)] },
     Table { name: "app_secrets", key: 1, columns: &[
         ("id", Text), ("app_key", Text), ("digest", Bytes), ("created_at", Integer), ("expires_at", Integer),
         ("last_used_at", Integer),
@@ -108,6 +109,10 @@ const TABLES: &[Table] = &[
         ("persistent", Integer), ("ended_at", Integer), ("end_reason", Text), ("user_agent", Text), ("ip", Text),
     ] },
     Table { name: "session_apps", key: 2, columns: &[("session_id", Text), ("app_key", Text), ("told_at", Integer)] },
+    Table { name: "logouts", key: 3, columns: &[
+        ("session_id", Text), ("app_key", Text), ("url", Text), ("user_id", Text), ("created_at", Integer), ("due_at", Integer),
+        ("attempts", Integer), ("delivered_at", Integer), ("given_up_at", Integer),
+    ] },
     Table { name: "devices", key: 2, columns: &[
         ("digest", Bytes), ("user_id", Text), ("created_at", Integer), ("last_seen_at", Integer),
     ] },

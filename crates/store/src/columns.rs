@@ -12,6 +12,7 @@ use hallpass_core::id::{
     AppKey, Audience, AuditId, GroupId, GroupName, KeyId, PermissionName, RoleId, RoleName, SecretId, SessionId,
     UserId, ZoneName,
 };
+use hallpass_core::logout::LogoutUrl;
 use hallpass_core::secret::Digest;
 use hallpass_core::session::{Acr, Amr, EndReason};
 use hallpass_core::time::Timestamp;
@@ -88,7 +89,7 @@ macro_rules! texts {
 
 texts! {
     AppKey Audience AuditId GroupId GroupName KeyId PermissionName RoleId RoleName SecretId SessionId UserId ZoneName
-    Origin DisplayName CookieDomain Username
+    Origin DisplayName CookieDomain Username LogoutUrl
 }
 
 impl Parameter for str {

@@ -26,6 +26,7 @@ pub mod groups;
 pub mod handoffs;
 pub mod keys;
 pub mod leases;
+pub mod logouts;
 pub mod meta;
 pub mod outbox;
 pub mod roles;

@@ -10,7 +10,7 @@ use hallpass_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::sql::{Row, Statement, sql};
-use crate::{BATCH, Change, Read, Write};
+use crate::{BATCH, Change, Read, Write, logouts};
 
 /// A session to be stored, with the digest of its secret.
 #[derive(Debug, Clone)]
@@ -150,12 +150,14 @@ pub async fn count_live(read: &mut Read, now: Timestamp) -> Result<i64, StoreErr
     read.one(count.bind(&now)).await?.column("count")
 }
 
-/// Ends one session. `false` when it had ended already or is not there: of two that end it at once, one is told `true`.
+/// Ends one session, and writes down which apps have to be told. `false` when it had ended already or is not there: of two that end it at once, one is told `true`.
 pub async fn end(write: &mut Write, id: &SessionId, reason: EndReason, now: Timestamp) -> Result<bool, StoreError> {
     let end = sql("UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL
                    RETURNING user_id");
     let Some(row) = write.optional(end.bind(id).bind(&now).bind(&reason)).await? else { return Ok(false) };
-    write.change(now, Change::SessionEnded { session: *id, user: row.column("user_id")?, reason });
+    let user = row.column("user_id")?;
+    logouts::note(write, id, &user, now).await?;
+    write.change(now, Change::SessionEnded { session: *id, user, reason });
     Ok(true)
 }
 
@@ -247,6 +249,8 @@ pub async fn record_told(write: &mut Write, told: &[(SessionId, AppKey)], now: T
         let record = crate::insert(head, chunk.len(), 3, tail);
         let record = chunk.iter().fold(record, |record, (session, app)| record.bind(session).bind(app).bind(&now));
         write.execute(record).await?;
+        let sessions: Vec<&SessionId> = chunk.iter().map(|(session, _)| session).collect();
+        logouts::note_late(write, &sessions, now).await?;
     }
     Ok(())
 }

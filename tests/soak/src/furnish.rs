@@ -103,6 +103,7 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         sensitive: false,
         relayed_sign_in: true,
         audiences: Vec::new(),
+        logout_urls: Vec::new(),
         disabled_at: None,
     };
     let mut write = store.write().await?;

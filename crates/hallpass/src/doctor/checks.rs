@@ -408,6 +408,7 @@ mod tests {
             sensitive: false,
             relayed_sign_in: false,
             audiences: Vec::new(),
+            logout_urls: Vec::new(),
             disabled_at: None,
         }
     }

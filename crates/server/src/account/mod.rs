@@ -11,7 +11,7 @@ use hallpass_store::{audit, sessions};
 use serde::Deserialize;
 
 use crate::pass::see_other;
-use crate::sign_out;
+use crate::sign_out::{self, receipt};
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::LiveSession;
@@ -84,7 +84,8 @@ pub async fn end_session(mut call: Call<LiveSession>) -> Result<Response, Error>
     }
     write.commit().await?;
     if id == own {
-        let mut response = see_other("/sign-out");
+        let there = receipt::path(&call.context.keys.receipt, &[id], call.now, &mut call.context.random());
+        let mut response = see_other(&there);
         sign_out::forget(&call.context, &mut response).await?;
         return Ok(response);
     }
@@ -111,7 +112,8 @@ pub async fn sign_out_everywhere(mut call: Call<LiveSession>) -> Result<Response
         .with("sessions", &(ended.len() as u64));
     audit::append(&mut write, &(&entry).into()).await?;
     write.commit().await?;
-    let mut response = see_other("/sign-out");
+    let there = receipt::path(&call.context.keys.receipt, &ended, call.now, &mut call.context.random());
+    let mut response = see_other(&there);
     sign_out::forget(&call.context, &mut response).await?;
     Ok(response)
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hallpass_core::audit::{Actor, Entry, Event, Word};
-use hallpass_core::crypto::Random;
 use hallpass_core::time::Timestamp;
 use hallpass_store::outbox::{self, Message};
 use hallpass_store::{StoreError, audit};
@@ -17,6 +16,7 @@ use super::record::{MAIL, WEBHOOK};
 use crate::context::Context;
 use crate::mail::{Mail, mailbox};
 use crate::outgoing::OutgoingError;
+use crate::retry;
 use crate::telemetry::Delivery;
 
 /// How long a message is ours. Longer than any attempt can take.
@@ -24,7 +24,6 @@ const CLAIM: Duration = Duration::from_mins(1);
 /// Messages sent at once.
 const AT_ONCE: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_secs(15);
-const LONGEST_WAIT: Duration = Duration::from_mins(15);
 /// After this an alert is of no use to anybody.
 const GIVE_UP: Duration = Duration::from_hours(24);
 
@@ -132,7 +131,7 @@ async fn settle(
                     audit::append(&mut write, &(&entry).into()).await?;
                 }
             }
-            let due_at = now + wait(*attempts, &mut context.random());
+            let due_at = now + retry::wait(FIRST_WAIT, *attempts, &mut context.random());
             if due_at.since(message.created_at) > GIVE_UP {
                 tracing::error!(message = id, kind, attempts, %error, "an alert could not be delivered for a day; it is kept as a dead letter");
                 outbox::dead(&mut write, id, now).await?;
@@ -149,14 +148,6 @@ async fn settle(
     Ok(())
 }
 
-/// Twice as long each time, up to a quarter of an hour; of that a random half to whole, so that nodes and messages do not march in step.
-fn wait(attempts: u32, random: &mut impl Random) -> Duration {
-    let longest = FIRST_WAIT.saturating_mul(1 << attempts.saturating_sub(1).min(10)).min(LONGEST_WAIT);
-    let mut byte = [0u8];
-    random.fill(&mut byte);
-    longest / 2 + longest * u32::from(byte[0]) / 510
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
@@ -165,7 +156,6 @@ mod tests {
     use axum::extract::Json;
     use axum::routing::post;
     use hallpass_core::alert::AlertKind;
-    use hallpass_core::crypto::SystemRandom;
     use http::StatusCode;
     use parking_lot::Mutex;
 
@@ -301,7 +291,7 @@ mod tests {
         world.raise(THEFT).await;
         for _ in 0..200 {
             world.deliver().await;
-            world.pass(LONGEST_WAIT);
+            world.pass(retry::LONGEST);
         }
         let tried = heard.lock().len();
         assert!((90..=97).contains(&tried), "{tried} attempts in a day");
@@ -356,23 +346,10 @@ mod tests {
         outbox::add(&mut write, &message).await.expect("added");
         write.commit().await.expect("committed");
         world.deliver().await;
-        world.pass(LONGEST_WAIT);
+        world.pass(retry::LONGEST);
         world.deliver().await;
         assert_eq!(world.context.telemetry.totals().outgoing_refused, 2);
         let audited = world.audited().await;
         assert_eq!(audited.iter().filter(|event| *event == "outgoing_request_refused").count(), 1, "{audited:?}");
-    }
-
-    #[test]
-    fn waits_double_up_to_a_quarter_of_an_hour() {
-        for (attempts, longest) in [(1, 15), (2, 30), (3, 60), (6, 480), (7, 900), (8, 900), (u32::MAX, 900)] {
-            for _ in 0..50 {
-                let waited = wait(attempts, &mut SystemRandom);
-                assert!(
-                    waited >= Duration::from_secs(longest) / 2 && waited <= Duration::from_secs(longest),
-                    "{attempts}: {waited:?}"
-                );
-            }
-        }
     }
 }

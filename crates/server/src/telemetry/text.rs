@@ -121,6 +121,11 @@ fn people(text: &mut Text, telemetry: &Telemetry, facts: &Facts) {
     for (outcome, count) in [("handed_off", &telemetry.handed_off), ("refused", &telemetry.handoffs_refused)] {
         text.sample(name, &[("outcome", outcome)], count.read());
     }
+    let name = "hallpass_logout_deliveries_total";
+    text.family(name, "counter", "Attempts to tell an app of a sign-out, by outcome.");
+    for (outcome, count) in ["delivered", "failed", "given_up"].into_iter().zip(&telemetry.logouts) {
+        text.sample(name, &[("outcome", outcome)], count.read());
+    }
     text.one(
         "hallpass_password_queue_length",
         "gauge",
@@ -231,6 +236,7 @@ mod tests {
         telemetry.alert(Cause::Panics, None, false);
         telemetry.signed_in();
         telemetry.handed_off();
+        telemetry.logout(Delivery::Dead);
         telemetry.delivery(Delivery::Dead);
         for _ in 0..2 {
             // Two routers of one engine.
@@ -255,6 +261,8 @@ mod tests {
             "hallpass_sign_ins_total{outcome=\"signed_in\"} 1",
             "hallpass_handoffs_total{outcome=\"handed_off\"} 1",
             "hallpass_handoffs_total{outcome=\"refused\"} 0",
+            "hallpass_logout_deliveries_total{outcome=\"delivered\"} 0",
+            "hallpass_logout_deliveries_total{outcome=\"given_up\"} 1",
             "hallpass_alert_deliveries_total{outcome=\"dead\"} 1",
             "hallpass_alert_active{alert=\"pass_conflicts\",app=\"pos\"} 1",
             "hallpass_app_credential_refusals_total{app=\"\"} 0",

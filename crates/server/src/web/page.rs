@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use askama::Template;
 use hallpass_core::crypto::sha256;
+use hallpass_core::logout::Told;
 
 use crate::web::error::Error;
 
@@ -145,6 +146,38 @@ pub struct SignedOutPage {
     pub brand: String,
     /// Every session of the person has ended, not only this browser's.
     pub everywhere: bool,
+    /// The apps that had learned of it; may be empty.
+    pub apps: Vec<ReceiptLine>,
+    /// Not all of them know: the page looks again by itself.
+    pub pending: bool,
+}
+
+impl SignedOutPage {
+    /// Without a receipt.
+    pub fn plain(brand: String) -> Self {
+        Self { brand, everywhere: false, apps: Vec::new(), pending: false }
+    }
+}
+
+/// One app on a sign-out receipt.
+#[derive(Debug, Clone)]
+pub struct ReceiptLine {
+    /// Its name.
+    pub app: String,
+    /// Its zone's domain.
+    pub domain: String,
+    /// Whether it knows.
+    pub told: Told,
+}
+
+impl ReceiptLine {
+    fn words(&self) -> &'static str {
+        match self.told {
+            Told::SignedOut => "Signed out",
+            Told::Retrying => "Being told",
+            Told::Unreachable => "Not reached",
+        }
+    }
 }
 
 /// `/` for somebody who is signed in. Posts `csrf_token` to `/sign-out`.
@@ -437,6 +470,8 @@ mod tests {
             person: person(),
             apps: vec![AppLink { name: canary(), url: canary() }],
         };
+        let receipt = ReceiptLine { app: canary(), domain: canary(), told: Told::Retrying };
+        let signed_out = SignedOutPage { brand: canary(), everywhere: true, apps: vec![receipt], pending: true };
         let no_apps = HomePage { apps: Vec::new(), ..home.clone() };
         let error = ErrorPage {
             brand: canary(),
@@ -457,7 +492,7 @@ mod tests {
             ("change password, forced", render(&forced), 7),
             ("account", render(&account), 19),
             ("sign out", render(&SignOutPage { brand: canary(), csrf_token: canary(), person: person() }), 4),
-            ("signed out", render(&SignedOutPage { brand: canary(), everywhere: true }), 2),
+            ("signed out", render(&signed_out), 4),
             ("home", render(&home), 7),
             ("home without apps", render(&no_apps), 5),
             ("error", render(&error), 12),

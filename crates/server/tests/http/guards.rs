@@ -77,6 +77,7 @@ async fn the_matrix() {
     GET     /continue                         session     sign-in  sign-in      303  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /sign-out                         visitor         200      200      200      200      200      200      200      200
     POST    /sign-out                         session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
+    GET     /sign-out/receipt                 visitor         400      400      400      400      400      400      400      400
     GET     /pass/refresh                     visitor         400      400      400      400      400      400      400      400
     POST    /pass/refresh                     visitor         403      403      403      403      403      403      403      403
     OPTIONS /pass/refresh                     anybody         403      403      403      403      403      403      403      403

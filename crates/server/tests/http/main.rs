@@ -15,5 +15,6 @@ mod nodes;
 mod pass;
 mod sign_in;
 mod sign_out;
+mod sign_out_everywhere;
 mod support;
 mod well_known;

@@ -4,6 +4,7 @@
 
 mod backup;
 mod handoffs;
+mod logouts;
 mod machinery;
 mod people;
 mod races;

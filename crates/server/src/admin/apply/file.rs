@@ -26,6 +26,7 @@ use std::str::FromStr;
 
 use hallpass_core::app::{Access, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, GroupName, PermissionName, RoleName, ZoneName};
+use hallpass_core::logout::LogoutUrl;
 use hallpass_core::zone::{CookieDomain, CookieName};
 use serde::{Deserialize, Deserializer};
 
@@ -80,6 +81,8 @@ pub struct AppEntry {
     pub relayed_sign_in: bool,
     /// Services for which it may have a request token.
     pub audiences: Vec<Audience>,
+    /// Where it hears that a session has ended (OIDC Back-Channel Logout).
+    pub logout_urls: Vec<LogoutUrl>,
     /// Left as it is if not given: an app that was disabled in an emergency is not enabled by the next scheduled run.
     pub disabled: Option<bool>,
     /// Its roles, each with all its permissions.

@@ -346,6 +346,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         sensitive: entry.sensitive,
         relayed_sign_in: entry.relayed_sign_in,
         audiences: audiences.into_iter().collect(),
+        logout_urls: entry.logout_urls.clone(),
         disabled_at: known.and_then(|known| known.disabled_at),
     }
 }
@@ -373,6 +374,7 @@ fn app_differences(before: &App, after: &App) -> String {
         ("sensitive", before.sensitive.to_string(), after.sensitive.to_string()),
         ("relayed_sign_in", before.relayed_sign_in.to_string(), after.relayed_sign_in.to_string()),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
+        ("logout_urls", listed(&before.logout_urls), listed(&after.logout_urls)),
     ])
 }
 

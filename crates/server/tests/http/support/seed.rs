@@ -85,6 +85,7 @@ fn app(key: &str) -> App {
         sensitive: false,
         relayed_sign_in: false,
         audiences: vec!["billing".parse().expect("an audience")],
+        logout_urls: Vec::new(),
         disabled_at: None,
     }
 }

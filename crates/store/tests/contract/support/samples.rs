@@ -82,6 +82,7 @@ pub fn app(text: &str, zone: &str) -> App {
         sensitive: true,
         relayed_sign_in: true,
         audiences: vec!["billing".parse().expect("valid"), "stock".parse().expect("valid")],
+        logout_urls: vec!["https://backend.company.com/logout".parse().expect("valid")],
         disabled_at: None,
     }
 }

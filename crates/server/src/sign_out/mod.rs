@@ -1,4 +1,7 @@
-//! Signing out: the page that asks, its form, and the call by which an app ends the session of its visitor. Protocol §9 for one zone.
+//! Signing out: the page that asks, its form, and the call by which an app ends the session of its visitor. Protocol §9.
+
+pub mod deliver;
+pub mod receipt;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -30,7 +33,7 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     let _: Journey = call.query()?;
     let brand = call.context.config.brand.clone();
     let Some(live) = &call.proof.session else {
-        let mut response = html(&SignedOutPage { brand, everywhere: false });
+        let mut response = html(&SignedOutPage::plain(brand));
         forget(&call.context, &mut response).await?;
         return Ok(response);
     };
@@ -55,7 +58,8 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
         audit::append(&mut write, &(&entry).into()).await?;
     }
     write.commit().await?;
-    let mut response = see_other("/sign-out");
+    let there = receipt::path(&call.context.keys.receipt, &[id], call.now, &mut call.context.random());
+    let mut response = see_other(&there);
     forget(&call.context, &mut response).await?;
     Ok(response)
 }
