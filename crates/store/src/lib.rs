@@ -11,6 +11,7 @@ use hallpass_core::time::Timestamp;
 use parking_lot::RwLock;
 
 mod columns;
+mod database_url;
 mod error;
 mod migrate;
 mod sql;
@@ -36,8 +37,9 @@ pub mod view;
 pub mod zones;
 
 pub use changes::Change;
+pub use database_url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use error::{Cause, StoreError};
-pub use sql::{DatabaseUrl, InvalidDatabaseUrl, Listener};
+pub use sql::Listener;
 
 use sql::{Access, Database, Row, Statement, Transaction};
 
