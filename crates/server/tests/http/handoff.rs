@@ -210,6 +210,7 @@ async fn a_code_of_another_zone_is_no_good() {
         app.origins = vec!["https://third.company3.com".parse().expect("an origin")];
     })
     .await;
+    site.heard().await;
     let start = "https://sso.company3.com/.sso/start?app=third";
     let theirs = {
         let authorize = browser.step(start).await.location().to_owned();

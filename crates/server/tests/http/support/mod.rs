@@ -73,7 +73,9 @@ impl Site {
         let clock = Arc::new(AtomicI64::new(NOW * 1000));
         let engine = Engine::start(config, Clock::Fixed(clock.clone())).await.expect("starts");
         let company = seed::company(&engine).await;
-        Self::of(engine, clock, directory, company)
+        let site = Self::of(engine, clock, directory, company);
+        site.heard().await;
+        site
     }
 
     /// A node on a database of PostgreSQL. `directory` holds the master key that the nodes share; the first node brings the company.
@@ -85,12 +87,19 @@ impl Site {
             None => seed::company(&engine).await,
             Some(first) => (first.pos.clone(), first.wiki.clone(), first.ana.clone()),
         };
-        Self::of(engine, clock, directory.clone(), company)
+        let site = Self::of(engine, clock, directory.clone(), company);
+        site.heard().await;
+        site
     }
 
     fn of(engine: Engine, clock: Arc<AtomicI64>, directory: Arc<TempDir>, company: (Caller, Caller, User)) -> Self {
         let (pos, wiki, ana) = company;
         Self { sites: Box::new(engine.sites()), engine, pos, wiki, ana, clock, directory }
+    }
+
+    /// The engine knows the registry as it is stored. Which hosts are its own it looks up without waiting; a job sees to that, in its time.
+    pub async fn heard(&self) {
+        self.engine.context.view.policy().await.expect("reads");
     }
 
     /// The present instant of the engine's clock.
