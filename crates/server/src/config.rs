@@ -270,6 +270,10 @@ impl Config {
         fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, ConfigError> {
             text.parse().map_err(|error| ConfigError::Value(format!("{name}: {error}")))
         }
+        fn networks(name: &str, text: &str) -> Result<Vec<Network>, ConfigError> {
+            let networks = text.split(',').map(|part| Network::try_from(part.trim().to_owned()));
+            networks.collect::<Result<_, _>>().map_err(|error| ConfigError::Value(format!("{name}: {error}")))
+        }
         let set = |name: &str| environment(name).filter(|text| !text.is_empty());
         if let Some(text) = set("HALLPASS_PUBLIC_URL") {
             self.public_url = Some(parse("HALLPASS_PUBLIC_URL", &text)?);
@@ -299,16 +303,10 @@ impl Config {
             self.alerts.smtp_url = Some(text);
         }
         if let Some(text) = set("HALLPASS_SIGN_OUT_ALLOW_INTERNAL") {
-            let networks = text.split(',').map(|part| Network::try_from(part.trim().to_owned()));
-            self.sign_out.allow_internal = networks
-                .collect::<Result<_, _>>()
-                .map_err(|error| ConfigError::Value(format!("HALLPASS_SIGN_OUT_ALLOW_INTERNAL: {error}")))?;
+            self.sign_out.allow_internal = networks("HALLPASS_SIGN_OUT_ALLOW_INTERNAL", &text)?;
         }
         if let Some(text) = set("HALLPASS_TRUSTED_PROXIES") {
-            let networks = text.split(',').map(|part| Network::try_from(part.trim().to_owned()));
-            self.trusted_proxies = networks
-                .collect::<Result<_, _>>()
-                .map_err(|error| ConfigError::Value(format!("HALLPASS_TRUSTED_PROXIES: {error}")))?;
+            self.trusted_proxies = networks("HALLPASS_TRUSTED_PROXIES", &text)?;
         }
         Ok(())
     }

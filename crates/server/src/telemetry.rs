@@ -44,7 +44,7 @@ impl Count {
     }
 }
 
-/// How an attempt to deliver an alert went.
+/// How an attempt to deliver an alert, or to tell an app of a sign-out, went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// It was taken.

@@ -35,6 +35,11 @@ async fn somebody_without_access_is_told_so() {
     let answer = site.send(Ask::get("/continue?app=pos").cookie(SESSION, &bob.cookie)).await;
     assert_eq!((answer.status, answer.header("location"), answer.set_cookie(PASS)), (403, None, None));
     assert!(answer.body.contains("no access to this application"));
+    // A new pass would be refused like the old one: whoever comes for one is told here, too, and not sent round.
+    let refresh = "/pass/refresh?app=pos&return_to=https%3A%2F%2Fpos.company.com%2F";
+    let answer = site.send(Ask::get(refresh).cookie(SESSION, &bob.cookie)).await;
+    assert_eq!((answer.status, answer.set_cookie(PASS)), (303, None));
+    assert!(answer.location().starts_with("/continue?app=pos&"), "{answer:?}");
     site.app("pos-open", |app| app.access = Access::Everyone).await;
     assert_eq!(site.send(Ask::get("/continue?app=pos-open").cookie(SESSION, &bob.cookie)).await.status, 303);
 }
