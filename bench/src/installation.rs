@@ -159,6 +159,8 @@ impl Installation {
                 first_contact: FirstContact::Trust,
                 sensitive: false,
                 relayed_sign_in: false,
+                agent: false,
+                assertion: hallpass_core::app::Assertion::None,
                 audiences: Vec::new(),
                 logout_urls: Vec::new(),
                 disabled_at: None,
@@ -254,7 +256,7 @@ fn signed_in(number: usize) -> NewSession {
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0".to_owned(),
         ip: "192.0.2.1".to_owned(),
     };
-    NewSession { session, secret: Digest::from_bytes(secret) }
+    NewSession { session, secret: Digest::from_bytes(secret), device: None }
 }
 
 /// Sixteen bytes, the same in every run. The first one is evenly spread, as it is in real identifiers: the engine divides its tables by

@@ -87,6 +87,8 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             first_contact: FirstContact::Trust,
             sensitive: false,
             relayed_sign_in: false,
+            agent: false,
+            assertion: hallpass_core::app::Assertion::None,
             audiences: vec!["billing".parse().expect("an audience")],
             logout_urls: Vec::new(),
             disabled_at: None,

@@ -34,6 +34,10 @@ pub struct App {
     pub audiences: Vec<Audience>,
     /// Where it hears that a session has ended, all of them each time.
     pub logout_urls: Vec<LogoutUrl>,
+    /// Its SDK serves `/.sso/*` at each of its origins: the app fetches passes by handoffs of its own (protocol §8).
+    pub agent: bool,
+    /// Whether a handoff brings it a signed assertion through the browser instead of a code.
+    pub assertion: Assertion,
     /// Set while the app gets no answers.
     pub disabled_at: Option<Timestamp>,
 }
@@ -58,6 +62,29 @@ pub enum FirstContact {
     Trust,
     /// Confirm it once with the home session.
     Confirm,
+}
+
+/// How a handoff reaches an app that cannot call the engine (protocol §8, "JWT profile"). Off unless somebody has asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Assertion {
+    /// It does not: the app redeems a code.
+    #[default]
+    None,
+    /// A page posts the assertion to `/.sso/callback`.
+    FormPost,
+    /// A redirect to `/sso?token=…`, for sites that come from such a scheme. The assertion passes through logs and histories.
+    Query,
+}
+
+impl Assertion {
+    /// Where at the app's origin it arrives.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::None | Self::FormPost => "/.sso/callback",
+            Self::Query => "/sso",
+        }
+    }
 }
 
 /// One of an app's live secrets. The database knows its digest only.

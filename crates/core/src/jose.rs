@@ -27,11 +27,13 @@ pub enum Kind {
     AccessToken,
     /// `logout+jwt` (OIDC Back-Channel Logout 1.0 §2.4)
     LogoutToken,
+    /// `handoff+jwt`
+    Assertion,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Pass, Self::AccessToken, Self::LogoutToken];
+    pub const ALL: [Self; 4] = [Self::Pass, Self::AccessToken, Self::LogoutToken, Self::Assertion];
 
     /// `typ` in the header.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Kind {
             Self::Pass => "pass+jwt",
             Self::AccessToken => "at+jwt",
             Self::LogoutToken => "logout+jwt",
+            Self::Assertion => "handoff+jwt",
         }
     }
 
@@ -46,7 +49,7 @@ impl Kind {
     pub const fn purpose(self) -> Purpose {
         match self {
             Self::Pass => Purpose::Pass,
-            Self::AccessToken | Self::LogoutToken => Purpose::Token,
+            Self::AccessToken | Self::LogoutToken | Self::Assertion => Purpose::Token,
         }
     }
 

@@ -9,6 +9,9 @@ use crate::id::ZoneName;
 /// The name of the pass cookie where configuration does not say otherwise.
 pub const DEFAULT_PASS_COOKIE: &str = "__Secure-hallpass-pass";
 
+/// The name of the pass cookie of a bound zone: host-only, so that no other host can read or write it.
+pub const BOUND_PASS_COOKIE: &str = "__Host-Http-hallpass-pass";
+
 /// A set of hosts that share one pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone {
@@ -22,27 +25,49 @@ pub struct Zone {
     pub home: bool,
     /// Where the engine also answers, so that it can set the pass of a zone that is not home: a host of that zone.
     pub alias: Option<Origin>,
+    /// A zone of one host: its pass is a host-only cookie, which the app there sets for itself (protocol §8, "bound").
+    pub bound: bool,
+    /// A chain after sign-in fetches its pass at once instead of on demand.
+    pub at_sign_in: bool,
 }
 
-/// Why a zone's alias cannot do its work.
+/// Why a zone cannot be as it is said to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidAlias {
+pub enum InvalidZone {
     /// Cookies for the zone can only be set by one of its hosts.
     #[error("the alias must be a host under the zone's cookie domain")]
     Outside,
     /// The engine's own host sets the home zone's pass.
     #[error("the home zone needs no alias: the engine's own host is in it")]
     Home,
+    /// A host-only cookie can only be set by that host.
+    #[error("a bound zone is one app's host alone: it can be neither home nor have an alias")]
+    Bound,
+    /// Everybody's pass is in the home zone from the first moment.
+    #[error("the home zone has its pass at sign-in anyway: at_sign_in is for other zones")]
+    AtSignIn,
 }
 
 impl Zone {
-    /// Whether its alias can set its pass.
-    pub fn check_alias(&self) -> Result<(), InvalidAlias> {
+    /// Whether its properties fit together.
+    pub fn check(&self) -> Result<(), InvalidZone> {
         match &self.alias {
-            Some(_) if self.home => Err(InvalidAlias::Home),
-            Some(alias) if !self.cookie_domain.covers(alias.host()) => Err(InvalidAlias::Outside),
+            alias if self.bound && (self.home || alias.is_some()) => Err(InvalidZone::Bound),
+            Some(_) if self.home => Err(InvalidZone::Home),
+            Some(alias) if !self.cookie_domain.covers(alias.host()) => Err(InvalidZone::Outside),
+            _ if self.home && self.at_sign_in => Err(InvalidZone::AtSignIn),
             _ => Ok(()),
         }
+    }
+
+    /// The name of its pass's cookie.
+    pub fn pass_cookie(&self) -> &str {
+        if self.bound { BOUND_PASS_COOKIE } else { self.cookie_name.as_str() }
+    }
+
+    /// Whether its pass reaches an app at this host.
+    pub fn covers(&self, host: &str) -> bool {
+        if self.bound { host == self.cookie_domain.as_str() } else { self.cookie_domain.covers(host) }
     }
 }
 
@@ -163,6 +188,30 @@ mod tests {
         let whole: CookieDomain = "company.com".parse().expect("valid");
         let part: CookieDomain = "apps.company.com".parse().expect("valid");
         assert!(whole.is_registrable() && !part.is_registrable());
+    }
+
+    #[test]
+    fn a_bound_zone_is_one_host_and_neither_home_nor_behind_an_alias() {
+        let bound = Zone {
+            name: "vault".parse().expect("valid"),
+            cookie_domain: "vault.company.com".parse().expect("valid"),
+            cookie_name: CookieName::default(),
+            home: false,
+            alias: None,
+            bound: true,
+            at_sign_in: true,
+        };
+        assert_eq!((bound.check(), bound.pass_cookie()), (Ok(()), BOUND_PASS_COOKIE));
+        assert!(bound.covers("vault.company.com") && !bound.covers("a.vault.company.com"));
+        let alias = Some("https://sso.vault.company.com".parse().expect("an origin"));
+        assert_eq!(Zone { alias: alias.clone(), ..bound.clone() }.check(), Err(InvalidZone::Bound));
+        assert_eq!(Zone { home: true, ..bound.clone() }.check(), Err(InvalidZone::Bound));
+        let shared = Zone { bound: false, ..bound };
+        assert_eq!((shared.pass_cookie(), shared.covers("a.vault.company.com")), (DEFAULT_PASS_COOKIE, true));
+        assert_eq!(Zone { alias, ..shared.clone() }.check(), Ok(()));
+        assert_eq!(Zone { home: true, ..shared.clone() }.check(), Err(InvalidZone::AtSignIn));
+        let outside = Some("https://sso.company.com".parse().expect("an origin"));
+        assert_eq!(Zone { alias: outside, ..shared }.check(), Err(InvalidZone::Outside));
     }
 
     #[test]

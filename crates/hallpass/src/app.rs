@@ -1,7 +1,7 @@
 //! `hallpass app`: registered apps and their secrets.
 
 use clap::{Args, Subcommand};
-use hallpass_core::app::{Access, App, AppSecret, FirstContact, Origin};
+use hallpass_core::app::{Access, App, AppSecret, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, ZoneName};
 use hallpass_core::logout::LogoutUrl;
 use hallpass_core::time::Timestamp;
@@ -68,6 +68,9 @@ pub struct Add {
     /// It may take passwords of its users and relay them
     #[arg(long)]
     relayed_sign_in: bool,
+    /// Its SDK serves /.sso/*: it fetches passes by handoffs of its own
+    #[arg(long)]
+    agent: bool,
     /// A service for which it may have a request token; may be repeated
     #[arg(long = "audience", value_name = "AUDIENCE")]
     audiences: Vec<Audience>,
@@ -151,6 +154,8 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         first_contact: if add.confirm_first_contact { FirstContact::Confirm } else { FirstContact::Trust },
         sensitive: add.sensitive,
         relayed_sign_in: add.relayed_sign_in,
+        agent: add.agent,
+        assertion: Assertion::None,
         audiences: add.audiences,
         logout_urls: add.logout_urls,
         disabled_at: None,
@@ -239,6 +244,8 @@ async fn show(store: &Store, key: &AppKey, shell: &Shell) -> Result<(), Failure>
         ("first contact", word(&app.first_contact)),
         ("sensitive", word(&app.sensitive)),
         ("relayed sign-in", word(&app.relayed_sign_in)),
+        ("agent", word(&app.agent)),
+        ("assertion", word(&app.assertion)),
         ("audiences", joined(&app.audiences)),
         (
             "state",
@@ -313,6 +320,8 @@ fn object(app: &App) -> Value {
         "first_contact": app.first_contact,
         "sensitive": app.sensitive,
         "relayed_sign_in": app.relayed_sign_in,
+        "agent": app.agent,
+        "assertion": app.assertion,
         "audiences": app.audiences,
         "disabled_at": maybe(app.disabled_at),
     })

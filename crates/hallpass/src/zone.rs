@@ -42,6 +42,12 @@ pub struct Add {
     /// Where the engine also answers, for a zone that is not home: `https://sso.company2.com`. Point its DNS name here.
     #[arg(long, value_name = "URL")]
     alias: Option<Origin>,
+    /// A zone of one host, whose pass no other host can read or write; its app must be its own agent
+    #[arg(long, conflicts_with_all = ["home", "alias"])]
+    bound: bool,
+    /// Fetch its pass in a chain right after sign-in instead of on demand
+    #[arg(long, conflicts_with = "home")]
+    at_sign_in: bool,
 }
 
 /// Runs it.
@@ -56,6 +62,8 @@ pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
                         cookie_name: add.cookie_name.unwrap_or_default(),
                         home: add.home,
                         alias: add.alias,
+                        bound: add.bound,
+                        at_sign_in: add.at_sign_in,
                     };
                     let mut write = store.write().await?;
                     verbs::add(&mut write, &zone, &ACTOR, shell.now).await?;
@@ -68,13 +76,13 @@ pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
         Verb::List => {
             shell
                 .with_store(async |store| {
-                    let mut listing = Listing::new(shell.json, &["ZONE", "COOKIE DOMAIN", "COOKIE", "HOME", "ALIAS"]);
+                    let mut listing = Listing::new(shell.json, &["ZONE", "COOKIE DOMAIN", "COOKIE", "KIND", "ALIAS"]);
                     for zone in zones::all(&mut store.read().await?).await? {
                         let cells = vec![
                             zone.name.to_string(),
                             zone.cookie_domain.to_string(),
-                            zone.cookie_name.as_str().to_owned(),
-                            if zone.home { "home" } else { "-" }.to_owned(),
+                            zone.pass_cookie().to_owned(),
+                            kind(&zone).to_owned(),
                             zone.alias.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
                         ];
                         listing.row(&cells, &object(&zone))?;
@@ -96,12 +104,24 @@ pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
     }
 }
 
+fn kind(zone: &Zone) -> &'static str {
+    match (zone.home, zone.bound, zone.at_sign_in) {
+        (true, ..) => "home",
+        (_, true, false) => "bound",
+        (_, true, true) => "bound, at sign-in",
+        (_, false, true) => "at sign-in",
+        (_, false, false) => "on demand",
+    }
+}
+
 fn object(zone: &Zone) -> serde_json::Value {
     json!({
         "name": zone.name,
         "cookie_domain": zone.cookie_domain.as_str(),
-        "cookie_name": zone.cookie_name.as_str(),
+        "cookie_name": zone.pass_cookie(),
         "home": zone.home,
         "alias": zone.alias,
+        "bound": zone.bound,
+        "at_sign_in": zone.at_sign_in,
     })
 }

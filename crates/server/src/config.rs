@@ -41,6 +41,8 @@ pub struct Config {
     pub password: PasswordConfig,
     /// Where alerts go besides the log.
     pub alerts: AlertConfig,
+    /// Handoffs and chains to other root domains.
+    pub handoff: HandoffConfig,
     /// How apps are told of sign-outs.
     pub sign_out: SignOutConfig,
     /// How many connections may be open at once.
@@ -76,6 +78,7 @@ impl Default for Config {
             pass: PassConfig::default(),
             password: PasswordConfig::default(),
             alerts: AlertConfig::default(),
+            handoff: HandoffConfig::default(),
             sign_out: SignOutConfig::default(),
             maximum_connections: 10_000,
             maximum_sessions_in_memory: 2_000_000,
@@ -169,6 +172,22 @@ pub struct AlertConfig {
     pub mail_to: Vec<String>,
     /// Networks that the webhook may lie in although they are internal.
     pub allow_internal: Vec<Network>,
+}
+
+/// Handoffs and chains to other root domains.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HandoffConfig {
+    /// After so long without a click here, people are asked for one before they are sent on; a zone in which a browser was not active for so long
+    /// is left out of its chains. Browsers delete what belongs to sites that nobody touches after 30 days at the earliest.
+    #[serde(deserialize_with = "duration")]
+    pub max_idle: Duration,
+}
+
+impl Default for HandoffConfig {
+    fn default() -> Self {
+        Self { max_idle: Duration::from_hours(25 * 24) }
+    }
 }
 
 /// Telling apps that a session has ended.

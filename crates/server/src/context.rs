@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hallpass_core::app::Origin;
 use hallpass_core::crypto::{MacKey, MasterKey, Random, Sealer, SystemRandom};
 use hallpass_core::handoff;
-use hallpass_core::id::{SessionId, ZoneName};
+use hallpass_core::id::SessionId;
 use hallpass_core::session::SessionPolicy;
 use hallpass_core::throttle::Limits;
 use hallpass_core::time::Timestamp;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use crate::alerts::Alerts;
 use crate::changes::Streams;
 use crate::config::{Config, ConfigError};
+use crate::handoff::token;
 use crate::outgoing::Outgoing;
 use crate::passwords::Passwords;
 use crate::sign_out::deliver::Deliveries;
@@ -52,8 +53,8 @@ pub struct Context {
     pub app_refusals: Counter<IpAddr>,
     /// Pass refreshes, by session.
     pub refreshes: Counter<SessionId>,
-    /// Handoffs, by session and zone.
-    pub handoffs: Counter<(SessionId, ZoneName)>,
+    /// Handoffs, by session and who asks: an app or not, and the name.
+    pub handoffs: Counter<(SessionId, bool, String)>,
     /// Refused handoffs, by source address.
     pub handoff_refusals: Counter<IpAddr>,
     /// Which apps hold a change stream here.
@@ -79,6 +80,10 @@ pub struct DerivedKeys {
     pub throttle: MacKey,
     /// Handoffs under way, in browsers.
     pub handoff: Arc<Sealer>,
+    /// Answers to redeemed codes, for identical retries.
+    pub handoff_answer: Arc<Sealer>,
+    /// Chains under way, in addresses.
+    pub chain: Arc<Sealer>,
     /// Addresses of sign-out receipts.
     pub receipt: Arc<Sealer>,
 }
@@ -125,6 +130,8 @@ impl Context {
             csrf: master.mac("csrf"),
             throttle: master.mac("throttle"),
             handoff: Arc::new(master.sealer(handoff::SEALER)),
+            handoff_answer: Arc::new(master.sealer(token::SEALER)),
+            chain: Arc::new(master.sealer(handoff::chain::SEALER)),
             receipt: Arc::new(master.sealer(receipt::SEALER)),
         };
         let outgoing = Outgoing::new(&config.sign_out.allow_internal);

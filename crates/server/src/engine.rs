@@ -128,6 +128,8 @@ async fn prepare(config: &Config, store: &Store, now: Timestamp) -> Result<(), S
         cookie_name: hallpass_core::zone::CookieName::default(),
         home: true,
         alias: None,
+        bound: false,
+        at_sign_in: false,
     };
     match zones::upsert(&mut write, &zone, now).await {
         // Another node started at the same moment and was first.

@@ -106,6 +106,8 @@ pub struct Checked {
     pub destination: Destination,
     /// The zone that it is in.
     pub zone: Arc<Zone>,
+    /// The origins that a browser passes on its way there.
+    pub stations: Vec<Origin>,
 }
 
 impl Journey {
@@ -132,13 +134,16 @@ impl Journey {
         } else {
             Destination::front_door(entry.app.origins.first().ok_or_else(|| wrong("the app has no address"))?)
         };
-        Ok(Some(Checked {
+        let mut checked = Checked {
             index,
             app: app.clone(),
             name: entry.app.name.clone(),
             destination,
             zone: entry.zone.clone(),
-        }))
+            stations: Vec::new(),
+        };
+        checked.stations = handoff::way_stations(policy, &checked);
+        Ok(Some(checked))
     }
 
     /// As a query string, `?` included; empty if there is nothing in it.
@@ -173,14 +178,14 @@ pub async fn refresh_by_navigation(call: Call<Visitor>) -> Result<Response, Erro
         return Ok(stopped(&call, policy.home.as_deref(), checked.destination.as_str()));
     }
     let line = home_line(&call.context, live, call.now).await?;
-    let mut response = see_other(&handoff::way_to(&checked)?);
+    let mut response = see_other(&handoff::way_to(&policy, &checked)?);
     response.headers_mut().append(header::SET_COOKIE, cookies::line(&line));
     Ok(response)
 }
 
 /// The page that ends a loop, and names its cause as far as the request shows it.
 fn stopped(call: &Call<Visitor>, home: Option<&Zone>, destination: &str) -> Response {
-    let passes = home.map_or(0, |home| cookies::values(call.headers(), home.cookie_name.as_str()).count());
+    let passes = home.map_or(0, |home| cookies::values(call.headers(), home.pass_cookie()).count());
     let stop = if passes == 0 { Stop::CookiesBlocked } else { Stop::Loop };
     tracing::warn!(request_id = %call.request_id, passes, "a browser comes back for a pass again and again");
     let page = ErrorPage::stopped(stop, destination, &call.context.config.brand, &call.request_id.to_string());

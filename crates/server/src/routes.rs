@@ -36,7 +36,11 @@ pub fn table() -> Vec<Route> {
         get("/pass/refresh", VISITOR, pass::refresh_by_navigation),
         cross_origin("/pass/refresh", Method::POST, VISITOR, pass::refresh_by_fetch),
         cross_origin("/pass/refresh", Method::OPTIONS, ANYBODY, pass::preflight),
+        get("/sign-out/next", VISITOR, handoff::chain::next),
         get("/handoff/authorize", VISITOR, handoff::authorize::authorize),
+        form("/handoff/continue", SESSION, handoff::authorize::continue_),
+        oauth("/handoff/token", APP, handoff::token::token),
+        get("/handoff/next", VISITOR, handoff::chain::next),
         get("/account", SESSION, account::page),
         form("/account/sessions/end", SESSION, account::end_session),
         form("/account/sign-out-everywhere", SESSION, account::sign_out_everywhere),
@@ -53,12 +57,13 @@ pub fn table() -> Vec<Route> {
 /// What the engine answers at the alias of a zone that is not home.
 pub fn agent_table() -> Vec<Route> {
     vec![
-        get("/", ANYBODY, handoff::agent::home),
+        get("/", ANYBODY, handoff::alias::home),
         get("/assets/{name}", ANYBODY, home::asset),
         get("/favicon.ico", ANYBODY, home::icon),
-        get("/.sso/start", ALIAS, handoff::agent::start),
-        get("/.sso/callback", ALIAS, handoff::agent::callback),
-        read("/.well-known/sso-agent", ALIAS, handoff::agent::about),
+        get("/.sso/start", ALIAS, handoff::alias::start),
+        get("/.sso/callback", ALIAS, handoff::alias::callback),
+        get("/.sso/sync", ALIAS, handoff::alias::sync),
+        read("/.well-known/sso-agent", ALIAS, handoff::alias::about),
     ]
 }
 

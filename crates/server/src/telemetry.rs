@@ -239,6 +239,8 @@ pub(crate) mod tests {
             cookie_name: CookieName::default(),
             home: true,
             alias: None,
+            bound: false,
+            at_sign_in: false,
         };
         let app = App {
             key: key.parse().expect("an app key"),
@@ -249,6 +251,8 @@ pub(crate) mod tests {
             first_contact: FirstContact::Trust,
             sensitive: false,
             relayed_sign_in: false,
+            agent: false,
+            assertion: hallpass_core::app::Assertion::None,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
             disabled_at: None,

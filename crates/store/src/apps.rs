@@ -26,13 +26,13 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
             .column("slot")?,
     };
     let upsert =
-        sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, disabled_at,
-                          slot)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
+                          disabled_at, slot)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
-                          disabled_at = excluded.disabled_at");
+                          agent = excluded.agent, assertion = excluded.assertion, disabled_at = excluded.disabled_at");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -41,6 +41,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&word(&app.first_contact)?)
         .bind(&app.sensitive)
         .bind(&app.relayed_sign_in)
+        .bind(&app.agent)
+        .bind(&word(&app.assertion)?)
         .bind(&app.disabled_at)
         .bind(&slot);
     write.execute(upsert).await?;
@@ -78,7 +80,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
 
 /// By key. From a snapshot or a `Write`, so that app and origins fit together.
 pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreError> {
-    let find = sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, disabled_at
+    let find =
+        sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, disabled_at
                     FROM apps WHERE key = $1");
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
     let mut app = app(&row)?;
@@ -104,8 +107,10 @@ pub async fn all(read: &mut Read) -> Result<Vec<App>, StoreError> {
 
 /// All of them with their slots (see [`Policy::apps`](crate::roles::Policy::apps)).
 pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, StoreError> {
-    let apps =
-        sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, disabled_at, slot FROM apps");
+    let apps = sql(
+        "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, disabled_at, slot
+             FROM apps",
+    );
     let mut by_key = BTreeMap::new();
     for row in read.all(apps).await? {
         let app = app(&row)?;
@@ -233,6 +238,8 @@ fn app(row: &Row) -> Result<App, StoreError> {
         first_contact: from_word(row.text("first_contact")?.unwrap_or_default())?,
         sensitive: row.column("sensitive")?,
         relayed_sign_in: row.column("relayed_sign_in")?,
+        agent: row.column("agent")?,
+        assertion: from_word(row.text("assertion")?.unwrap_or_default())?,
         audiences: Vec::new(),
         logout_urls: Vec::new(),
         disabled_at: row.optional("disabled_at")?,

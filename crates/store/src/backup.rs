@@ -85,10 +85,13 @@ const TABLES: &[Table] = &[
     Table { name: "passwords", key: 1, columns: &[("user_id", Text), ("hash", Text), ("changed_at", Integer)] },
     Table { name: "groups", key: 1, columns: &[("id", Text), ("name", Text), ("created_at", Integer)] },
     Table { name: "group_members", key: 2, columns: &[("group_id", Text), ("user_id", Text)] },
-    Table { name: "zones", key: 1, columns: &[("name", Text), ("cookie_domain", Text), ("cookie_name", Text), ("home", Integer), ("alias", Text)] },
+    Table { name: "zones", key: 1, columns: &[
+        ("name", Text), ("cookie_domain", Text), ("cookie_name", Text), ("home", Integer),
+        ("alias", Text), ("bound", Integer), ("at_sign_in", Integer),
+    ] },
     Table { name: "apps", key: 1, columns: &[
         ("key", Text), ("name", Text), ("zone", Text), ("access", Text), ("first_contact", Text), ("sensitive", Integer),
-        ("relayed_sign_in", Integer), ("disabled_at", Integer), ("slot", Integer),
+        ("relayed_sign_in", Integer), ("agent", Integer), ("assertion", Text), ("disabled_at", Integer), ("slot", Integer),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },
@@ -107,6 +110,7 @@ const TABLES: &[Table] = &[
         ("id", Text), ("user_id", Text), ("secret", Bytes), ("acr", Text), ("amr", Text), ("authenticated_at", Integer),
         ("created_at", Integer), ("last_seen_at", Integer), ("expires_at", Integer), ("inactivity", Integer),
         ("persistent", Integer), ("ended_at", Integer), ("end_reason", Text), ("user_agent", Text), ("ip", Text),
+        ("device", Bytes), ("interacted_at", Integer), ("chained_at", Integer),
     ] },
     Table { name: "session_apps", key: 2, columns: &[("session_id", Text), ("app_key", Text), ("told_at", Integer)] },
     Table { name: "logouts", key: 3, columns: &[

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use hallpass_core::id::{AppKey, SessionId, UserId};
-use hallpass_core::secret::{Digest, SessionSecret};
+use hallpass_core::id::{AppKey, SessionId, UserId, ZoneName};
+use hallpass_core::secret::{DeviceMark, Digest, SessionSecret};
 use hallpass_core::session::{Acr, Amr, EndReason, Ended, Session};
 use hallpass_core::time::Timestamp;
 
@@ -19,6 +19,8 @@ pub struct NewSession {
     pub session: Session,
     /// What its cookie must digest to.
     pub secret: Digest<SessionSecret>,
+    /// The browser that it is in, if that carries a mark.
+    pub device: Option<Digest<DeviceMark>>,
 }
 
 /// What introspection needs of a session that has not been ended.
@@ -62,9 +64,9 @@ pub async fn start_by_password(write: &mut Write, new: &NewSession, changed_at: 
     }
     // A statement of its own, after the one that took the lock: PostgreSQL looks at other tables as they were when a statement began.
     let insert = sql("INSERT INTO sessions (id, user_id, secret, acr, amr, authenticated_at, created_at, last_seen_at,
-                          expires_at, inactivity, persistent, ended_at, end_reason, user_agent, ip)
-                      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
-                      WHERE EXISTS (SELECT 1 FROM passwords WHERE user_id = $2 AND changed_at = $16)");
+                          expires_at, inactivity, persistent, ended_at, end_reason, user_agent, ip, device, interacted_at)
+                      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17
+                      WHERE EXISTS (SELECT 1 FROM passwords WHERE user_id = $2 AND changed_at = $18)");
     Ok(write.execute(bind(insert, new).bind(&changed_at)).await? > 0)
 }
 
@@ -72,9 +74,10 @@ pub async fn start_by_password(write: &mut Write, new: &NewSession, changed_at: 
 pub async fn start_many(write: &mut Write, sessions: &[NewSession]) -> Result<(), StoreError> {
     const HEAD: &str =
         "INSERT INTO sessions (id, user_id, secret, acr, amr, authenticated_at, created_at, last_seen_at,
-                            expires_at, inactivity, persistent, ended_at, end_reason, user_agent, ip) VALUES ";
+                            expires_at, inactivity, persistent, ended_at, end_reason, user_agent, ip, device,
+                            interacted_at) VALUES ";
     for chunk in sessions.chunks(BATCH) {
-        let insert = chunk.iter().fold(crate::insert(HEAD, chunk.len(), 15, ""), bind);
+        let insert = chunk.iter().fold(crate::insert(HEAD, chunk.len(), 17, ""), bind);
         write.execute(insert).await?;
     }
     Ok(())
@@ -87,7 +90,7 @@ async fn enter(write: &mut Write, session: &Session) -> Result<bool, StoreError>
 }
 
 /// One row, in the order of the columns above.
-fn bind(insert: Statement, NewSession { session, secret }: &NewSession) -> Statement {
+fn bind(insert: Statement, NewSession { session, secret, device }: &NewSession) -> Statement {
     insert
         .bind(&session.id)
         .bind(&session.user_id)
@@ -104,6 +107,9 @@ fn bind(insert: Statement, NewSession { session, secret }: &NewSession) -> State
         .bind(&session.ended.map(|ended| ended.reason))
         .bind(&session.user_agent)
         .bind(&session.ip)
+        .bind(device)
+        // Whoever has just signed in has typed or clicked.
+        .bind(&session.created_at)
 }
 
 /// By identifier; ended ones too, until they are deleted.
@@ -231,6 +237,34 @@ pub async fn renew_secret(
     let Some(row) = write.optional(renew.bind(id).bind(old).bind(new)).await? else { return Ok(false) };
     write.change(now, Change::SessionChanged { session: *id, user: row.column("user_id")? });
     Ok(true)
+}
+
+/// When somebody last clicked or typed at the home host in this session.
+pub async fn interacted_at(read: &mut Read, id: &SessionId) -> Result<Option<Timestamp>, StoreError> {
+    let interacted = sql("SELECT interacted_at FROM sessions WHERE id = $1");
+    read.optional(interacted.bind(id)).await?.map(|row| row.column("interacted_at")).transpose()
+}
+
+/// Somebody has clicked or typed at the home host in this session. Never moves the time back.
+pub async fn record_interaction(write: &mut Write, id: &SessionId, now: Timestamp) -> Result<(), StoreError> {
+    let record =
+        sql("UPDATE sessions SET interacted_at = $2 WHERE id = $1 AND interacted_at < $2 AND ended_at IS NULL");
+    write.execute(record.bind(id).bind(&now)).await.map(drop)
+}
+
+/// A chain is about to follow this session's sign-in. `false` when one has: of two tabs that ask at once, one is told `true`.
+pub async fn begin_chain(write: &mut Write, id: &SessionId, now: Timestamp) -> Result<bool, StoreError> {
+    let begin = sql("UPDATE sessions SET chained_at = $2 WHERE id = $1 AND chained_at IS NULL AND ended_at IS NULL");
+    Ok(write.execute(begin.bind(id).bind(&now)).await? > 0)
+}
+
+/// The zones that this session's browser has been active in since `since`, in whichever session, by what introspection was asked.
+pub async fn zones_of_device(read: &mut Read, id: &SessionId, since: Timestamp) -> Result<Vec<ZoneName>, StoreError> {
+    let zones = sql("SELECT DISTINCT apps.zone FROM sessions AS this
+                     JOIN sessions AS other ON other.device = this.device AND other.user_id = this.user_id
+                     JOIN session_apps ON session_apps.session_id = other.id JOIN apps ON apps.key = session_apps.app_key
+                     WHERE this.id = $1 AND session_apps.told_at >= $2 ORDER BY apps.zone");
+    read.all(zones.bind(id).bind(&since)).await?.iter().map(|row| row.column("zone")).collect()
 }
 
 /// Writes down which apps have been told about which sessions, and when first. Sessions and apps that are gone are passed over.

@@ -102,6 +102,8 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         first_contact: FirstContact::Trust,
         sensitive: false,
         relayed_sign_in: true,
+        agent: false,
+        assertion: hallpass_core::app::Assertion::None,
         audiences: Vec::new(),
         logout_urls: Vec::new(),
         disabled_at: None,
@@ -258,7 +260,7 @@ impl Makings {
             ip: "127.0.0.1".to_owned(),
         };
         let held = Held { session: session.id, user, secret: secret.expose().to_string(), pass: String::new() };
-        self.sessions.push(NewSession { session, secret: secret.digest() });
+        self.sessions.push(NewSession { session, secret: secret.digest(), device: None });
         held
     }
 

@@ -394,6 +394,8 @@ mod tests {
             cookie_name: CookieName::default(),
             home: true,
             alias: None,
+            bound: false,
+            at_sign_in: false,
         }
     }
 
@@ -407,6 +409,8 @@ mod tests {
             first_contact: FirstContact::Trust,
             sensitive: false,
             relayed_sign_in: false,
+            agent: false,
+            assertion: hallpass_core::app::Assertion::None,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
             disabled_at: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hallpass_core::app::{App, AppSecret};
+use hallpass_core::app::{App, AppSecret, Assertion};
 use hallpass_core::audit::{Actor, Event};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::{AppKey, SecretId};
@@ -60,8 +60,22 @@ pub(super) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
     if let Err(problem) = app.name.parse::<DisplayName>() {
         return Err(AdminError::Refused(format!("the name of app {} {problem}", app.key)));
     }
-    match app.origins.iter().find(|origin| !zone.cookie_domain.covers(origin.host())) {
+    if app.assertion != Assertion::None && !app.agent {
+        return Err(AdminError::Refused(format!(
+            "app {}: assertion says how handoffs reach an app that is its own agent; set agent = true, too",
+            app.key
+        )));
+    }
+    match app.origins.iter().find(|origin| !zone.covers(origin.host())) {
+        None if zone.bound && !app.agent => Err(AdminError::Refused(format!(
+            "app {} is in the bound zone {}: only the app itself can set a pass there, so it needs agent = true and an SDK that serves /.sso/*",
+            app.key, zone.name
+        ))),
         None => Ok(()),
+        Some(origin) if zone.bound => Err(AdminError::Refused(format!(
+            "{origin} is not {}, the one host of the bound zone {}",
+            zone.cookie_domain, zone.name
+        ))),
         Some(origin) => Err(AdminError::Refused(format!(
             "{origin} is not under {}, the cookie domain of zone {}: no browser would send a pass there",
             zone.cookie_domain, zone.name

@@ -24,7 +24,7 @@ pub async fn add(write: &mut Write, zone: &Zone, actor: &Actor, now: Timestamp) 
 /// Adds a zone or gives the one of this name its new properties.
 pub async fn put(write: &mut Write, zone: &Zone, actor: &Actor, now: Timestamp) -> Result<(), AdminError> {
     let event = if find(write, &zone.name).await?.is_some() { Event::ZoneChanged } else { Event::ZoneAdded };
-    zone.check_alias().map_err(|error| AdminError::Refused(format!("zone {}: {error}", zone.name)))?;
+    zone.check().map_err(|error| AdminError::Refused(format!("zone {}: {error}", zone.name)))?;
     zones::upsert(write, zone, now).await.map_err(|error| match error {
         error if error.conflicts_on("zones(alias)") => {
             AdminError::Refused("another zone has this alias already".to_owned())

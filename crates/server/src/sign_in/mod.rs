@@ -16,7 +16,7 @@ use crate::web::call::Call;
 use crate::web::cookies::{self, Presented};
 use crate::web::error::Error;
 use crate::web::guard::{Visitor, device_mark};
-use crate::web::headers::FormTargets;
+use crate::web::headers::Allowed;
 use crate::web::page::{SignInPage, SignInProblem as Problem};
 use crate::web::respond::{html_with, person};
 
@@ -147,10 +147,9 @@ fn render(
     response
 }
 
-/// Lets the page's form lead to the app that the journey came from, by way of its zone's alias where it has one.
+/// Lets the page's form lead to the app that the journey came from, by way of whoever fetches its zone's pass.
 pub fn allow_destination(checked: Option<&Checked>, response: &mut Response) {
     if let Some(checked) = checked {
-        let way = checked.zone.alias.iter().chain([checked.destination.origin()]).cloned().collect();
-        response.extensions_mut().insert(FormTargets(way));
+        response.extensions_mut().insert(Allowed { forms: checked.stations.clone(), ..Allowed::default() });
     }
 }

@@ -6,7 +6,7 @@ use hallpass_core::sign_in::{Destination, Step, next_step};
 use hallpass_store::view::Standing;
 use http::header;
 
-use crate::handoff;
+use crate::handoff::{self, chain};
 use crate::pass::{self, Journey, see_other};
 use crate::web::call::Call;
 use crate::web::cookies;
@@ -40,7 +40,15 @@ pub async fn next(call: Call<LiveSession>) -> Result<Response, Error> {
         }
         Step::Return | Step::Account => {
             let line = pass::home_line(&call.context, &call.proof, call.now).await?;
-            let there = checked.as_ref().map_or_else(|| Ok("/".to_owned()), handoff::way_to)?;
+            let there = match &checked {
+                None => "/".to_owned(),
+                Some(checked) => {
+                    match chain::after_sign_in(&call.context, &policy, &call.proof, checked, call.now).await? {
+                        Some(chain) => chain,
+                        None => handoff::way_to(&policy, checked)?,
+                    }
+                }
+            };
             let mut response = see_other(&there);
             response.headers_mut().append(header::SET_COOKIE, cookies::line(&line));
             Ok(response)

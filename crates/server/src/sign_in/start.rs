@@ -121,7 +121,7 @@ pub async fn start(
     if let Some(previous) = browser.previous {
         sessions::end(&mut write, &previous, EndReason::Replaced, now).await?;
     }
-    let new = NewSession { session: session.clone(), secret: secret.digest() };
+    let new = NewSession { session: session.clone(), secret: secret.digest(), device: mark };
     if !sessions::start_by_password(&mut write, &new, password_changed_at).await? {
         return Ok(None);
     }

@@ -8,11 +8,13 @@ use axum::response::Response;
 use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::id::{SessionId, UserId};
 use hallpass_core::session::EndReason;
+use hallpass_core::time::Timestamp;
 use hallpass_store::{audit, sessions};
-use http::{StatusCode, header};
+use http::{HeaderValue, header};
 use serde::Deserialize;
 
 use crate::context::Context;
+use crate::handoff::chain;
 use crate::pass::{Journey, see_other};
 use crate::web::call::Call;
 use crate::web::cookies;
@@ -58,10 +60,18 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
         audit::append(&mut write, &(&entry).into()).await?;
     }
     write.commit().await?;
-    let there = receipt::path(&call.context.keys.receipt, &[id], call.now, &mut call.context.random());
-    let mut response = see_other(&there);
+    let mut response = see_other(&way_on(&call.context, &id, call.now).await?);
     forget(&call.context, &mut response).await?;
     Ok(response)
+}
+
+/// Where a browser goes on to whose session has just ended: through the other zones that knew it, if there are any, to the receipt.
+async fn way_on(context: &Context, ended: &SessionId, now: Timestamp) -> Result<String, Error> {
+    let receipt = receipt::path(&context.keys.receipt, &[*ended], now, &mut context.random());
+    let policy = context.view.policy().await?;
+    let mut read = context.store.read().await?;
+    let chain = chain::after_sign_out(context, &policy, &mut read, ended, receipt.clone(), now).await?;
+    Ok(chain.unwrap_or(receipt))
 }
 
 /// Expires the session cookie and the home zone's pass in this browser.
@@ -84,7 +94,8 @@ struct ByApp {
     sub: UserId,
 }
 
-/// `POST /api/v1/sign-out {"sid", "sub"}`: 204. A session that is not there, or not theirs, is signed out already.
+/// `POST /api/v1/sign-out {"sid", "sub"}`: the session has ended when the answer comes, and `continue_at` is where the browser may go on to, to see
+/// the receipt. A session that is not there, or not theirs, is signed out already.
 pub async fn by_app(mut call: Call<AppCaller>) -> Result<Response, Error> {
     let ByApp { sid, sub } = call.json().await?;
     let app = call.proof.app().app.key.clone();
@@ -98,7 +109,10 @@ pub async fn by_app(mut call: Call<AppCaller>) -> Result<Response, Error> {
         audit::append(&mut write, &(&entry).into()).await?;
     }
     write.commit().await?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    let there = if theirs { way_on(&call.context, &sid, call.now).await? } else { "/sign-out".to_owned() };
+    let answer =
+        serde_json::json!({ "signed_out": true, "continue_at": format!("{}{there}", call.context.public_url) });
+    let mut response = Response::new(Body::from(answer.to_string()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::forget;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::Visitor;
@@ -61,12 +62,17 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     }
     let lines: Vec<_> = apps.iter().map(|(app, told)| line(&policy, app, *told)).collect();
     let pending = apps.values().any(|told| *told == Told::Retrying);
-    Ok(html(&SignedOutPage {
+    let mut response = html(&SignedOutPage {
         brand: call.context.config.brand.clone(),
         everywhere: ended.len() > 1,
         apps: lines,
         pending,
-    }))
+    });
+    // Whoever signed out at an app comes with cookies of this host that open nothing any more.
+    if call.proof.session.is_none() {
+        forget(&call.context, &mut response).await?;
+    }
+    Ok(response)
 }
 
 /// For each app that ever learned of a session: whether it knows of its end. The worst of its addresses counts.

@@ -97,12 +97,12 @@ pub fn expire(name: &str) -> HeaderValue {
     host_only(name, "", Some(0))
 }
 
-/// The zone's pass, for all hosts of the zone. Protocol §2: the exact line that apps relay.
+/// The zone's pass, for all hosts of the zone, or for the one host of a bound zone. Protocol §2: the exact line that apps relay.
 pub fn pass(zone: &Zone, value: &str, maximum_age: u64) -> String {
+    let domain = if zone.bound { String::new() } else { format!("; Domain={}", zone.cookie_domain) };
     format!(
-        "{}={value}; Domain={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={maximum_age}; Priority=High",
-        zone.cookie_name.as_str(),
-        zone.cookie_domain
+        "{}={value}{domain}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={maximum_age}; Priority=High",
+        zone.pass_cookie()
     )
 }
 

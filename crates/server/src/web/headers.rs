@@ -6,25 +6,37 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::web::error::{Error, Voice};
 
-/// Where a page's form may lead besides ourselves: without it Chromium blocks the redirects that follow the POST.
-#[derive(Debug, Clone)]
-pub struct FormTargets(pub Vec<Origin>);
+/// What a page may do besides showing itself; put into the extensions of its answer.
+#[derive(Debug, Clone, Default)]
+pub struct Allowed {
+    /// Where its form may lead besides ourselves: without it Chromium blocks the redirects that follow the POST.
+    pub forms: Vec<Origin>,
+    /// Whom its script may ask.
+    pub connects: Vec<Origin>,
+    /// Run the script files that we serve.
+    pub scripts: bool,
+}
 
 /// Adds what every answer carries, unless the handler said otherwise.
 pub fn finish(response: &mut Response, voice: Voice, public_url: &Origin) {
-    let targets = response.extensions_mut().remove::<FormTargets>();
+    let allowed = response.extensions_mut().remove::<Allowed>().unwrap_or_default();
     let headers = response.headers_mut();
     default(headers, header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     default(headers, header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if voice != Voice::Page {
         return;
     }
-    let form_action = targets.map_or_else(String::new, |FormTargets(origins)| {
-        origins.iter().fold(String::new(), |all, origin| all + " " + origin.as_str())
-    });
-    let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'{form_action}"
+    let listed = |origins: &[Origin]| origins.iter().fold(String::new(), |all, origin| all + " " + origin.as_str());
+    let mut policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'{}",
+        listed(&allowed.forms)
     );
+    if allowed.scripts {
+        policy.push_str("; script-src 'self'");
+    }
+    if !allowed.connects.is_empty() {
+        policy = policy + "; connect-src" + &listed(&allowed.connects);
+    }
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_str(&policy).expect("origins are visible ASCII"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     // Not `no-referrer`: under that, browsers send `Origin: null` with our own forms (Fetch, "append a request Origin header"), and

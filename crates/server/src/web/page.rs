@@ -1,6 +1,6 @@
 //! The engine's HTML pages and the files they need (protocol.md §18): plain values in, a finished document out.
 //!
-//! Pages carry no script and no inline style, so the policy sent with them needs neither a nonce nor `unsafe-inline`. Nothing
+//! Pages carry no inline script and no inline style (the two that need a script link to a file), so the policy sent with them needs neither a nonce nor `unsafe-inline`. Nothing
 //! in them comes from a request header: a link taken from `Referer` is somebody else's link (advisory T11). Every dynamic
 //! text is escaped by the template engine; no template switches that off, and a test puts a canary into each field.
 
@@ -379,10 +379,12 @@ pub struct Asset {
 }
 
 /// All of them. Serve with `Cache-Control: public, max-age=31536000, immutable`.
-pub static ASSETS: LazyLock<[Asset; 2]> = LazyLock::new(|| {
+pub static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
     [
         Asset::new("style.css", "text/css; charset=utf-8", include_bytes!("../../assets/style.css")),
         Asset::new("emblem.svg", "image/svg+xml", include_bytes!("../../assets/emblem.svg")),
+        Asset::new("chain.js", "text/javascript; charset=utf-8", include_bytes!("../../assets/chain.js")),
+        Asset::new("submit.js", "text/javascript; charset=utf-8", include_bytes!("../../assets/submit.js")),
     ]
 });
 
@@ -534,7 +536,7 @@ mod tests {
             for inline in ["style=", "<style", "onclick", "javascript:", "http://", "https://"] {
                 assert!(!html.contains(inline), "{name}: {inline}");
             }
-            for asset in ASSETS.iter() {
+            for asset in ASSETS.iter().filter(|asset| !asset.name.ends_with(".js")) {
                 assert!(html.contains(&format!("href=\"{}\"", asset.path)), "{name}: {}", asset.path);
             }
         }

@@ -81,7 +81,11 @@ async fn the_matrix() {
     GET     /pass/refresh                     visitor         400      400      400      400      400      400      400      400
     POST    /pass/refresh                     visitor         403      403      403      403      403      403      403      403
     OPTIONS /pass/refresh                     anybody         403      403      403      403      403      403      403      403
+    GET     /sign-out/next                    visitor         400      400      400      400      400      400      400      400
     GET     /handoff/authorize                visitor         400      400      400      400      400      400      400      400
+    POST    /handoff/continue                 session     sign-in  sign-in      400  sign-in  sign-in  sign-in  sign-in  sign-in
+    POST    /handoff/token                    app             403      403      403      400      401      403      403      401
+    GET     /handoff/next                     visitor         400      400      400      400      400      400      400      400
     GET     /account                          session     sign-in  sign-in      200  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/sessions/end             session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/sign-out-everywhere      session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
@@ -108,6 +112,7 @@ async fn the_agents_matrix() {
     GET     /favicon.ico                      anybody         200      200      200      200      200      200      200      200
     GET     /.sso/start                       alias           400      400      400      400      400      400      400      400
     GET     /.sso/callback                    alias           403      403      403      403      403      403      403      403
+    GET     /.sso/sync                        alias           303      303      303      303      303      303      303      303
     GET     /.well-known/sso-agent            alias           200      200      200      200      200      200      200      200
     ");
 }

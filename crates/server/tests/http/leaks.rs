@@ -135,7 +135,7 @@ async fn a_day(site: &Site) -> Secrets {
     let token = page.answer.csrf_token().to_owned();
     browser.submit(&page.action(), &[("csrf_token", &token)]).await;
     site.send(Ask::get("/account").cookie(SESSION, &session)).await;
-    hallpass_server::jobs::write_down(site.engine.context.clone()).await.expect("writes");
+    site.written_down().await;
     hallpass_server::jobs::rotate_keys(site.engine.context.clone()).await.expect("rotates");
     secrets
 }

@@ -86,7 +86,7 @@ async fn in_and_out(site: &Site, apps: &[&Caller]) -> String {
     for app in apps {
         assert!(site.is_active(app, &pass).await);
     }
-    hallpass_server::jobs::write_down(site.engine.context.clone()).await.expect("writes");
+    site.written_down().await;
     let page = browser.open("/sign-out").await;
     let fields = [("csrf_token", page.answer.csrf_token())];
     let landing = browser.submit(&page.action(), &fields).await;
@@ -201,7 +201,7 @@ async fn a_slow_app_delays_nobody_else() {
     }
     let last = site.signed_in(&site.ana).await;
     assert!(site.is_active(&desk, &last.pass).await);
-    hallpass_server::jobs::write_down(site.engine.context.clone()).await.expect("writes");
+    site.written_down().await;
     for session in sessions.iter().chain([&last.session]) {
         site.end(session).await;
     }
@@ -227,7 +227,7 @@ async fn after_a_day_an_app_counts_as_unreachable() {
     let till = listening(&site, "till", &[&gone]).await;
     let ana = site.signed_in(&site.ana).await;
     assert!(site.is_active(&till, &ana.pass).await);
-    hallpass_server::jobs::write_down(site.engine.context.clone()).await.expect("writes");
+    site.written_down().await;
     site.end(&ana.session).await;
     let state = async || {
         let mut read = site.store().read().await.expect("reads");
@@ -261,7 +261,7 @@ async fn an_internal_address_is_called_only_if_allowed() {
     let till = listening(&site, "till", &[&inside]).await;
     let ana = site.signed_in(&site.ana).await;
     assert!(site.is_active(&till, &ana.pass).await);
-    hallpass_server::jobs::write_down(site.engine.context.clone()).await.expect("writes");
+    site.written_down().await;
     site.end(&ana.session).await;
     deliver(site.engine.context.clone()).await.expect("reads");
     settled(&site, 1).await;

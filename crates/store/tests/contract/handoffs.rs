@@ -26,7 +26,7 @@ pub async fn prepared(write: &mut Write) -> (NewSession, Zone) {
 pub fn handoff<'z>(session: &NewSession, zone: &'z Zone) -> (NewHandoff<'z>, Transaction) {
     let transaction = Transaction::begin("shop".to_owned(), None, NOW, &mut SystemRandom);
     let challenge = transaction.verifier.challenge();
-    (NewHandoff { code: digest(), zone: &zone.name, session: session.session.id, challenge }, transaction)
+    (NewHandoff { code: digest(), zone: &zone.name, app: None, session: session.session.id, challenge }, transaction)
 }
 
 #[tokio::test(flavor = "multi_thread")]

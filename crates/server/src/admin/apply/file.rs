@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use hallpass_core::app::{Access, FirstContact, Origin};
+use hallpass_core::app::{Access, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, GroupName, PermissionName, RoleName, ZoneName};
 use hallpass_core::logout::LogoutUrl;
 use hallpass_core::zone::{CookieDomain, CookieName};
@@ -59,6 +59,12 @@ pub struct ZoneEntry {
     pub home: bool,
     /// Where the engine also answers, for a zone that is not home: a host under `cookie_domain`.
     pub alias: Option<Origin>,
+    /// A zone of one host, whose pass no other host can read or write. Its one app is its own agent.
+    #[serde(default)]
+    pub bound: bool,
+    /// A chain after sign-in fetches its pass at once instead of on demand.
+    #[serde(default)]
+    pub at_sign_in: bool,
 }
 
 /// An app. What is not said has its default.
@@ -83,6 +89,10 @@ pub struct AppEntry {
     pub audiences: Vec<Audience>,
     /// Where it hears that a session has ended (OIDC Back-Channel Logout).
     pub logout_urls: Vec<LogoutUrl>,
+    /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
+    pub agent: bool,
+    /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.
+    pub assertion: Assertion,
     /// Left as it is if not given: an app that was disabled in an emergency is not enabled by the next scheduled run.
     pub disabled: Option<bool>,
     /// Its roles, each with all its permissions.

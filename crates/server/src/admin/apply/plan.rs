@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use hallpass_core::app::{Access, App, FirstContact};
+use hallpass_core::app::{Access, App, Assertion, FirstContact};
 use hallpass_core::id::{AppKey, GroupId, GroupName, PermissionName, RoleId, RoleName, UserId, ZoneName};
 use hallpass_core::user::User;
 use hallpass_core::zone::Zone;
@@ -67,13 +67,21 @@ impl Planner {
                 cookie_name: entry.cookie_name.clone(),
                 home: entry.home,
                 alias: entry.alias.clone(),
+                bound: entry.bound,
+                at_sign_in: entry.at_sign_in,
             };
-            zone.check_alias().map_err(|error| AdminError::Refused(format!("zone {name}: {error}")))?;
+            zone.check().map_err(|error| AdminError::Refused(format!("zone {name}: {error}")))?;
             let known = zones.insert(name.clone(), zone.clone());
             let differences = known.as_ref().map(|known| zone_differences(known, &zone));
             if differences.as_ref().is_none_or(|differences| !differences.is_empty()) {
                 let sign = if known.is_some() { Sign::Change } else { Sign::Add };
-                let home = if zone.home { ", home" } else { "" };
+                let home = if zone.home {
+                    ", home"
+                } else if zone.bound {
+                    ", bound"
+                } else {
+                    ""
+                };
                 let text = match differences {
                     Some(differences) => format!("zone {name}: {differences}"),
                     None => format!("zone {name}: {}{home}", zone.cookie_domain),
@@ -345,6 +353,8 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         first_contact: entry.first_contact,
         sensitive: entry.sensitive,
         relayed_sign_in: entry.relayed_sign_in,
+        agent: entry.agent,
+        assertion: entry.assertion,
         audiences: audiences.into_iter().collect(),
         logout_urls: entry.logout_urls.clone(),
         disabled_at: known.and_then(|known| known.disabled_at),
@@ -361,6 +371,8 @@ fn zone_differences(before: &Zone, after: &Zone) -> String {
         ("cookie_name", before.cookie_name.as_str().to_owned(), after.cookie_name.as_str().to_owned()),
         ("home", before.home.to_string(), after.home.to_string()),
         ("alias", alias(before), alias(after)),
+        ("bound", before.bound.to_string(), after.bound.to_string()),
+        ("at_sign_in", before.at_sign_in.to_string(), after.at_sign_in.to_string()),
     ])
 }
 
@@ -373,6 +385,8 @@ fn app_differences(before: &App, after: &App) -> String {
         ("first_contact", first_contact(before.first_contact), first_contact(after.first_contact)),
         ("sensitive", before.sensitive.to_string(), after.sensitive.to_string()),
         ("relayed_sign_in", before.relayed_sign_in.to_string(), after.relayed_sign_in.to_string()),
+        ("agent", before.agent.to_string(), after.agent.to_string()),
+        ("assertion", assertion(before.assertion), assertion(after.assertion)),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
         ("logout_urls", listed(&before.logout_urls), listed(&after.logout_urls)),
     ])
@@ -399,6 +413,12 @@ fn said_of(app: &App) -> String {
     if app.relayed_sign_in {
         text.push_str(", relayed_sign_in");
     }
+    if app.agent {
+        text.push_str(", agent");
+    }
+    if app.assertion != Assertion::None {
+        _ = write!(text, ", assertion {}", assertion(app.assertion));
+    }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
     text
 }
@@ -415,6 +435,15 @@ fn first_contact(first_contact: FirstContact) -> String {
     let word = match first_contact {
         FirstContact::Trust => "trust",
         FirstContact::Confirm => "confirm",
+    };
+    word.to_owned()
+}
+
+fn assertion(assertion: Assertion) -> String {
+    let word = match assertion {
+        Assertion::None => "none",
+        Assertion::FormPost => "form_post",
+        Assertion::Query => "query",
     };
     word.to_owned()
 }

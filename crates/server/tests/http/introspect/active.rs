@@ -253,6 +253,6 @@ async fn introspection_keeps_a_session_awake() {
         assert!(site.is_active(&site.pos, &pass).await);
     }
     // Written down in batches; then the pages know it as well.
-    hallpass_server::jobs::write_down(site.engine.context.clone()).await.expect("writes");
+    site.written_down().await;
     assert_eq!(site.send(Ask::get("/account").cookie(crate::support::SESSION, &ana.cookie)).await.status, 200);
 }

@@ -25,7 +25,7 @@ use hallpass_server::listen;
 use tempfile::TempDir;
 
 pub use self::ask::{Answer, Ask};
-pub use self::browser::Browser;
+pub use self::browser::{Browser, Landing};
 pub use self::live::Live;
 pub use self::seed::{Caller, SignedIn, digest_of};
 
@@ -100,6 +100,11 @@ impl Site {
     /// The engine knows the registry as it is stored. Which hosts are its own it looks up without waiting; a job sees to that, in its time.
     pub async fn heard(&self) {
         self.engine.context.view.policy().await.expect("reads");
+    }
+
+    /// Writes down which app was told of which session, which happens twice a second otherwise.
+    pub async fn written_down(&self) {
+        hallpass_server::jobs::write_down(self.engine.context.clone()).await.expect("writes");
     }
 
     /// The present instant of the engine's clock.

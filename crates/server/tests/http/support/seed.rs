@@ -56,6 +56,8 @@ pub(super) async fn company(engine: &Engine) -> (Caller, Caller, User) {
         cookie_domain: "company2.com".parse().expect("a domain"),
         cookie_name: CookieName::default(),
         home: false,
+        bound: false,
+        at_sign_in: false,
         alias: Some("https://sso.company2.com".parse().expect("an origin")),
     };
     let mut write = store.write().await.expect("writes");
@@ -84,6 +86,8 @@ fn app(key: &str) -> App {
         first_contact: FirstContact::Trust,
         sensitive: false,
         relayed_sign_in: false,
+        agent: false,
+        assertion: hallpass_core::app::Assertion::None,
         audiences: vec!["billing".parse().expect("an audience")],
         logout_urls: Vec::new(),
         disabled_at: None,
@@ -238,7 +242,7 @@ impl Site {
             ip: "192.0.2.7".to_owned(),
         };
         let mut write = self.store().write().await.expect("writes");
-        let new = NewSession { session: session.clone(), secret: secret.digest() };
+        let new = NewSession { session: session.clone(), secret: secret.digest(), device: None };
         assert!(sessions::start(&mut write, &new).await.expect("writes"), "the user is disabled");
         write.commit().await.expect("commits");
         let pass = self.pass(&session, "home").await;

@@ -65,6 +65,8 @@ pub fn zone(name: &str, home: bool) -> Zone {
         cookie_name: "__Secure-hallpass-pass".parse().expect("valid"),
         home,
         alias: None,
+        bound: false,
+        at_sign_in: false,
     }
 }
 
@@ -81,6 +83,8 @@ pub fn app(text: &str, zone: &str) -> App {
         first_contact: FirstContact::Confirm,
         sensitive: true,
         relayed_sign_in: true,
+        agent: true,
+        assertion: hallpass_core::app::Assertion::Query,
         audiences: vec!["billing".parse().expect("valid"), "stock".parse().expect("valid")],
         logout_urls: vec!["https://backend.company.com/logout".parse().expect("valid")],
         disabled_at: None,
@@ -129,6 +133,7 @@ pub fn session(user: &User) -> NewSession {
             ip: "2001:db8::7".into(),
         },
         secret: digest(),
+        device: Some(Digest::from_bytes([7; 32])),
     }
 }
 

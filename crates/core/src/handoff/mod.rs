@@ -2,6 +2,9 @@
 //! whose transaction is put into the browser by the *target*, before there is a code. A code that is opened in another browser finds no
 //! transaction there and does nothing.
 
+mod assertion;
+pub mod chain;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::{self, Random, Sealer};
 use crate::id::ZoneName;
 use crate::time::Timestamp;
+
+pub use assertion::{Assertion, Expected, VerifiedAssertion, nonce_of, verify};
 
 /// How long a code is good for (protocol §15).
 pub const CODE_LIFETIME: Duration = Duration::from_secs(30);
@@ -65,6 +70,15 @@ impl CodeVerifier {
     /// What the engine is told before (`S256`, RFC 7636 §4.2).
     pub fn challenge(&self) -> CodeChallenge {
         CodeChallenge(crypto::sha256(URL_SAFE_NO_PAD.encode(self.0).as_bytes()))
+    }
+}
+
+impl FromStr for CodeVerifier {
+    type Err = NotBase64;
+
+    /// 43 characters: RFC 7636 §4.1 allows others, our agents send no others.
+    fn from_str(text: &str) -> Result<Self, NotBase64> {
+        thirty_two(text).map(Self)
     }
 }
 
@@ -125,6 +139,8 @@ pub struct Transaction {
     pub app: String,
     /// Where in it. Checked when the handoff begins, and again before anybody is sent there.
     pub return_to: Option<String>,
+    /// The chain that this handoff is a step of, sealed by the engine: the browser goes on with it afterwards.
+    pub chain: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
 }
@@ -132,10 +148,25 @@ pub struct Transaction {
 impl Transaction {
     /// A new one.
     pub fn begin(app: String, return_to: Option<String>, now: Timestamp, random: &mut dyn Random) -> Self {
+        Self::with(app, return_to, None, now, random)
+    }
+
+    /// A new one that is a step of a chain.
+    pub fn begin_step(chain: String, now: Timestamp, random: &mut dyn Random) -> Self {
+        Self::with(String::new(), None, Some(chain), now, random)
+    }
+
+    fn with(
+        app: String,
+        return_to: Option<String>,
+        chain: Option<String>,
+        now: Timestamp,
+        random: &mut dyn Random,
+    ) -> Self {
         let (mut state, mut verifier) = ([0; 32], [0; 32]);
         random.fill(&mut state);
         random.fill(&mut verifier);
-        Self { state: State(state), verifier: CodeVerifier(verifier), app, return_to, started_at: now }
+        Self { state: State(state), verifier: CodeVerifier(verifier), app, return_to, chain, started_at: now }
     }
 
     /// The cookie's value, which opens in this zone only.
@@ -145,6 +176,7 @@ impl Transaction {
             verifier: self.verifier.0,
             app: self.app.clone(),
             return_to: self.return_to.clone(),
+            chain: self.chain.clone(),
             started_at: self.started_at.as_millis(),
         };
         let plain = serde_json::to_vec(&sealed).expect("bytes, texts and a number");
@@ -169,8 +201,8 @@ impl Transaction {
         if now >= started_at + TRANSACTION_LIFETIME {
             return Err(HandoffRefused::TransactionExpired);
         }
-        let Sealed { verifier, app, return_to, .. } = sealed;
-        Ok(Self { state, verifier: CodeVerifier(verifier), app, return_to, started_at })
+        let Sealed { verifier, app, return_to, chain, .. } = sealed;
+        Ok(Self { state, verifier: CodeVerifier(verifier), app, return_to, chain, started_at })
     }
 }
 
@@ -181,6 +213,8 @@ struct Sealed {
     verifier: [u8; 32],
     app: String,
     return_to: Option<String>,
+    #[serde(default)]
+    chain: Option<String>,
     started_at: i64,
 }
 
@@ -210,6 +244,12 @@ pub enum HandoffRefused {
     SessionOver,
     /// The app or its address is not registered (any more), or not in this zone.
     NoDestination,
+    /// It was made for another app.
+    WrongApp,
+    /// It was sent to another address of the app.
+    WrongRedirectUri,
+    /// The person has no access to the app (any more).
+    NoAccess,
 }
 
 impl HandoffRefused {
@@ -227,6 +267,9 @@ impl HandoffRefused {
             Self::WrongVerifier => "wrong_verifier",
             Self::SessionOver => "session_over",
             Self::NoDestination => "no_destination",
+            Self::WrongApp => "wrong_app",
+            Self::WrongRedirectUri => "wrong_redirect_uri",
+            Self::NoAccess => "no_access",
         }
     }
 }

@@ -1,20 +1,20 @@
-//! The agent of a zone, where the engine itself answers at an alias of that zone: it begins handoffs, redeems their codes and sets the zone's
-//! pass. Protocol §8 numbers 1, 3 to 5.
+//! The agent of a zone, where the engine itself answers at an alias of that zone: it begins handoffs, redeems their codes, sets the zone's
+//! pass, and takes it away after a sign-out. Protocol §8 numbers 1, 3 to 5, §9 number 5.
 
 use axum::body::Body;
 use axum::response::Response;
-use hallpass_core::audit::{Actor, Entry, Event};
+use hallpass_core::audit::Event;
 use hallpass_core::handoff::{HandoffRefused, State, TRANSACTION_LIFETIME, Transaction};
-use hallpass_core::id::{SessionId, UserId};
+use hallpass_core::id::UserId;
 use hallpass_core::pass::PassPolicy;
 use hallpass_core::secret::{HandoffCode, Secret};
 use hallpass_core::session::Session;
 use hallpass_store::view::Standing;
 use hallpass_store::{audit, handoffs, sessions, users};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-use super::{redirect_uri, require_navigation};
+use super::{alias_redirect_uri, chain, entry, require_navigation};
 use crate::pass::{self, Checked, Journey, see_other};
 use crate::web::call::Call;
 use crate::web::cookies::{self, Presented};
@@ -33,30 +33,53 @@ pub async fn home(call: Call<Anybody>) -> Result<Response, Error> {
 
 /// `GET /.well-known/sso-agent`: says who answers here, for which zone. `hallpass doctor` asks from outside.
 pub async fn about(call: Call<Alias>) -> Result<Response, Error> {
-    let about = serde_json::json!({ "issuer": call.context.public_url, "zone": call.proof.zone.name });
+    let issuer = call.context.public_url.as_str();
+    let about = serde_json::json!({ "issuer": issuer, "zone": call.proof.zone.name });
     let mut response = Response::new(Body::from(about.to_string()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // The chain page asks from there whether anybody is at home here, before it sends the browser.
+    let issuer = HeaderValue::from_str(issuer).expect("origins are visible ASCII");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, issuer);
+    headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin"));
     Ok(response)
 }
 
-/// `GET /.sso/start?app&return_to`: remembers in this browser what it is about to ask for, and asks.
+/// What leads here: an app and an address in it, or a place in a chain.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    app: Option<String>,
+    return_to: Option<String>,
+    chain: Option<String>,
+}
+
+/// `GET /.sso/start?app&return_to` or `?chain`: remembers in this browser what it is about to ask for, and asks.
 pub async fn start(call: Call<Alias>) -> Result<Response, Error> {
     require_navigation(call.headers())?;
-    let journey: Journey = call.query()?;
-    let Some(Checked { app, destination, .. }) = check(&call, &journey).await? else {
-        let message = "The link that led here is not for this site. Open the application again from its own address.";
-        return Err(Error::invalid_request(message).because("no app of this zone"));
-    };
+    let Start { app, return_to, chain } = call.query()?;
     let (context, zone) = (&call.context, &call.proof.zone);
-    if is_here(&call, &app).await? {
-        return Ok(see_other(destination.as_str()));
-    }
     let random = &mut context.random();
-    let transaction = Transaction::begin(app, Some(destination.as_str().to_owned()), call.now, random);
+    let transaction = if let Some(chain) = chain.filter(|_| app.is_none()) {
+        if chain::next_url(context, &chain, call.now).is_none() {
+            return Ok(see_other(&format!("{}/", context.public_url)));
+        }
+        Transaction::begin_step(chain, call.now, random)
+    } else {
+        let Some(Checked { app, destination, .. }) = check(&call, &Journey { app, return_to }).await? else {
+            let message =
+                "The link that led here is not for this site. Open the application again from its own address.";
+            return Err(Error::invalid_request(message).because("no app of this zone"));
+        };
+        if is_here(&call, &app).await? {
+            return Ok(see_other(destination.as_str()));
+        }
+        Transaction::begin(app, Some(destination.as_str().to_owned()), call.now, random)
+    };
     let mut query = form_urlencoded::Serializer::new(String::new());
     query
         .append_pair("client_id", zone.name.as_str())
-        .append_pair("redirect_uri", &redirect_uri(zone).unwrap_or_default())
+        .append_pair("redirect_uri", &alias_redirect_uri(zone).unwrap_or_default())
         .append_pair("state", &transaction.state.to_string())
         .append_pair("code_challenge", &transaction.verifier.challenge().to_string())
         .append_pair("code_challenge_method", "S256")
@@ -79,22 +102,48 @@ pub async fn start(call: Call<Alias>) -> Result<Response, Error> {
 /// Whether this browser holds the zone's pass already, and the app will accept it: another tab was here a moment before. A restored window may send
 /// a dozen at once.
 async fn is_here(call: &Call<Alias>, app: &str) -> Result<bool, Error> {
+    let context = &call.context;
+    let policy = context.view.policy().await?;
+    let fresh = live_session(call).await?.filter(|(_, due)| !due);
+    let (Some((user, _)), Some(app)) = (fresh, policy.by_key(app)) else { return Ok(false) };
+    let standing = context.view.standing(&policy, user, app).await?;
+    Ok(matches!(standing, Standing::Admitted(_)))
+}
+
+/// Whose pass this browser holds: one, of a live session. And whether it is due to be renewed.
+async fn live_session(call: &Call<Alias>) -> Result<Option<(UserId, bool)>, Error> {
     let (context, zone, now) = (&call.context, &call.proof.zone, call.now);
-    let mut passes = cookies::values(call.headers(), zone.cookie_name.as_str());
-    let (Some(text), None) = (passes.next(), passes.next()) else { return Ok(false) };
+    let mut passes = cookies::values(call.headers(), zone.pass_cookie());
+    let (Some(text), None) = (passes.next(), passes.next()) else { return Ok(None) };
     let policy = context.view.policy().await?;
     let verified = hallpass_core::pass::verify_signature(text, &policy.keyring, context.public_url.as_str(), now);
     let Some(verified) = verified.ok().filter(|pass| pass.check(&zone.name, &policy.keyring, now).is_ok()) else {
-        return Ok(false);
+        return Ok(None);
     };
-    if verified.renewal_due(&PassPolicy::default(), now) {
-        return Ok(false);
-    }
+    let due = verified.renewal_due(&PassPolicy::default(), now);
     let session = context.view.session(verified.session_id, now).await?;
     let live = session.filter(|session| session.check(now).is_ok() && verified.user_id == Some(session.user_id));
-    let (Some(session), Some(app)) = (live, policy.by_key(app)) else { return Ok(false) };
-    let standing = context.view.standing(&policy, session.user_id, app).await?;
-    Ok(matches!(standing, Standing::Admitted(_)))
+    Ok(live.map(|session| (session.user_id, due)))
+}
+
+/// `GET /.sso/sync?chain`: the next stop of a sign-out's way through the browser. Takes the pass away if its session is over. Whoever sends a browser
+/// here by a link of their own reaches nothing else.
+pub async fn sync(call: Call<Alias>) -> Result<Response, Error> {
+    require_navigation(call.headers())?;
+    let Sync { chain } = call.query()?;
+    let (context, zone) = (&call.context, &call.proof.zone);
+    let way_on = chain.and_then(|chain| chain::next_url(context, &chain, call.now));
+    let mut response = see_other(&way_on.unwrap_or_else(|| format!("{}/", context.public_url)));
+    if cookies::values(call.headers(), zone.pass_cookie()).next().is_some() && live_session(&call).await?.is_none() {
+        response.headers_mut().append(header::SET_COOKIE, cookies::line(&cookies::pass(zone, "", 0)));
+    }
+    Ok(response)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sync {
+    chain: Option<String>,
 }
 
 /// What the engine sends back.
@@ -146,10 +195,16 @@ async fn finish(
         return Ok(Err(HandoffRefused::WrongIssuer));
     }
     let journey = Journey { app: Some(transaction.app.clone()), return_to: transaction.return_to.clone() };
-    // Checked when it began; the registry may have changed since.
-    let Ok(Some(checked)) = check(call, &journey).await else { return Ok(Err(HandoffRefused::NoDestination)) };
+    let way_on = match &transaction.chain {
+        Some(chain) => chain::next_url(context, chain, call.now),
+        // Checked when it began; the registry may have changed since.
+        None => check(call, &journey).await.ok().flatten().map(|checked| checked.destination.to_string()),
+    };
+    let Some(way_on) = way_on else { return Ok(Err(HandoffRefused::NoDestination)) };
     match returned.error.as_deref() {
         None => {}
+        // A chain goes on without this zone; the zone is fetched for on demand.
+        Some(_) if transaction.chain.is_some() => return Ok(Ok(see_other(&way_on))),
         Some("login_required") => {
             return Ok(Ok(see_other(&format!("{}/sign-in{}", context.public_url, journey.query()))));
         }
@@ -164,7 +219,7 @@ async fn finish(
     };
     let policy = context.view.policy().await?;
     let line = pass::line(context, &policy, &call.proof.zone, &session, call.now)?;
-    let mut response = see_other(checked.destination.as_str());
+    let mut response = see_other(&way_on);
     response.headers_mut().append(header::SET_COOKIE, cookies::line(&line));
     Ok(Ok(response))
 }
@@ -184,6 +239,7 @@ async fn redeem(
     let session = sessions::find(&mut write, &redeemed.session()).await?.filter(|session| session.check(now).is_ok());
     let judged = match session {
         _ if redeemed.zone() != zone => Err(HandoffRefused::WrongZone),
+        _ if redeemed.app().is_some() => Err(HandoffRefused::WrongApp),
         _ if !redeemed.challenge().is_answered_by(&transaction.verifier) => Err(HandoffRefused::WrongVerifier),
         None => Err(HandoffRefused::SessionOver),
         Some(session) => match users::find(&mut write, &session.user_id).await? {
@@ -192,7 +248,8 @@ async fn redeem(
         },
     };
     if let Ok(session) = &judged {
-        let entry = entry(call, Event::HandedOff, Some((session.id, session.user_id)));
+        let whose = Some((session.id, session.user_id));
+        let entry = entry(call, Event::HandedOff, &call.proof.zone, whose);
         audit::append(&mut write, &(&entry).into()).await?;
     }
     write.commit().await?;
@@ -218,27 +275,13 @@ async fn refuse(call: &Call<Alias>, refused: HandoffRefused, code: Option<&str>)
             Some(id) => sessions::find(&mut write, &id).await?.map(|session| (session.id, session.user_id)),
             None => None,
         };
-        let entry = entry(call, Event::HandoffRefused, whose).refused(refused.as_str());
+        let entry = entry(call, Event::HandoffRefused, &call.proof.zone, whose).refused(refused.as_str());
         audit::append(&mut write, &(&entry).into()).await?;
         write.commit().await?;
     }
     let (brand, home) = (&context.config.brand, format!("{}/", context.public_url));
     let page = ErrorPage::handoff_refused(&home, brand, &call.request_id.to_string());
     Ok(html_with(StatusCode::FORBIDDEN, &page))
-}
-
-fn entry(call: &Call<Alias>, event: Event, whose: Option<(SessionId, UserId)>) -> Entry {
-    // Whoever was turned away has not shown to be the one whose code it was.
-    let actor = match whose {
-        Some((_, user)) if event == Event::HandedOff => Actor::User(user),
-        _ => Actor::Anonymous,
-    };
-    let entry = Entry::new(event, actor, call.now, &mut call.context.random()).ip(call.ip);
-    let entry = entry.with("zone", &call.proof.zone.name);
-    match whose {
-        Some((session, user)) => entry.session(session).user(user),
-        None => entry,
-    }
 }
 
 /// The journey's app and address, if they are in this zone.
