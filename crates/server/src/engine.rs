@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hallpass_core::app::Assertion;
 use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::crypto::{MasterKey, SystemRandom};
 use hallpass_core::keyring::Purpose;
@@ -39,6 +40,9 @@ impl Engine {
             jobs::rotate_if_due(&context, purpose).await?;
         }
         context.view.catch_up_now().await?;
+        for entry in context.view.policy().await?.apps.iter().filter(|entry| entry.app.assertion == Assertion::Query) {
+            tracing::warn!(app = %entry.app.key, "this app is handed who is signed in by the address of a redirect, which passes through logs and histories: meant for moving from an old scheme only");
+        }
         let jobs = jobs::start(&context, &stop.subscribe());
         Ok(Self { context, stop, jobs })
     }

@@ -90,6 +90,10 @@ pub struct Totals {
     pub panics: u64,
     /// Requests that we would not send.
     pub outgoing_refused: u64,
+    /// Handoffs that came back to a browser that did not begin them.
+    pub handoffs_refused: u64,
+    /// Apps that could not be told of a sign-out for a day.
+    pub sign_outs_undelivered: u64,
 }
 
 impl Telemetry {
@@ -215,6 +219,8 @@ impl Telemetry {
             csrf_own_pages: self.csrf_own_pages.read(),
             panics: self.panics.read(),
             outgoing_refused: self.outgoing_refused.read(),
+            handoffs_refused: self.handoffs_refused.read(),
+            sign_outs_undelivered: self.logouts[Delivery::Dead as usize].read(),
         }
     }
 

@@ -185,7 +185,7 @@ mod tests {
             let end = NOW + ASSERTION_LIFETIME;
             assert!(read(EXPECTED, end - Duration::from_millis(1)).is_ok());
             assert_eq!(read(EXPECTED, end), Err(Refused::Expired));
-            assert_eq!(read(EXPECTED, NOW - Duration::from_secs(60)), Err(Refused::NotYetValid));
+            assert_eq!(read(EXPECTED, NOW - Duration::from_mins(1)), Err(Refused::NotYetValid));
             let strangers = keyring(Purpose::Token, algorithm);
             assert_eq!(verify(&token, &strangers, &EXPECTED, NOW), Err(Refused::BadSignature));
         }

@@ -3,10 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use hallpass_core::app::{App, Origin};
+use hallpass_core::app::{App, Assertion, Origin};
 use hallpass_core::keyring::Purpose;
 use hallpass_core::time::Timestamp;
-use hallpass_core::zone::Zone;
 use hallpass_server::admin::ago;
 use hallpass_server::config::Config;
 
@@ -200,14 +199,14 @@ fn zones(config: &Config, registry: &Registry, findings: &mut Vec<Finding>) {
             "remove it from the configuration, or change the zone with `hallpass apply`",
         ));
     }
-    let without_alias = |zone: &&Zone| !zone.home && zone.alias.is_none();
-    for zone in registry.zones.iter().filter(without_alias) {
-        if registry.apps.iter().any(|app| app.zone == zone.name && app.disabled_at.is_none()) {
+    for zone in registry.zones.iter().filter(|zone| !zone.home && zone.alias.is_none()) {
+        let mut apps = registry.apps.iter().filter(|app| app.zone == zone.name && app.disabled_at.is_none()).peekable();
+        if apps.peek().is_some() && !apps.any(|app| app.agent) {
             findings.push(problem(
                 "zone_alias",
-                format!("zone {} has apps and no alias: nobody can get a pass for {}", zone.name, zone.cookie_domain),
+                format!("zone {} has apps, but neither an alias nor an app that is its agent: nobody can get a pass for {}", zone.name, zone.cookie_domain),
                 format!(
-                    "point a host such as sso.{0} here and declare it: alias = \"https://sso.{0}\"",
+                    "point a host such as sso.{0} here and declare it: alias = \"https://sso.{0}\"; or set agent = true for an app whose SDK serves /.sso/*",
                     zone.cookie_domain
                 ),
             ));
@@ -231,45 +230,6 @@ fn zones(config: &Config, registry: &Registry, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What was found at an alias: status and body, or why there was no answer.
-pub fn alias(zone: &Zone, alias: &Origin, issuer: &Origin, answer: Result<(u16, &[u8]), &str>) -> Option<Finding> {
-    let (status, body) = match answer {
-        Ok(answer) => answer,
-        Err(why) => {
-            return Some(warning(
-                "zone_alias",
-                format!("{alias}, the alias of zone {}, does not answer from here: {why}", zone.name),
-                format!(
-                    "let the name {} lead to the proxy in front of Hallpass, with a certificate for it; if it does and only this machine cannot reach it, nothing is wrong",
-                    alias.host()
-                ),
-            ));
-        }
-    };
-    let about: Option<serde_json::Value> = serde_json::from_slice(body).ok().filter(|_| status == 200);
-    let said = |name: &str| about.as_ref().and_then(|about| about[name].as_str()).unwrap_or_default().to_owned();
-    let (message, fix) = match (status, said("issuer"), said("zone")) {
-        (200, by, of) if by == issuer.as_str() && of == zone.name.as_str() => return None,
-        (421, ..) => (
-            format!("{alias} leads to a Hallpass that does not answer for it"),
-            "let the proxy pass `Host` on unchanged; if it does, is this the database of the engine that runs there?"
-                .to_owned(),
-        ),
-        (_, by, _) if !by.is_empty() && by != issuer.as_str() => (
-            format!("{alias} leads to another Hallpass, {by}"),
-            format!("let the name {} lead to this one", alias.host()),
-        ),
-        _ => (
-            format!("{alias} is answered by something else (status {status})"),
-            format!(
-                "let the proxy hand everything for {} to Hallpass, /.sso/ and /.well-known/ included",
-                alias.host()
-            ),
-        ),
-    };
-    Some(problem("zone_alias", format!("zone {}: {message}", zone.name), fix))
-}
-
 fn apps(registry: &Registry, now: Timestamp, findings: &mut Vec<Finding>) {
     for app in registry.apps.iter().filter(|app| app.disabled_at.is_none()) {
         let key = &app.key;
@@ -285,6 +245,13 @@ fn apps(registry: &Registry, now: Timestamp, findings: &mut Vec<Finding>) {
                 "app_origin",
                 format!("app {key} has no origin: sign-in cannot return to it"),
                 "give it one with `hallpass apply`",
+            ));
+        }
+        if app.assertion == Assertion::Query {
+            findings.push(warning(
+                "app_agent",
+                format!("app {key} is handed who is signed in by the address of a redirect, which passes through logs and histories"),
+                "let its backend redeem codes, or take the assertion by form_post, once it has moved from the old scheme",
             ));
         }
         secrets(app, registry, now, findings);
@@ -379,7 +346,7 @@ mod tests {
     use hallpass_core::id::{KeyId, SecretId};
     use hallpass_core::keyring::SealedKey;
     use hallpass_core::secret::Digest;
-    use hallpass_core::zone::CookieName;
+    use hallpass_core::zone::{CookieName, Zone};
 
     use super::super::{PrivateFile, Severity};
     use super::*;
@@ -410,7 +377,7 @@ mod tests {
             sensitive: false,
             relayed_sign_in: false,
             agent: false,
-            assertion: hallpass_core::app::Assertion::None,
+            assertion: Assertion::None,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
             disabled_at: None,
@@ -512,6 +479,15 @@ mod tests {
                 let two = Zone { name: "two".parse().expect("a name"), home: false, ..zone("two.company.com") };
                 registry(facts).zones.push(two);
             }),
+            ("zone_alias", Problem, "public_url itself", |facts| {
+                let alias = facts.config.public_url.clone();
+                let two = Zone { name: "two".parse().expect("a name"), home: false, alias, ..zone("two.company.com") };
+                registry(facts).zones.push(two);
+            }),
+            ("app_agent", Warning, "the address", |facts| {
+                let apps = &mut registry(facts).apps;
+                (apps[0].agent, apps[0].assertion) = (true, Assertion::Query);
+            }),
             ("cookie_domain", Warning, "no effect", |facts| facts.config.cookie_domain = Some("x.company.com".into())),
             ("app_origin", Problem, "outside", |facts| {
                 registry(facts).apps[0].origins.push(url("https://pos.company.com"));
@@ -535,34 +511,6 @@ mod tests {
             assert_eq!(found.len(), 1, "{check}: {found:?}");
             assert_eq!((found[0].check, found[0].severity), (*check, *severity), "{found:?}");
             assert!(found[0].message.contains(said), "{check}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_found_at_an_alias_is_named() {
-        let (home, at) =
-            ("https://auth.company.com".parse().expect("valid"), "https://sso.two.com".parse().expect("valid"));
-        let two = Zone { name: "two".parse().expect("valid"), home: false, ..zone("two.com") };
-        let found = |answer: Result<(u16, &[u8]), &str>| {
-            alias(&two, &at, &home, answer).map(|finding| (finding.severity, finding.message))
-        };
-        let about = |issuer: &str, zone: &str| format!(r#"{{"issuer":"{issuer}","zone":"{zone}"}}"#).into_bytes();
-        assert_eq!(found(Ok((200, &about("https://auth.company.com", "two")))), None);
-        for (answer, severity, said) in [
-            (Err("cannot connect"), Severity::Warning, "cannot connect"),
-            (Ok((421, vec![])), Severity::Problem, "does not answer for it"),
-            (
-                Ok((200, about("https://auth.other.com", "two"))),
-                Severity::Problem,
-                "another Hallpass, https://auth.other.com",
-            ),
-            (Ok((200, about("https://auth.company.com", "three"))), Severity::Problem, "something else"),
-            (Ok((200, b"<html>".to_vec())), Severity::Problem, "something else (status 200)"),
-            (Ok((404, about("https://auth.company.com", "two"))), Severity::Problem, "status 404"),
-        ] {
-            let answer = answer.as_ref().map(|(status, body)| (*status, body.as_slice())).map_err(|why| *why);
-            let (found, message) = found(answer).expect("a finding");
-            assert!(found == severity && message.contains(said), "{message}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! `hallpass doctor`: names misconfigurations and how to mend them. It makes nothing and repairs nothing; an older database that it
 //! opens is brought up to date, as by every verb.
 
+mod agents;
 mod checks;
 
 use std::net::IpAddr;
@@ -12,9 +13,8 @@ use hallpass_core::app::{App, AppSecret};
 use hallpass_core::keyring::SealedKey;
 use hallpass_core::time::Timestamp;
 use hallpass_core::zone::Zone;
-use hallpass_server::config::{Config, Network};
+use hallpass_server::config::Config;
 use hallpass_server::master_key;
-use hallpass_server::outgoing::Outgoing;
 use hallpass_store::audit::{self, Filter};
 use hallpass_store::{DatabaseUrl, Store, StoreError, apps, keys, meta, users, zones};
 use serde_json::json;
@@ -165,25 +165,7 @@ async fn look(config: Config, now: Timestamp) -> Vec<Finding> {
         None => {}
     }
     findings.extend(checks::all(&facts));
-    findings.extend(aliases(&facts).await);
-    findings
-}
-
-/// Asks each alias from outside, as browsers do, who answers there.
-async fn aliases(facts: &Facts) -> Vec<Finding> {
-    let (Some(registry), Some(issuer)) = (&facts.registry, &facts.config.public_url) else { return Vec::new() };
-    let everywhere = ["0.0.0.0/0", "::/0"].map(|text| Network::try_from(text.to_owned()).expect("a network"));
-    // Whoever may run this may also open the database: the addresses are theirs.
-    let Ok(client) = Outgoing::new(&everywhere) else { return Vec::new() };
-    let mut findings = Vec::new();
-    for zone in &registry.zones {
-        // Plain http is for demonstrations on one machine.
-        let Some(alias) = zone.alias.as_ref().filter(|alias| alias.as_str().starts_with("https://")) else { continue };
-        let Ok(url) = format!("{alias}/.well-known/sso-agent").parse() else { continue };
-        let answer = client.get(&url).await.map_err(|error| error.to_string());
-        let answer = answer.as_ref().map(|answer| (answer.status.as_u16(), answer.body.as_slice()));
-        findings.extend(checks::alias(zone, alias, issuer, answer.map_err(String::as_str)));
-    }
+    findings.extend(agents::all(&facts).await);
     findings
 }
 

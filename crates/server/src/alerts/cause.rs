@@ -23,11 +23,15 @@ pub enum Cause {
     FeedUnreadable,
     /// A request to a configured address was not sent.
     OutgoingRefused,
+    /// Many more handoffs than usual came back that their browsers did not begin.
+    HandoffsRefused,
+    /// An app could not be told of a sign-out for a day.
+    SignOutsUndelivered,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Pattern(AlertKind::PossibleTheft),
         Self::Pattern(AlertKind::WrongSecret),
         Self::Pattern(AlertKind::Misconfiguration),
@@ -36,6 +40,8 @@ impl Cause {
         Self::Panics,
         Self::FeedUnreadable,
         Self::OutgoingRefused,
+        Self::HandoffsRefused,
+        Self::SignOutsUndelivered,
     ];
 
     /// For log, metrics, webhook; the name of its section in `docs/alerts/README.md`.
@@ -47,6 +53,8 @@ impl Cause {
             Self::Panics => "panics",
             Self::FeedUnreadable => "feed_unreadable",
             Self::OutgoingRefused => "outgoing_refused",
+            Self::HandoffsRefused => "handoffs_refused",
+            Self::SignOutsUndelivered => "sign_outs_undelivered",
         }
     }
 
@@ -61,6 +69,8 @@ impl Cause {
             Self::Panics => "a defect in the engine",
             Self::FeedUnreadable => "the change feed cannot be read",
             Self::OutgoingRefused => "an outgoing request was refused",
+            Self::HandoffsRefused => "many handoffs that no browser began",
+            Self::SignOutsUndelivered => "an app was not told of a sign-out",
         }
     }
 
@@ -82,6 +92,12 @@ impl Cause {
             }
             Self::OutgoingRefused => {
                 "A configured address is, or resolves to, an internal one. The request was not sent."
+            }
+            Self::HandoffsRefused => {
+                "Far more handoffs than usual came back that their browser did not begin, or whose code was used or no good: somebody hands links around, or cookies do not arrive."
+            }
+            Self::SignOutsUndelivered => {
+                "An app could not be told of a sign-out for a day. Whatever it asks is answered with \"signed out\"; what it remembers by itself is not cleared."
             }
         }
     }

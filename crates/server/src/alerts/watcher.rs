@@ -24,6 +24,8 @@ const CALM: u32 = 30;
 const DAY: u32 = 1440;
 /// Requests from other sites in five minutes that are worth a word.
 const LEAST_CSRF: u64 = 20;
+/// Handoffs that no browser began, in five minutes, that are worth a word.
+const LEAST_HANDOFFS: u64 = 20;
 /// How far above the usual they have to be.
 const FACTOR: f64 = 4.0;
 /// A feed that is this far behind is unreadable.
@@ -39,6 +41,8 @@ pub struct Watcher {
     csrf_own_pages: Level,
     panics: Level,
     outgoing_refused: Level,
+    handoffs_refused: Level,
+    sign_outs_undelivered: Level,
     feed: Feed,
 }
 
@@ -63,6 +67,8 @@ impl Default for Watcher {
             csrf_own_pages: Level::above_usual(LEAST_CSRF),
             panics: Level::any(),
             outgoing_refused: Level::any(),
+            handoffs_refused: Level::above_usual(LEAST_HANDOFFS),
+            sign_outs_undelivered: Level::any(),
             feed: Feed::Readable,
         }
     }
@@ -98,6 +104,12 @@ impl Watcher {
             (&mut self.csrf_own_pages, Cause::CsrfRefusals, totals.csrf_own_pages - before.csrf_own_pages),
             (&mut self.panics, Cause::Panics, totals.panics - before.panics),
             (&mut self.outgoing_refused, Cause::OutgoingRefused, totals.outgoing_refused - before.outgoing_refused),
+            (&mut self.handoffs_refused, Cause::HandoffsRefused, totals.handoffs_refused - before.handoffs_refused),
+            (
+                &mut self.sign_outs_undelivered,
+                Cause::SignOutsUndelivered,
+                totals.sign_outs_undelivered - before.sign_outs_undelivered,
+            ),
         ] {
             notices.extend(level.minute(count).map(|step| step.notice(cause, None, now)));
         }
@@ -230,7 +242,7 @@ mod tests {
     use hallpass_store::view::AppEntry;
 
     use super::*;
-    use crate::telemetry::Telemetry;
+    use crate::telemetry::{Delivery, Telemetry};
 
     const CSRF: &str = "csrf_refusals";
 
@@ -317,6 +329,8 @@ mod tests {
             ((|telemetry, pos| telemetry.pass_conflict(pos)) as fn(&Telemetry, &AppEntry), "pos pass_conflicts"),
             (|telemetry, _| telemetry.panicked(), "engine panics"),
             (|telemetry, _| telemetry.outgoing_refused(), "engine outgoing_refused"),
+            (|telemetry, _| telemetry.logout(Delivery::Dead), "engine sign_outs_undelivered"),
+            (|telemetry, _| (0..20).for_each(|_| telemetry.handoff_refused()), "engine handoffs_refused"),
         ] {
             let mut world = World::new(true);
             world.minutes(10, busy);

@@ -378,13 +378,15 @@ pub struct Asset {
     pub name: &'static str,
 }
 
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
 /// All of them. Serve with `Cache-Control: public, max-age=31536000, immutable`.
 pub static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
     [
         Asset::new("style.css", "text/css; charset=utf-8", include_bytes!("../../assets/style.css")),
         Asset::new("emblem.svg", "image/svg+xml", include_bytes!("../../assets/emblem.svg")),
-        Asset::new("chain.js", "text/javascript; charset=utf-8", include_bytes!("../../assets/chain.js")),
-        Asset::new("submit.js", "text/javascript; charset=utf-8", include_bytes!("../../assets/submit.js")),
+        Asset::new("chain.js", JAVASCRIPT, include_bytes!("../../assets/chain.js")),
+        Asset::new("submit.js", JAVASCRIPT, include_bytes!("../../assets/submit.js")),
     ]
 });
 
@@ -536,7 +538,7 @@ mod tests {
             for inline in ["style=", "<style", "onclick", "javascript:", "http://", "https://"] {
                 assert!(!html.contains(inline), "{name}: {inline}");
             }
-            for asset in ASSETS.iter().filter(|asset| !asset.name.ends_with(".js")) {
+            for asset in ASSETS.iter().filter(|asset| asset.content_type != JAVASCRIPT) {
                 assert!(html.contains(&format!("href=\"{}\"", asset.path)), "{name}: {}", asset.path);
             }
         }
