@@ -16,10 +16,11 @@ use hallpass_core::keyring::{Keyring, SealedKey};
 use hallpass_core::secret::{Digest, Secret, SecretKey};
 use hallpass_core::session::{Acr, Amr, Session};
 use hallpass_core::user::User;
+use hallpass_core::zone::{CookieName, Zone};
 use hallpass_store::groups::{self, Group};
 use hallpass_store::roles::{self, Holder, Role};
 use hallpass_store::sessions::{self, NewSession};
-use hallpass_store::{Store, apps, authenticators, keys, users};
+use hallpass_store::{Store, apps, authenticators, keys, users, zones};
 
 use crate::Failure;
 use crate::clock::now;
@@ -33,6 +34,10 @@ pub const HOME: &str = "auth.company.com";
 pub const APP: &str = "pos";
 /// Its host.
 pub const APP_HOST: &str = "pos.company.com";
+/// Another root domain's alias, and an app there.
+pub const ALIAS: &str = "sso.company2.com";
+/// An app in a third root domain that is its own agent.
+pub const TILL: &str = "till.company3.com";
 /// Everybody's password, where somebody signs in.
 pub const PASSWORD: &str = "correct-horse-battery-staple";
 const GROUPS: usize = 100;
@@ -55,6 +60,8 @@ pub struct Installation {
     pub sessions: usize,
     /// `Authorization` of the app that introspects.
     pub authorization: String,
+    /// `Authorization` of the app that is its own agent.
+    pub agent_authorization: String,
     binary: PathBuf,
     data: PathBuf,
 }
@@ -62,7 +69,14 @@ pub struct Installation {
 impl Installation {
     /// Lets the server make what it needs, then adds apps, roles and groups. `data` must exist.
     pub async fn new(binary: &Path, url: String, data: PathBuf) -> Result<Self, Failure> {
-        let mut installation = Self { url, sessions: 0, authorization: String::new(), binary: binary.to_owned(), data };
+        let mut installation = Self {
+            url,
+            sessions: 0,
+            authorization: String::new(),
+            agent_authorization: String::new(),
+            binary: binary.to_owned(),
+            data,
+        };
         installation.start().await?.stop().await?;
         installation.furnish().await?;
         Ok(installation)
@@ -75,6 +89,8 @@ impl Installation {
             ("HALLPASS_COOKIE_DOMAIN", "company.com".to_owned()),
             ("HALLPASS_DATA_DIR", self.data.display().to_string()),
             ("HALLPASS_DATABASE_URL", self.url.clone()),
+            // The receivers of logout tokens are on this machine.
+            ("HALLPASS_SIGN_OUT_ALLOW_INTERNAL", "127.0.0.0/8".to_owned()),
             // The sign-in load names an address of its own for each person, as a proxy in front would.
             ("HALLPASS_TRUSTED_PROXIES", "127.0.0.1".to_owned()),
         ];
@@ -145,21 +161,54 @@ impl Installation {
         Ok(())
     }
 
+    /// Registers an app that takes logout tokens at this address, and tells it of these sessions. The server may run.
+    pub async fn receiver(&self, key: &str, url: &str, sessions: std::ops::Range<usize>) -> Result<(), Failure> {
+        let store = self.store().await?;
+        let mut write = store.write().await?;
+        let mut app = apps::find(&mut write, &APP.parse()?).await?.ok_or("the app is not there")?;
+        (app.key, app.origins) = (key.parse()?, vec![format!("https://{key}.company.com").parse()?]);
+        app.logout_urls = vec![url.parse()?];
+        apps::upsert(&mut write, &app, now()).await?;
+        let told: Vec<_> = sessions.map(|number| (session_id(number), app.key.clone())).collect();
+        sessions::record_told(&mut write, &told, now()).await?;
+        write.commit().await?;
+        store.close().await;
+        Ok(())
+    }
+
     async fn furnish(&mut self) -> Result<(), Failure> {
         let (now, random) = (now(), &mut SystemRandom);
         let store = self.store().await?;
         let mut write = store.write().await?;
-        for key in [APP, "cashier"] {
+        for (name, domain, alias) in [("two", "company2.com", Some(ALIAS)), ("three", "company3.com", None)] {
+            let zone = Zone {
+                name: name.parse()?,
+                cookie_domain: domain.parse()?,
+                cookie_name: CookieName::default(),
+                home: false,
+                alias: alias.map(|host| format!("https://{host}").parse()).transpose()?,
+                bound: false,
+                at_sign_in: false,
+            };
+            zones::upsert(&mut write, &zone, now).await?;
+        }
+        let apps = [
+            (APP, "home", APP_HOST),
+            ("cashier", "home", "cashier.company.com"),
+            ("shop", "two", "shop.company2.com"),
+            ("till", "three", TILL),
+        ];
+        for (key, zone, host) in apps {
             let app = App {
                 key: key.parse()?,
                 name: key.to_owned(),
-                zone: "home".parse()?,
-                origins: vec![format!("https://{key}.company.com").parse()?],
-                access: Access::Assigned,
+                zone: zone.parse()?,
+                origins: vec![format!("https://{host}").parse()?],
+                access: if zone == "home" { Access::Assigned } else { Access::Everyone },
                 first_contact: FirstContact::Trust,
                 sensitive: false,
                 relayed_sign_in: false,
-                agent: false,
+                agent: zone == "three",
                 assertion: hallpass_core::app::Assertion::None,
                 audiences: Vec::new(),
                 logout_urls: Vec::new(),
@@ -177,8 +226,11 @@ impl Installation {
                 last_used_at: None,
             };
             apps::add_secret(&mut write, &row, now).await?;
-            if key == APP {
-                self.authorization = format!("Basic {}", STANDARD.encode(format!("{APP}:{}", *secret.expose())));
+            let authorization = format!("Basic {}", STANDARD.encode(format!("{key}:{}", *secret.expose())));
+            match key {
+                APP => self.authorization = authorization,
+                "till" => self.agent_authorization = authorization,
+                _ => {}
             }
         }
         let mut by_group = Vec::new();

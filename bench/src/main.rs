@@ -4,6 +4,7 @@ mod bare;
 mod clock;
 mod contest;
 mod database;
+mod handoff;
 mod histogram;
 mod http1;
 mod installation;
@@ -14,6 +15,7 @@ mod plan;
 mod process;
 mod report;
 mod sign_in;
+mod sign_out;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,6 +54,9 @@ struct Arguments {
     /// Only sign-ins, and introspection during a flood of them: for whoever is making those faster.
     #[arg(long, conflicts_with = "sessions")]
     sign_ins: bool,
+    /// Only handoffs to other root domains, and telling apps of sign-outs.
+    #[arg(long, conflicts_with_all = ["sessions", "sign_ins"])]
+    handoffs: bool,
     /// Count each run of introspection for so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
@@ -91,7 +96,11 @@ What one signature check takes there is the difference between passes whose sign
 be checked: same server, same caches, and all else the same.
 
 Sign-ins are 16 people at a time, each: page, form, redirect, and a session in the database at the end. Argon2id alone is the same
-comparison of a password (19 MiB, 2 passes, 1 lane) on as many threads as there are cores, with nothing else.";
+comparison of a password (19 MiB, 2 passes, 1 lane) on as many threads as there are cores, with nothing else.
+
+Handoffs begin at a steady 50 in a second, of 300 people who are signed in, every other one at an alias (start, authorize, callback), the others at an
+app that is its own agent (authorize, token). A hop is one request; it counts from when it was due. Sign-outs are 20 in a second; each counts from the
+answer that acknowledges it until the app has the logout token. The slow receivers take a connection and never answer.";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -135,6 +144,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         let version = match arguments.sessions {
             Some(sessions) => bench.introspection_only(sessions).await?,
             None if arguments.sign_ins => bench.sign_ins_only().await?,
+            None if arguments.handoffs => bench.handoffs_only().await?,
             None => bench.all().await?,
         };
         facts.push((
@@ -144,7 +154,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     facts.push(("The run took", format!("{:.0} minutes", began.elapsed().as_secs_f64() / 60.0)));
     let date = jiff::Timestamp::from_millisecond(clock::now().as_millis())?.strftime("%Y-%m-%d").to_string();
-    let whole = !arguments.quick && !arguments.sign_ins && arguments.sessions.is_none();
+    let whole = !arguments.quick && !arguments.sign_ins && !arguments.handoffs && arguments.sessions.is_none();
     let name =
         if whole { format!("bench/reports/{date}-{}.md", machine::slug()) } else { "bench/work/try.md".to_owned() };
     let file = arguments.out.unwrap_or_else(|| name.into());

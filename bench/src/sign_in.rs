@@ -18,6 +18,9 @@ use crate::installation::{HOME, PASSWORD, username};
 use crate::load::exact;
 use crate::passes::Introspections;
 
+/// The session's cookie, with the sign after its name.
+const SESSION: &str = "__Host-Http-hallpass=";
+
 /// Threads that do one thing until they are told to stop.
 pub struct Crew<T> {
     stop: Arc<AtomicBool>,
@@ -71,7 +74,8 @@ pub fn flood(address: SocketAddr, connections: usize, people: usize, count: &Cou
     })
 }
 
-fn sign_in(connection: &mut Connection, number: u64, people: usize) -> Result<(), Failure> {
+/// One person signs in. Returns the session's cookie, as a `Cookie` header has it.
+pub fn sign_in(connection: &mut Connection, number: u64, people: usize) -> Result<String, Failure> {
     let unexpected =
         |answer: &Answer| -> Failure { format!("sign-in was answered {}{}", answer.head, answer.body).into() };
     // Another /24 for each: otherwise the throttle would rightly take this for one guesser.
@@ -89,10 +93,13 @@ fn sign_in(connection: &mut Connection, number: u64, people: usize) -> Result<()
         form.len()
     );
     let answer = connection.exchange(request.as_bytes())?;
-    if answer.status == 303 && answer.header("location").any(|location| location.starts_with("/continue")) {
-        Ok(())
-    } else {
-        Err(unexpected(&answer))
+    let session =
+        answer.header("set-cookie").filter_map(|line| line.split(';').next()).find(|pair| pair.starts_with(SESSION));
+    match session {
+        Some(session) if answer.status == 303 && answer.header("location").any(|to| to.starts_with("/continue")) => {
+            Ok(session.to_owned())
+        }
+        _ => Err(unexpected(&answer)),
     }
 }
 

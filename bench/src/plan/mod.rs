@@ -1,5 +1,6 @@
 //! What is measured, in which order, and against which target.
 
+mod handoffs;
 mod introspection;
 mod never_seen;
 mod sign_ins;
@@ -36,6 +37,8 @@ pub struct Plan {
     pub slices: (usize, usize),
     /// Sign-in: what is not counted, what is, and how often.
     pub sign_ins: (Duration, Duration, usize),
+    /// Seconds of handoffs; deliveries to an app that does not answer.
+    pub handoffs: (u64, usize),
 }
 
 impl Plan {
@@ -51,6 +54,7 @@ impl Plan {
             },
             slices: (20_000, 4),
             sign_ins: (Duration::from_secs(1), Duration::from_secs(4), 3),
+            handoffs: (30, 1_000),
         }
     }
 
@@ -66,6 +70,7 @@ impl Plan {
             },
             slices: (2_000, 2),
             sign_ins: (Duration::from_millis(300), Duration::from_secs(1), 2),
+            handoffs: (3, 100),
         }
     }
 }
@@ -111,6 +116,10 @@ impl<'a> Bench<'a> {
         self.compare(few, &runs[0], &runs[1]);
         self.sign_ins(&mut small).await?;
 
+        let mut others = self.install("handoffs", &mut postgres).await?;
+        self.step("handoffs and sign-outs");
+        self.handoffs(&mut others).await?;
+
         self.step(&format!("{} sessions", grouped(exact(many as u64))));
         let mut large = self.install("large", &mut postgres).await?;
         large.grow(many).await?;
@@ -150,6 +159,14 @@ impl<'a> Bench<'a> {
         self.compare(sessions, &runs[0], &runs[1]);
         warm.server.stop().await?;
         bare.kill().await?;
+        self.end(&installation, postgres).await
+    }
+
+    /// Only handoffs and telling apps of sign-outs.
+    pub async fn handoffs_only(mut self) -> Result<String, Failure> {
+        let mut postgres = self.database_server()?;
+        let mut installation = self.install("handoffs", &mut postgres).await?;
+        self.handoffs(&mut installation).await?;
         self.end(&installation, postgres).await
     }
 
