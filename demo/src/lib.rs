@@ -1,15 +1,17 @@
-//! The apps that `hallpass demo` serves: a cashier and a point of sale in one zone, an outlet at another root domain, each with its own
-//! permissions.
+//! The apps that `hallpass demo` serves: a cashier and a point of sale in one zone, an outlet at another root domain, a back office, bound, at a
+//! third, each with its own permissions.
 //!
 //! They are ordinary users of the Rust SDK and show what an app needs: one layer around everything, `require` on what takes a
 //! permission, and a [`Caller`] where a page names the person. Nothing is stored; what happened is kept in memory, bounded.
 
 mod cashier;
 mod ledger;
+mod office;
 mod page;
 mod pos;
 
 pub use cashier::cashier;
+pub use office::office;
 pub use pos::{outlet, pos};
 
 use axum::Router;

@@ -1,4 +1,4 @@
-//! The two pages. Buttons obey permissions for the eye; what counts is `require` on the routes behind them.
+//! The pages. Buttons obey permissions for the eye; what counts is `require` on the routes behind them.
 
 use askama::Template;
 use hallpass_client::Caller;
@@ -6,7 +6,7 @@ use hallpass_client::Caller;
 use crate::Addresses;
 use crate::ledger::{Amount, Entry, Good, Ledger};
 
-/// What both pages share: which app, who, what they may do, what has happened.
+/// What the pages share: which app, who, what they may do, what has happened.
 pub(crate) struct Shell {
     app: &'static str,
     other_app: &'static str,
@@ -96,6 +96,16 @@ pub(crate) struct PosPage {
     pub(crate) may_refund: bool,
 }
 
+/// The back office's page.
+#[derive(Template)]
+#[template(path = "office.html")]
+pub(crate) struct OfficePage {
+    pub(crate) shell: Shell,
+    pub(crate) wages: &'static [(&'static str, Amount)],
+    pub(crate) may_see: bool,
+    pub(crate) may_pay: bool,
+}
+
 /// The finished document.
 pub(crate) fn render(page: &impl Template) -> String {
     page.render().expect("writing text into a String cannot fail")
@@ -135,10 +145,16 @@ mod tests {
         render(&PosPage { shell, goods: &GOODS, may_sell: may, may_refund: may })
     }
 
+    fn office(may: bool) -> String {
+        let shell = shell(Message::Wrong("Not like that."));
+        let wages = if may { &crate::office::WAGES[..] } else { &[] };
+        render(&OfficePage { shell, wages, may_see: may, may_pay: may })
+    }
+
     #[test]
     fn every_text_comes_out_escaped() {
         // Links, name, username, three tokens, two roles, a permission, and an entry's two texts; the cashier's message too.
-        for (html, shown) in [(cashier(true), 13), (pos(true), 12)] {
+        for (html, shown) in [(cashier(true), 13), (pos(true), 12), (office(true), 11)] {
             assert!(!html.contains("<script") && !html.contains(CANARY));
             assert_eq!(html.matches("&#60;script&#62;&#34;&#39;&#38;canary").count(), shown);
         }
@@ -146,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_page_has_a_language_a_title_and_one_heading_and_nothing_inline() {
-        for html in [cashier(true), cashier(false), pos(true), pos(false)] {
+        for html in [cashier(true), cashier(false), pos(true), pos(false), office(true), office(false)] {
             assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">") && html.contains("<title>Cashier</title>"));
             assert_eq!(html.matches("<h1").count(), 1);
             assert_eq!(html.matches("<form").count(), html.matches("name=\"csrf_token\"").count());
@@ -164,7 +180,8 @@ mod tests {
                 assert!(html.contains(&format!("that takes the permission {permission}.")), "{permission}");
             }
         }
-        for html in [cashier(true), pos(true)] {
+        assert!(office(false).contains("that takes the permission canSeePay.") && !office(false).contains("Ana Costa"));
+        for html in [cashier(true), pos(true), office(true)] {
             assert!(!html.contains(" disabled") && !html.contains("that takes the permission"));
         }
     }

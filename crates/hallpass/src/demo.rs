@@ -1,5 +1,5 @@
-//! `hallpass demo`: engine, cashier and POS on `*.company.localhost` and an outlet on `company2.localhost`, another root domain, in one
-//! process on one port. Nothing to install, no hosts file, no certificate: browsers resolve `*.localhost` to this machine and treat it as
+//! `hallpass demo`: engine, cashier and POS on `*.company.localhost`, an outlet on `company2.localhost` and a back office, bound to its host, on
+//! `company3.localhost`, all in one process on one port. Nothing to install, no hosts file, no certificate: browsers resolve `*.localhost` to this machine and treat it as
 //! secure.
 
 use std::collections::HashMap;
@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Port on this machine; 0 takes any that is free.
     #[arg(long, default_value_t = 7070)]
     port: u16,
+    /// Also register the Express app of demo/express, and print how to start it; it listens on this port
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "7080")]
+    express: Option<u16>,
 }
 
 const PEOPLE: [(&str, &str); 2] = [("ana", "Ana Costa"), ("ben", "Ben Okafor")];
@@ -45,6 +48,10 @@ home = true
 [zones.company2]
 cookie_domain = "company2.localhost"
 alias = "SSO2"
+
+[zones.office]
+cookie_domain = "office.company3.localhost"
+bound = true
 
 [apps.cashier]
 name = "Cashier"
@@ -68,15 +75,45 @@ origins = ["OUTLET"]
 seller = ["canCreateOrder"]
 refunder = ["canRefund"]
 
+[apps.office]
+name = "Back office"
+zone = "office"
+origins = ["OFFICE"]
+agent = true
+sensitive = true
+[apps.office.roles]
+clerk = ["canSeePay"]
+paymaster = ["canSeePay", "canPay"]
+
 [users.ana.roles]
 cashier = ["shift-lead"]
 pos = ["seller", "refunder"]
 outlet = ["seller"]
+office = ["paymaster"]
 
 [users.ben.roles]
 cashier = ["cashier"]
 pos = ["seller"]
 outlet = ["seller", "refunder"]
+office = ["clerk"]
+"#;
+
+/// The app of `demo/express`, a process of its own with the TypeScript SDK; at company2 like the outlet, and its own agent.
+const EXPRESS: &str = r#"
+[apps.express]
+name = "Point of sale 2"
+zone = "company2"
+origins = ["EXPRESS"]
+agent = true
+[apps.express.roles]
+seller = ["canCreateOrder"]
+refunder = ["canRefund"]
+
+[users.ana.roles]
+express = ["seller"]
+
+[users.ben.roles]
+express = ["seller", "refunder"]
 "#;
 
 struct Shown {
@@ -105,7 +142,8 @@ pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Res
         ..Config::default()
     };
     let engine = Engine::start(config, Clock::System).await?;
-    let (people, secrets) = furnish(&engine.context, &at).await?;
+    let express = arguments.express.map(|port| format!("http://pos.company2.localhost:{port}"));
+    let (people, secrets) = furnish(&engine.context, &at, express.as_deref()).await?;
 
     let app = |key: &'static str, other: &str| -> Result<_, Failure> {
         let sdk =
@@ -113,12 +151,22 @@ pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Res
         Ok((sdk, Addresses { engine: at("auth"), other_app: at(other) }))
     };
     let (cashier, pos, outlet) = (app("cashier", "pos")?, app("pos", "cashier")?, app("outlet", "cashier")?);
+    let office = (
+        Hallpass::builder(at("auth"), "office", secrets["office"].as_str())
+            .origin(at("office"))
+            .connect_to(address)
+            .bound()
+            .build()?,
+        Addresses { engine: at("auth"), other_app: at("cashier") },
+    );
     let apps = HashMap::from([
         (authority(&at("cashier")), Site::App(hallpass_demo::cashier(&cashier.0, cashier.1))),
         (authority(&at("pos")), Site::App(hallpass_demo::pos(&pos.0, pos.1))),
         (authority(&at("outlet")), Site::App(hallpass_demo::outlet(&outlet.0, outlet.1))),
+        (authority(&at("office")), Site::App(hallpass_demo::office(&office.0, office.1))),
     ]);
-    announce(&at, &people, &data_dir, json);
+    let express = express.map(|origin| started_by(&origin, &at("auth"), &secrets["express"]));
+    announce(&at, &people, &data_dir, express.as_ref(), json);
 
     let stopper = engine.stopper();
     tokio::spawn(async move {
@@ -136,6 +184,7 @@ pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Res
 fn host(name: &str) -> String {
     match name {
         "outlet" => "outlet.company2.localhost".to_owned(),
+        "office" => "office.company3.localhost".to_owned(),
         "sso2" => "sso.company2.localhost".to_owned(),
         _ => format!("{name}.company.localhost"),
     }
@@ -149,6 +198,7 @@ fn authority(url: &str) -> String {
 async fn furnish(
     context: &Context,
     at: &impl Fn(&str) -> String,
+    express: Option<&str>,
 ) -> Result<(Vec<Shown>, HashMap<&'static str, String>), Failure> {
     let (actor, now) = (&Actor::System, context.now());
     let mut shown = Vec::new();
@@ -168,13 +218,17 @@ async fn furnish(
         };
         admin::users::set_password(&mut write, &user, hash, false, actor, now).await?;
     }
-    let places = [("CASHIER", "cashier"), ("POS", "pos"), ("OUTLET", "outlet"), ("SSO2", "sso2")];
+    let places =
+        [("CASHIER", "cashier"), ("POS", "pos"), ("OUTLET", "outlet"), ("OFFICE", "office"), ("SSO2", "sso2")];
     let registry = places.iter().fold(REGISTRY.to_owned(), |text, (place, name)| text.replace(place, &at(name)));
-    let registry: File = registry.parse()?;
-    let steps = apply::plan(&mut write, &registry, false).await?;
-    apply::execute(&mut write, &steps, actor, now).await?;
+    let more = express.map(|origin| EXPRESS.replace("EXPRESS", origin));
+    for registry in [Some(registry), more].into_iter().flatten() {
+        let registry: File = registry.parse()?;
+        let steps = apply::plan(&mut write, &registry, false).await?;
+        apply::execute(&mut write, &steps, actor, now).await?;
+    }
     let mut secrets = HashMap::new();
-    for key in ["cashier", "pos", "outlet"] {
+    for key in ["cashier", "pos", "outlet", "office"].into_iter().chain(express.map(|_| "express")) {
         let minted = admin::apps::replace_secrets(&mut write, &key.parse()?, actor, now).await?;
         secrets.insert(key, minted.secret.expose().to_string());
     }
@@ -197,7 +251,25 @@ fn passphrase() -> String {
     bytes.map(|byte| WORDS[usize::from(byte) % WORDS.len()]).join("-")
 }
 
-fn announce(at: &impl Fn(&str) -> String, people: &[Shown], data_dir: &std::path::Path, json: bool) {
+/// The environment of the Express app.
+fn started_by(origin: &str, engine: &str, secret: &str) -> [(&'static str, String); 5] {
+    let port = origin.rsplit(':').next().unwrap_or_default();
+    [
+        ("ENGINE", engine.to_owned()),
+        ("APP_KEY", "express".to_owned()),
+        ("SECRET_KEY", secret.to_owned()),
+        ("ORIGIN", origin.to_owned()),
+        ("PORT", port.to_owned()),
+    ]
+}
+
+fn announce(
+    at: &impl Fn(&str) -> String,
+    people: &[Shown],
+    data_dir: &std::path::Path,
+    express: Option<&[(&'static str, String); 5]>,
+    json: bool,
+) {
     if json {
         let users: Vec<_> = people
             .iter()
@@ -205,7 +277,8 @@ fn announce(at: &impl Fn(&str) -> String, people: &[Shown], data_dir: &std::path
             .collect();
         let line = serde_json::json!({
             "engine": at("auth"),
-            "apps": { "cashier": at("cashier"), "pos": at("pos"), "outlet": at("outlet") },
+            "apps": { "cashier": at("cashier"), "pos": at("pos"), "outlet": at("outlet"), "office": at("office") },
+            "express": express.map(|variables| variables.iter().cloned().collect::<HashMap<_, _>>()),
             "users": users,
             "data_dir": data_dir,
         });
@@ -216,9 +289,14 @@ fn announce(at: &impl Fn(&str) -> String, people: &[Shown], data_dir: &std::path
     println!("    Cashier         {}", at("cashier"));
     println!("    Point of sale   {}", at("pos"));
     println!("    Outlet          {}   (another root domain)", at("outlet"));
+    println!("    Back office     {}   (a third, and bound to its host)", at("office"));
     println!("    My account      {}/account\n", at("auth"));
     for person in people {
         println!("    {:<12} user name {}   password {}", person.display_name, person.username, person.password);
+    }
+    if let Some(variables) = express {
+        let line: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+        println!("\n  The Express app, in another terminal, in demo/express:\n\n    {line}npm start");
     }
     println!(
         "\n  Ana may refund at the point of sale, Ben at the outlet. Passwords and secrets were made just now.\n  Ctrl-C stops it.\n"
