@@ -2,6 +2,9 @@
 
 import { signInUrl } from "./addresses.js";
 import { admit } from "./admit.js";
+import { answerAgent } from "./agent/answer.js";
+import { backchannel } from "./agent/backchannel.js";
+import { BACKCHANNEL_PATH, isAgentPath } from "./agent/paths.js";
 import { presentedToken } from "./csrf.js";
 import type { Setup } from "./options.js";
 import { isSameOrigin } from "./origin.js";
@@ -37,11 +40,14 @@ export async function handle(setup: Setup, received: Asked): Promise<Outcome> {
 async function decided(setup: Setup, asked: Asked): Promise<Outcome> {
   const visit = readVisit(asked, setup.origin);
   const answered = (answer: pages.Answer): Outcome => ({ kind: "answer", answer });
+  // Before the origin rule: it comes from the engine, not from a browser, and is refused where it does.
+  if (setup.agent && visit.path === BACKCHANNEL_PATH) return answered(await backchannel(setup, asked));
   if (visit.mayChange && !isSameOrigin(asked.headers, setup.origin)) {
     const details = { method: asked.method, path: visit.path };
     setup.log("warn", "refused: sent by a page of another origin", details);
     return answered(pages.refuse(pages.CROSS_ORIGIN, visit.page));
   }
+  if (setup.agent && isAgentPath(visit.path)) return answered(await answerAgent(setup, visit, asked));
   if (visit.path.startsWith(OWN_PATHS)) return answered(await answerOwn(setup, visit, asked));
   const token = visit.mayChange ? await presentedToken(asked) : ({ kind: "absent" } as const);
   if (token === "too_large") return answered(pages.refuse(pages.TOO_LARGE, visit.page));

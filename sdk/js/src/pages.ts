@@ -137,9 +137,14 @@ export function jsonAnswer(body: Readonly<Record<string, unknown>>): Answer {
   return json(200, "application/json", body);
 }
 
-/** 204. */
-export function done(): Answer {
-  return { status: 204, headers: [NO_STORE], body: "" };
+/** 200 without anything. */
+export function noted(): Answer {
+  return { status: 200, headers: [NO_STORE], body: "" };
+}
+
+/** A page of the same kind as all others; `body` is markup. */
+export function page(status: number, title: string, body: string): Answer {
+  return html(status, title, body);
 }
 
 /**

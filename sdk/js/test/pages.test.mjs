@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import * as pages from "../dist/pages.js";
@@ -41,7 +41,8 @@ test("words and style are those of the Rust SDK", (t) => {
   const rust = new URL("../../../crates/client/src/", import.meta.url);
   if (!existsSync(rust)) return t.skip("the Rust SDK is not beside this one");
   assert.equal(STYLE, readFileSync(new URL("page.css", rust), "utf8"));
-  const source = readFileSync(new URL("pages.rs", rust), "utf8");
+  const sources = readdirSync(rust, { recursive: true }).filter((name) => name.endsWith(".rs"));
+  const source = sources.map((name) => readFileSync(new URL(name, rust), "utf8")).join("\n");
   assert.ok(refusals.length >= 10);
   for (const { code, title, detail } of refusals) {
     for (const text of [code, title, detail]) assert.ok(source.includes(`"${text}"`), text);
