@@ -113,6 +113,15 @@ export class Engine {
     return this.cli(["session", "list", username, "--json"]).match(/s_[A-Za-z0-9_-]+/g) ?? [];
   }
 
+  /** Waits until it is written down that these apps have learned of a session: that is what a receipt lists. */
+  async noted(session, apps) {
+    await eventually(`${apps} know of the session`, PATIENCE, () => {
+      const lines = JSON.parse(this.cli(["session", "receipt", session, "--json"]));
+      const known = lines.map(({ app }) => app).sort();
+      return apps.every((app) => known.includes(app)) || String(known);
+    });
+  }
+
   /** Starts serving and waits until it does. */
   async run() {
     this.child = spawn(this.program, ["serve"], { ...nobody, cwd: this.data, env: this.environment, stdio: ["ignore", "ignore", "pipe"] });

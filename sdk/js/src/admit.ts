@@ -72,7 +72,7 @@ export async function admit(setup: Setup, visit: Visit, asked: Asked, token: Pre
     setup.log("warn", "CSRF token missing or not valid", { path: visit.path, userId: known.facts.userId });
     return ended(pages.refuse(pages.CSRF_FAILED, visit.page));
   }
-  const cookies = [...recognised.cookies, ...relayed(setup, known)];
+  const cookies = [...recognised.cookies, ...relayed(setup, known.setCookie)];
   if (readBounces(headers, setup.clock.unixSeconds()).inAll > 0) cookies.push(...expiry(BOUNCE_COOKIE, "/", []));
   return { kind: "admitted", caller: new Caller(known.facts), cookies };
 }
@@ -165,9 +165,9 @@ export function ask(setup: Setup, visit: Visit, facts: Facts, before: Seen | und
 }
 
 /** The fresh pass that came with the answer, to be relayed to the browser. */
-export function relayed(setup: Setup, known: Known): string[] {
-  if (known.setCookie === undefined) return [];
-  if (isRelayable(known.setCookie, setup.passCookie, setup.bound)) return [known.setCookie];
+export function relayed(setup: Setup, setCookie: string | undefined): string[] {
+  if (setCookie === undefined) return [];
+  if (isRelayable(setCookie, setup.passCookie, setup.bound)) return [setCookie];
   setup.log("error", "the engine asked to relay a cookie that is not the pass; is the pass's name the same there?", {});
   return [];
 }

@@ -5,6 +5,8 @@ import { type JsonWebKey, type KeyObject, constants, createHash, createPublicKey
 
 /** Longer tokens are not looked at (protocol §14). */
 const LONGEST_TOKEN = 8 * 1024;
+/** So far may the engine's clock be ahead, as the engine itself puts up with. */
+const LEEWAY_SECONDS = 5;
 /** No assertion lives longer. */
 const LONGEST_LIFE_SECONDS = 30;
 const LONGEST_ID = 256;
@@ -59,6 +61,7 @@ export type RefusalReason =
   | "nonce"
   | "lifetime"
   | "expired"
+  | "not_yet_valid"
   | "replayed";
 
 /** The assertion is not accepted. The message holds nothing of the token. */
@@ -181,6 +184,7 @@ function readClaims(claims: Record<string, unknown>, expected: AssertionExpectat
   if (exp - iat > LONGEST_LIFE_SECONDS || exp <= iat) throw new AssertionRefused("lifetime");
   // Also where `now` is no number.
   if (!(exp > expected.now)) throw new AssertionRefused("expired");
+  if (iat > expected.now + LEEWAY_SECONDS) throw new AssertionRefused("not_yet_valid");
   return { sub, sid, authTime, jti, issuedAt: iat, expiresAt: exp };
 }
 

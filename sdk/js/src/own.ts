@@ -42,6 +42,6 @@ async function switchPerson(setup: Setup, asVisited: Visit, asked: Asked): Promi
     return recognised.accepted ? pages.redirect(visit.destination) : ask(setup, visit, facts, recognised.before);
   }
   setup.log("info", "confirmed by a click", { userId: facts.userId });
-  const cookies = [...remember(setup, facts, false), ...relayed(setup, who.known)];
+  const cookies = [...remember(setup, facts, false), ...relayed(setup, who.known.setCookie)];
   return pages.withCookies(pages.redirect(visit.destination), cookies);
 }

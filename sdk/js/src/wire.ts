@@ -66,7 +66,8 @@ export function readAnswers(body: Uint8Array, question: Question, parties: Parti
 
 /** Whom a handoff's code stands for. */
 export interface Redeemed {
-  readonly facts: Facts;
+  /** Undefined if they may not use this app, which fetches the pass for another one of its zone. */
+  readonly facts: Facts | undefined;
   /** To be relayed. */
   readonly setCookie: string;
   /** Where the engine has checked that the person may be sent; undefined where our own transaction says it. */
@@ -82,8 +83,9 @@ export function readRedeemed(body: Uint8Array, parties: Parties): Redeemed {
   if (setCookie === "") throw new Unusable("a handoff without a pass");
   const returnTo = text(raw, "return_to");
   const envelope = readAnswer(raw["envelope"], parties, false);
-  if (!envelope.active || !envelope.facts) throw new Unusable("the envelope is of nobody");
-  return { facts: envelope.facts, setCookie, returnTo };
+  const facts = envelope.active ? envelope.facts : undefined;
+  if (!facts && returnTo === undefined) throw new Unusable("the envelope is of nobody");
+  return { facts, setCookie, returnTo };
 }
 
 /** Reads where the answer to a sign-out sends the person: an address of the engine's, or it cannot be used. */

@@ -137,6 +137,14 @@ test("what was begun for an app and an address is asked for with both, and ends 
   }
 });
 
+test("a pass that is fetched for another app of the zone is set for somebody who may not use this one", async () => {
+  const { fake, browser } = await world();
+  const there = "http://till.company2.localhost:7070/x";
+  const location = leadsTo(await browser.visit(`/.sso/start?app=till&return_to=${encoded(there)}`));
+  const answer = await browser.visit(fake.handsOver(location, "p", { envelope: { active: false } }));
+  assert.deepEqual([leadsTo(answer), cookieLines(answer, PASS), cookieLines(answer, SEEN)], [there, [fake.line("p")], []]);
+});
+
 test("another error of the engine's is ours to say, and in a chain nobody's", async () => {
   const { fake, browser } = await world();
   const away = await browser.visit(fake.refuses(leadsTo(await browser.visit("/orders")), "temporarily_unavailable"));

@@ -128,6 +128,8 @@ test("it lives for half a minute", async () => {
   await refused(token(), "expired", { now: NOW + 26 });
   await refused(token(), "expired", { now: NaN });
   await verifyAssertion(token(), expected({ now: NOW + 24 }));
+  await verifyAssertion(token(), expected({ now: NOW - 10 }));
+  await refused(token(), "not_yet_valid", { now: NOW - 11 });
   for (const [iat, exp] of [[NOW - 5, NOW + 26], [NOW, NOW], [NOW + 10, NOW + 5], [0, NOW + 25]]) await refused(token({ body: claims({ iat, exp }) }), "lifetime");
 });
 

@@ -72,11 +72,13 @@ async function finish(
     return failed(handoffRefused(visit.page));
   }
   const { facts, setCookie } = redeemed;
-  setup.log("info", "handed over", { userId: facts.userId, sessionId: facts.sessionId });
-  const last = readSeen(headers, setup.sealer);
-  // Without a question: home has just shown who it is, and no sibling can have a word in that.
-  const seen = remember(setup, facts, last.somebody === undefined && last.cleanUp);
-  const cookies = [...relayed(setup, { facts, setCookie, csrfFailed: false }), ...seen];
+  setup.log("info", "handed over", { userId: facts?.userId, sessionId: facts?.sessionId });
+  const cookies = relayed(setup, setCookie);
+  if (facts) {
+    const last = readSeen(headers, setup.sealer);
+    // Without a question: home has just shown who it is, and no sibling can have a word in that.
+    cookies.push(...remember(setup, facts, last.somebody === undefined && last.cleanUp));
+  }
   if (saidNobody(headers)) cookies.push(...expiry(NOBODY_COOKIE, "/", []));
   return pages.withCookies(pages.redirect(destination(setup, transaction, redeemed.returnTo)), cookies);
 }
