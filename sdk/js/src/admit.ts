@@ -57,15 +57,15 @@ export async function admit(setup: Setup, visit: Visit, asked: Asked, token: Pre
   if (who.kind === "conflict") {
     setup.log("warn", "pass conflict: passes of different sessions in one request", { path: visit.path });
     const expired = passExpiry(setup, visit.path);
-    if (optional && !visit.navigation) return anonymous(expired);
+    if (optional && !travels(setup, visit)) return anonymous(expired);
     return ended(toEngine(setup, visit, headers, "conflict", expired));
   }
   const { known } = who;
   const recognised = recognise(setup, headers, known.facts);
   if (!recognised.accepted) {
     if (optional) return anonymous();
-    // Home shows who it is. If that does not stick either, the loop guard's page says that cookies do not arrive.
-    if (setup.agent && visit.navigation) return ended(begin(setup, headers, comingBackTo(visit.destination), "missing"));
+    // The home session says who is here: nobody has to be asked what can be looked up.
+    if (setup.agent && visit.window) return ended(begin(setup, headers, comingBackTo(visit.destination), "unrecognised"));
     return ended(ask(setup, visit, known.facts, recognised.before));
   }
   if (known.csrfFailed || (visit.mayChange && setup.csrf === "token" && !check)) {
@@ -77,8 +77,13 @@ export async function admit(setup: Setup, visit: Visit, asked: Asked, token: Pre
   return { kind: "admitted", caller: new Caller(known.facts), cookies };
 }
 
+/** Whether this request may be answered with a way to the engine. A handoff needs a window that somebody looks at. */
+export function travels(setup: Setup, visit: Visit): boolean {
+  return setup.agent ? visit.window : visit.navigation;
+}
+
 /** The answer to more passes than are asked about. */
-export function tooManyPasses(setup: Setup, visit: Visit, passes: Presented): pages.Answer | undefined {
+function tooManyPasses(setup: Setup, visit: Visit, passes: Presented): pages.Answer | undefined {
   if (passes.count <= MOST_PASSES) return undefined;
   setup.log("warn", "more passes than any honest browser sends", { count: passes.count });
   return pages.withCookies(pages.refuse(pages.TOO_MANY_COOKIES, visit.page), passExpiry(setup, visit.path));
@@ -180,7 +185,12 @@ export function passExpiry(setup: Setup, path: string): string[] {
 
 /** 503, and when to come back. */
 export function unavailable(visit: Visit, away: Away): pages.Answer {
-  return pages.unavailable(visit.page, away.away === "misconfigured" ? 60 : away.retryAfterSeconds);
+  return pages.unavailable(visit.page, retryAfter(away));
+}
+
+/** In how many seconds it may be otherwise, if that is known. */
+export function retryAfter(away: Away): number | undefined {
+  return away.away === "misconfigured" ? 60 : away.retryAfterSeconds;
 }
 
 function ended(answer: pages.Answer): Decision {
@@ -232,9 +242,9 @@ function toEngine(
   cookies: readonly string[],
 ): pages.Answer {
   const url = cause === "missing" ? signInUrl(setup, visit.destination) : refreshUrl(setup, visit.destination);
-  if (!visit.navigation) {
+  if (!travels(setup, visit)) {
     // A form: its answer fills the window, but what was typed cannot be carried along. Say so, and lead back by one click.
-    const answer = visit.page
+    const answer = visit.page && !visit.navigation
       ? pages.signInFirst(url)
       : pages.loginRequired(signInUrl(setup, visit.destination), setup.appKey);
     return pages.withCookies(answer, cookies);

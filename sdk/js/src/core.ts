@@ -1,10 +1,10 @@
 // What happens to every request, in order (protocol §2, §4, §6, §7), and to its answer (§18). Adapters translate to and from it.
 
 import { signInUrl } from "./addresses.js";
-import { admit } from "./admit.js";
+import { admit, travels } from "./admit.js";
 import { answerAgent } from "./agent/answer.js";
 import { backchannel } from "./agent/backchannel.js";
-import { BACKCHANNEL_PATH, isAgentPath } from "./agent/paths.js";
+import { BACKCHANNEL_PATH, endpointAt } from "./agent/paths.js";
 import { presentedToken } from "./csrf.js";
 import type { Setup } from "./options.js";
 import { isSameOrigin } from "./origin.js";
@@ -47,7 +47,8 @@ async function decided(setup: Setup, asked: Asked): Promise<Outcome> {
     setup.log("warn", "refused: sent by a page of another origin", details);
     return answered(pages.refuse(pages.CROSS_ORIGIN, visit.page));
   }
-  if (setup.agent && isAgentPath(visit.path)) return answered(await answerAgent(setup, visit, asked));
+  const endpoint = setup.agent ? endpointAt(visit.path) : undefined;
+  if (endpoint) return answered(await answerAgent(setup, endpoint, visit, asked));
   if (visit.path.startsWith(OWN_PATHS)) return answered(await answerOwn(setup, visit, asked));
   const token = visit.mayChange ? await presentedToken(asked) : ({ kind: "absent" } as const);
   if (token === "too_large") return answered(pages.refuse(pages.TOO_LARGE, visit.page));
@@ -56,7 +57,7 @@ async function decided(setup: Setup, asked: Asked): Promise<Outcome> {
   const visitor: Visitor = {
     caller: decision.caller,
     signInUrl: signInUrl(setup, visit.destination),
-    navigation: visit.navigation,
+    navigation: travels(setup, visit),
     page: visit.page,
     realm: setup.appKey,
   };

@@ -171,6 +171,11 @@ export class Memory {
     return this.#liveStream() !== undefined;
   }
 
+  /** Whether the engine was listened to in vain, or no longer answers: not merely not yet heard. */
+  isDeaf(): boolean {
+    return this.#generation > 0 && !this.isLive();
+  }
+
   /** How many passes are remembered. */
   get size(): number {
     return this.#entries.size;

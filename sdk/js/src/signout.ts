@@ -36,9 +36,8 @@ export async function signOut(setup: Setup, visit: Visit, asked: Asked): Promise
   }
   setup.log("info", "signed out", { sessionId });
   const { continueAt } = ended;
-  const answer = visit.page
-    ? pages.redirect(setup.afterSignOut ?? continueAt ?? "/")
-    : pages.jsonAnswer({ signed_out: true, continue_at: continueAt ?? null });
+  const forPrograms = continueAt === undefined ? pages.done() : pages.jsonAnswer({ signed_out: true, continue_at: continueAt });
+  const answer = visit.page ? pages.redirect(setup.afterSignOut ?? continueAt ?? "/") : forPrograms;
   return pages.withCookies(answer, traces);
 }
 

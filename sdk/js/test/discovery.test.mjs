@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { app, BOUNCE, cookieLines, engine, leadsTo, NOBODY, PASS } from "./scripted.mjs";
+import { app, BOUNCE, cookieLines, engine, leadsTo, NOBODY, PASS, until } from "./scripted.mjs";
 
 const PAGE = "/public/page?a=1";
 
@@ -51,10 +51,34 @@ test("only a window that somebody opens is sent away, and only if it comes back 
 
 test("crawlers and programs see the page", async () => {
   const { browser } = await world();
-  for (const agent of ["Googlebot/2.1", "Baiduspider", "Mozilla/5.0 (compatible; YandexBot/3.0)", "Yahoo! Slurp", "SomeCrawler", "Slack-LinkPreview", "facebookexternalhit/1.1", "curl/8.5", "Wget/1.2", "python-requests/2"]) {
+  for (const agent of ["Googlebot/2.1", "Baiduspider", "Mozilla/5.0 (compatible; YandexBot/3.0)", "Yahoo! Slurp", "SomeCrawler", "Slack-LinkPreview", "facebookexternalhit/1.1", "curl/8.5", "Wget/1.2", "HeadlessChrome/156", "python-requests/2"]) {
     assert.ok(await isAnonymous(await browser.visit(PAGE, { "user-agent": agent })), agent);
   }
   assert.equal((await browser.visit(PAGE)).status, 303, "a person is asked about");
+});
+
+test("whatever goes wrong with a look that nobody asked for, the page is shown", async () => {
+  for (const answer of ["temporarily_unavailable", undefined]) {
+    const { fake, browser } = await world();
+    const location = leadsTo(await browser.visit(PAGE));
+    const back = answer ? fake.refuses(location, answer) : fake.handsOver(location, "p", { redirectUri: "https://elsewhere.example/" });
+    assert.equal(leadsTo(await browser.visit(back)), PAGE);
+    assert.ok(await isAnonymous(await browser.visit(PAGE)));
+  }
+});
+
+test("an open page needs no engine", async () => {
+  const { fake, pos, browser } = await world();
+  await until("changes are heard", () => pos.hallpass.hearsChanges);
+  pos.advance(12_000);
+  assert.ok(await isAnonymous(await browser.visit(PAGE)), "silent for too long");
+  const away = await engine();
+  away.silent = true;
+  const other = app(away);
+  await until("it was listened to in vain", () => other.said.some((line) => line.includes("cannot answer now")));
+  await until("and noticed", () => other.hallpass.hearsChanges === false);
+  assert.ok(await isAnonymous(await other.browser().visit(PAGE)));
+  assert.equal(fake.redeemed.length, 0);
 });
 
 test("it can be switched off, and is off without an agent", async () => {

@@ -48,6 +48,10 @@ export async function engine() {
     },
   };
   const server = createServer(async (request, response) => {
+    if (request.url.startsWith("/api/v1/changes")) {
+      if (fake.silent) return response.writeHead(503).end();
+      return response.writeHead(200, { "content-type": "text/event-stream" }).write(":\n\n");
+    }
     let text = "";
     for await (const chunk of request) text += chunk;
     const route = routes[request.url];

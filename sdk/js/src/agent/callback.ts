@@ -2,18 +2,19 @@
 // transaction of this browser's nothing is set and nothing is asked: somebody else's link signs nobody in.
 
 import { homeSignInUrl, redirectUri } from "../addresses.js";
-import { identify, MOST_PASSES, relayed, remember, unavailable } from "../admit.js";
+import { identify, MOST_PASSES, relayed, remember, retryAfter } from "../admit.js";
 import { expiry, presented } from "../cookies.js";
-import { isAway } from "../engine.js";
+import { type Away, type Refused, isAway } from "../engine.js";
 import type { Setup } from "../options.js";
 import { cookieDomains } from "../origin.js";
 import * as pages from "../pages.js";
 import type { Asked, HeaderLines } from "../request.js";
 import { readSeen } from "../seen.js";
 import type { Visit } from "../visit.js";
+import type { Redeemed } from "../wire.js";
 import { chainUrl } from "./chain.js";
 import { NOBODY_COOKIE, nobodyCookie, saidNobody } from "./discovery.js";
-import { handoffRefused } from "./pages.js";
+import { handoffRefused, handoffUnavailable } from "./pages.js";
 import { Query } from "./query.js";
 import { type Transaction, findTransaction } from "./transaction.js";
 
@@ -54,26 +55,14 @@ async function finish(
     setup.log("warn", "handoff refused: answered by another issuer", {});
     return handoffRefused(visit.page);
   }
-  const { chain } = transaction;
-  // A zone that fails delays no other: it is tried again when somebody comes.
-  const failed = (answer: pages.Answer): pages.Answer =>
-    chain === undefined ? answer : pages.redirect(chainUrl(setup, "/handoff/next", chain));
-  const [code, error] = [query.one("code"), query.one("error")];
-  if (query.has("error")) {
-    if (error === "login_required" && !query.has("code")) return nobodyAtHome(setup, transaction);
-    setup.log("warn", "the engine could not hand anybody over", {});
-    return failed(pages.unavailable(visit.page));
-  }
-  if (code === undefined || !CODE.test(code)) return failed(handoffRefused(visit.page));
-  const redeemed = await setup.engine.redeem(code, redirectUri(setup), transaction.verifier);
-  if (isAway(redeemed)) return failed(unavailable(visit, redeemed));
-  if ("refused" in redeemed) {
-    setup.log("warn", "handoff refused: the engine does not accept the code", {});
-    return failed(handoffRefused(visit.page));
-  }
-  const { facts, setCookie } = redeemed;
+  const redeemed = await redeem(setup, transaction, query);
+  if (!("setCookie" in redeemed)) return failed(setup, visit, transaction, redeemed);
+  const pass = relayed(setup, redeemed.setCookie);
+  // Without it they would be sent round in circles and then be told that their cookies are blocked.
+  if (pass.length === 0) return failed(setup, visit, transaction, { away: "misconfigured" });
+  const { facts } = redeemed;
   setup.log("info", "handed over", { userId: facts?.userId, sessionId: facts?.sessionId });
-  const cookies = relayed(setup, setCookie);
+  const cookies = [...pass];
   if (facts) {
     const last = readSeen(headers, setup.sealer);
     // Without a question: home has just shown who it is, and no sibling can have a word in that.
@@ -83,14 +72,34 @@ async function finish(
   return pages.withCookies(pages.redirect(destination(setup, transaction, redeemed.returnTo)), cookies);
 }
 
-/** Nobody is signed in at home. */
-function nobodyAtHome(setup: Setup, transaction: Transaction): pages.Answer {
+/** Why nobody is here yet. */
+type Failure = Refused | Away | { readonly nobody: true };
+
+async function redeem(setup: Setup, transaction: Transaction, query: Query): Promise<Redeemed | Failure> {
+  const [code, error] = [query.one("code"), query.one("error")];
+  if (query.has("error")) {
+    if (error === "login_required" && !query.has("code")) return { nobody: true };
+    setup.log("warn", "the engine gave no code", {});
+    return { away: "unreachable" };
+  }
+  if (code === undefined || !CODE.test(code)) return { refused: true };
+  return setup.engine.redeem(code, redirectUri(setup), transaction.verifier);
+}
+
+function failed(setup: Setup, visit: Visit, transaction: Transaction, failure: Failure): pages.Answer {
   const { r, chain, app, returnTo, silent } = transaction;
-  if (silent) return pages.withCookies(pages.redirect(r), [nobodyCookie()]);
+  // The chain is the engine's: it goes on to the other zones, and this one is tried again on demand.
   if (chain !== undefined) return pages.redirect(chainUrl(setup, "/handoff/next", chain));
-  if (app === undefined || returnTo === undefined) return pages.redirect(homeSignInUrl(setup, r));
-  const query = new URLSearchParams({ app, return_to: returnTo });
-  return pages.redirect(`${setup.engine.public.text}/sign-in?${query.toString()}`);
+  // Whoever came to an open page gets it, whatever went wrong with a look that they did not ask for.
+  if (silent) return pages.withCookies(pages.redirect(r), [nobodyCookie()]);
+  if ("nobody" in failure) {
+    if (app === undefined || returnTo === undefined) return pages.redirect(homeSignInUrl(setup, r));
+    const query = new URLSearchParams({ app, return_to: returnTo });
+    return pages.redirect(`${setup.engine.public.text}/sign-in?${query.toString()}`);
+  }
+  if (isAway(failure)) return handoffUnavailable(visit.page, r, retryAfter(failure));
+  setup.log("warn", "handoff refused: the engine does not accept the code", {});
+  return handoffRefused(visit.page);
 }
 
 /** `returnTo` was checked by the engine, which knows every app of the zone. */

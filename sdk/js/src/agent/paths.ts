@@ -1,11 +1,19 @@
 // Where an agent answers (protocol §1): fixed, never sent by callers.
 
-/** All but one of its addresses begin so. */
-export const AGENT_PATHS = "/.sso/";
-export const ABOUT_PATH = "/.well-known/sso-agent";
 export const BACKCHANNEL_PATH = "/.sso/backchannel";
 
-/** Whether the agent answers there, and not the application. */
-export function isAgentPath(path: string): boolean {
-  return path.startsWith(AGENT_PATHS) || path === ABOUT_PATH;
+/** One of its addresses. */
+export type Endpoint = "start" | "callback" | "sign-out" | "sync" | "about";
+
+/** The address that `path` names, byte for byte; the application may have others beside them. */
+export function endpointAt(path: string): Endpoint | undefined {
+  return ENDPOINTS.get(path);
 }
+
+const ENDPOINTS: ReadonlyMap<string, Endpoint> = new Map([
+  ["/.sso/start", "start"],
+  ["/.sso/callback", "callback"],
+  ["/.sso/sign-out", "sign-out"],
+  ["/.sso/sync", "sync"],
+  ["/.well-known/sso-agent", "about"],
+]);
