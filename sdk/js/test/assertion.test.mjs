@@ -104,8 +104,8 @@ test("what is altered is no token any more", async () => {
   const flipped = signature.slice(0, 10) + (signature[10] === "A" ? "B" : "A") + signature.slice(11);
   const shorter = Buffer.from(signature, "base64url").subarray(1).toString("base64url");
   for (const spoiled of [`${head}.${body}.${flipped}`, `${head}.${packed(claims({ sub: "u_ben" }))}.${signature}`, `${head}.${body}.AA`, `${good}A`, `${head}.${body}.${shorter}`]) await refused(spoiled, "signature");
-  for (const spoiled of ["", "a.b", `${good}.`, `${good}.AA`, ` ${good}`, `${good}\n`, `${good}=`, `.${body}.${signature}`, good.replace("_", "/"), undefined, null, 5, { toString: () => good }, "a".repeat(8193)]) {
-    if (spoiled !== good) await refused(spoiled, "malformed");
+  for (const spoiled of ["", "a.b", `${good}.`, `${good}.AA`, ` ${good}`, `${good}\n`, `${good}=`, `.${body}.${signature}`, `${good.slice(0, -1)}/`, undefined, null, 5, { toString: () => good }, "a".repeat(8193)]) {
+    await refused(spoiled, "malformed");
   }
   const der = sign("sha256", Buffer.from(`${packed(headerOf("ES256"))}.${body}`), kinds.ES256.pair.privateKey);
   await refused(`${packed(headerOf("ES256"))}.${body}.${der.toString("base64url")}`, "signature");

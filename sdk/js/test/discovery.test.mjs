@@ -68,7 +68,7 @@ test("whatever goes wrong with a look that nobody asked for, the page is shown",
 });
 
 test("an open page needs no engine", async () => {
-  const { fake, pos, browser } = await world();
+  const { pos, browser } = await world();
   await until("changes are heard", () => pos.hallpass.hearsChanges);
   pos.advance(12_000);
   assert.ok(await isAnonymous(await browser.visit(PAGE)), "silent for too long");
@@ -76,9 +76,7 @@ test("an open page needs no engine", async () => {
   away.silent = true;
   const other = app(away);
   await until("it was listened to in vain", () => other.said.some((line) => line.includes("cannot answer now")));
-  await until("and noticed", () => other.hallpass.hearsChanges === false);
   assert.ok(await isAnonymous(await other.browser().visit(PAGE)));
-  assert.equal(fake.redeemed.length, 0);
 });
 
 test("it can be switched off, and is off without an agent", async () => {

@@ -103,6 +103,9 @@ test("a doubt about a session forgets it, also what is being asked, and nobody e
   for (let forged = 0; forged < 5000; forged += 1) memory.doubt(`s_forged_${forged}`);
   memory.keep("other", other, 60, asked);
   assert.ok(memory.fresh("other"), "hints about nobody spoil no answer");
+  memory.doubt("s_3");
+  memory.keep("first of its session", { ...facts, sessionId: "s_3" }, 60, asked);
+  assert.equal(memory.lastKnown("first of its session"), undefined, "being asked when the doubt came");
   memory.doubt("s_2");
   memory.keep("other", other, 60, asked);
   assert.equal(memory.lastKnown("other"), undefined, "asked before the doubt");
