@@ -17,5 +17,12 @@ export function settingsFrom(environment) {
   }
   const { ENGINE: engine, APP_KEY: appKey, SECRET_KEY: secretKey, ORIGIN: origin, PORT: port, CONNECT_TO: connectTo } = environment;
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) throw new Error(`PORT must be a number from 0 to 65535; it reads ${JSON.stringify(port)}`);
-  return { engine, appKey, secretKey, origin, port: Number(port), connectTo: connectTo || undefined };
+  return { engine, appKey, secretKey, origin, port: Number(port), connectTo: connectTo || onThisMachine(engine) };
+}
+
+/** Browsers find every name under `.localhost` on this machine (RFC 6761 §6.3). Node asks the system, which may not know such names. */
+function onThisMachine(engine) {
+  if (!URL.canParse(engine)) return undefined;
+  const { hostname, port, protocol } = new URL(engine);
+  return hostname.endsWith(".localhost") ? `127.0.0.1:${port || (protocol === "https:" ? 443 : 80)}` : undefined;
 }

@@ -102,7 +102,10 @@ test("what is missing or wrong in the environment is named, and no secret with i
   const good = { ENGINE: "http://auth.company.localhost:7070", APP_KEY: "express", SECRET_KEY: "hp_sk_x", ORIGIN: "http://pos.company2.localhost:7080", PORT: "7080" };
   assert.throws(() => settingsFrom({}), /ENGINE[^]*APP_KEY[^]*SECRET_KEY[^]*ORIGIN[^]*PORT[^]*hallpass demo --express/);
   assert.throws(() => settingsFrom({ ...good, PORT: "x" }), /PORT must be a number/);
-  assert.deepEqual([settingsFrom({ ...good, CONNECT_TO: "" }).connectTo, settingsFrom(good).port], [undefined, 7080]);
+  assert.deepEqual([settingsFrom(good).connectTo, settingsFrom(good).port], ["127.0.0.1:7070", 7080], "names under localhost need not resolve");
+  for (const [more, connectTo] of [[{ CONNECT_TO: "10.0.0.5:1" }, "10.0.0.5:1"], [{ ENGINE: "https://auth.company.com", CONNECT_TO: "" }, undefined], [{ ENGINE: "http://auth.localhost" }, "127.0.0.1:80"], [{ ENGINE: "x" }, undefined]]) {
+    assert.equal(settingsFrom({ ...good, ...more }).connectTo, connectTo);
+  }
   const main = fileURLToPath(new URL("../src/main.mjs", import.meta.url));
   for (const [environment, named] of [[{}, "These environment variables are missing"], [{ ...good, ORIGIN: "http://pos.company2.com" }, "application's origin"], [{ ...good, CONNECT_TO: "here" }, "connectTo must read"]]) {
     const { status, stderr } = spawnSync(process.execPath, [main], { env: environment, encoding: "utf8", timeout: 10_000 });
