@@ -1,4 +1,5 @@
-// The contract that every SDK fulfils (protocol §2, §4 to §7, §9, §12, §20), against the real engine, over plain HTTP.
+// The contract that every SDK fulfils (protocol §2, §4 to §7, §9, §12, §20), against the real engine, over plain HTTP. What apps do that are
+// agents is in agent.mjs.
 // README.md says what a sample app must do and how to run this.
 
 import assert from "node:assert/strict";
@@ -22,6 +23,9 @@ before(async () => {
     pos: { origin: pos.origin, sensitive: false, roles: { seller: ["canCreateOrder"], refunder: ["canRefund"] } },
     vault: { origin: vault.origin, sensitive: true, roles: { keeper: ["canOpen"] } },
     ledger: { origin: ledger.origin, sensitive: true, roles: { clerk: ["canRead"] } },
+  }, {
+    ana: { pos: ["seller", "refunder"], vault: ["keeper"], ledger: ["clerk"] },
+    ben: { pos: ["seller"], vault: ["keeper"], ledger: ["clerk"] },
   });
   await Promise.all([pos, vault, ledger].map((app) => app.start(engine)));
   await engine.heardBy(3, 10_000);
@@ -465,7 +469,7 @@ test("signing out ends the session at the engine, for every app", async () => {
   assert.ok(engine.sessionsOf("ana").includes(session));
   assert.equal((await pos.visit("/.hallpass/sign-out", cookies)).status, 405);
   const answer = await pos.submit("/.hallpass/sign-out", cookies);
-  assert.equal(answer.location, "/");
+  assert.ok(answer.location.startsWith(`${engine.url}/`), `to the receipt: ${answer.location}`);
   assert.ok(answer.setCookies(PASS).includes(`${PASS}=; Path=/; Domain=company.localhost; Max-Age=0; Secure; HttpOnly; SameSite=Lax`), answer.toString());
   assert.ok(answer.setCookies(SEEN).includes(`${SEEN}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax`), answer.toString());
   assert.ok(!engine.sessionsOf("ana").includes(session), "ended at the engine");
@@ -478,11 +482,12 @@ test("signing out ends the session at the engine, for every app", async () => {
   assert.equal(nobody.location, `${engine.url}/sign-out?app=pos&return_to=${encoded(`${pos.origin}/`)}`, "the engine asks");
 });
 
-test("a script that signs out gets 204", async () => {
+test("a script that signs out is told where the receipt is", async () => {
   const { cookies } = await introduced("ana");
   const headers = [["Sec-Fetch-Mode", "cors"], ["Sec-Fetch-Site", "same-origin"], ["Cookie", cookies.map((pair) => pair.join("=")).join("; ")]];
   const answer = await pos.send({ method: "POST", path: "/.hallpass/sign-out", headers });
-  assert.deepEqual([answer.status, answer.body], [204, ""]);
+  assert.deepEqual([answer.status, answer.json.signed_out], [200, true], answer.toString());
+  assert.ok(answer.json.continue_at.startsWith(`${engine.url}/`), answer.toString());
 });
 
 // ---- the secret, and the engine, change -------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ const ended = (child) => (child.exitCode === null && child.signalCode === null ?
 
 /** The real engine, set up by its own command line. */
 export class Engine {
-  static async start(apps) {
+  /** `held`: roles, by person and app. `zones`: the lines of each further zone, by its name. */
+  static async start(apps, held, zones = {}) {
     const engine = new Engine();
     engine.home = mkdtempSync(join(tmpdir(), "hallpass-contract-"));
     chmodSync(engine.home, 0o711);
@@ -54,18 +55,20 @@ export class Engine {
       HALLPASS_INTERNAL_LISTEN: `127.0.0.1:${engine.internalPort}`,
       HALLPASS_DATA_DIR: engine.data,
     };
-    engine.setUp(apps);
+    engine.setUp(apps, held, zones);
     await engine.run();
     return engine;
   }
 
-  setUp(apps) {
-    const sections = Object.entries(apps).map(([key, { origin, sensitive, roles }]) => {
+  setUp(apps, held, zones) {
+    // Of apps, `more` is for what only some registries know.
+    const sections = Object.entries(apps).map(([key, { origin, sensitive, roles, more = [] }]) => {
       const lines = Object.entries(roles).map(([role, permissions]) => `${role} = ${JSON.stringify(permissions)}`);
-      return `[apps.${key}]\norigins = ["${origin}"]\nsensitive = ${sensitive}\n[apps.${key}.roles]\n${lines.join("\n")}`;
+      return [`[apps.${key}]`, `origins = ["${origin}"]`, `sensitive = ${sensitive}`, ...more, `[apps.${key}.roles]`, ...lines].join("\n");
     });
-    const zone = '[zones.home]\ncookie_domain = "company.localhost"\nhome = true';
-    this.apply("apps.toml", [zone, ...sections].join("\n\n"));
+    const home = ['cookie_domain = "company.localhost"', "home = true"];
+    const named = Object.entries({ home, ...zones }).map(([name, lines]) => [`[zones.${name}]`, ...lines].join("\n"));
+    this.apply("apps.toml", [...named, ...sections].join("\n\n"));
     this.people = {};
     for (const username of ["ana", "ben"]) {
       const password = `a long password of ${username} for the contract`;
@@ -73,7 +76,6 @@ export class Engine {
       this.people[username] = password;
       this.cli(["user", "add", username, "--password-stdin", "--permanent"], `${password}\n`);
     }
-    const held = { ana: { pos: ["seller", "refunder"], vault: ["keeper"], ledger: ["clerk"] }, ben: { pos: ["seller"], vault: ["keeper"], ledger: ["clerk"] } };
     const users = Object.entries(held).flatMap(([username, roles]) => [
       `[users.${username}]`,
       ...Object.entries(roles).map(([app, names]) => `roles.${app} = ${JSON.stringify(names)}`),
@@ -109,6 +111,15 @@ export class Engine {
   /** The ids of a person's live sessions. */
   sessionsOf(username) {
     return this.cli(["session", "list", username, "--json"]).match(/s_[A-Za-z0-9_-]+/g) ?? [];
+  }
+
+  /** Waits until it is written down that these apps have learned of a session: that is what a receipt lists. */
+  async noted(session, apps) {
+    await eventually(`${apps} know of the session`, PATIENCE, () => {
+      const lines = JSON.parse(this.cli(["session", "receipt", session, "--json"]));
+      const known = lines.map(({ app }) => app).sort();
+      return apps.every((app) => known.includes(app)) || String(known);
+    });
   }
 
   /** Starts serving and waits until it does. */
@@ -153,7 +164,8 @@ export class Engine {
 /** One process of the sample app. */
 export class App {
   constructor(key, port, settings) {
-    Object.assign(this, { key, port, settings, output: "", origin: `http://${key}.company.localhost:${port}` });
+    const authority = `${settings.host ?? `${key}.company.localhost`}:${port}`;
+    Object.assign(this, { key, port, settings, output: "", authority, origin: `http://${authority}` });
   }
 
   /** Starts it and waits until it listens. `secretFiles`: the current one first, then a previous one if there is one. */
@@ -174,6 +186,7 @@ export class App {
       CONTRACT_FIRST_CONTACT: this.settings.firstContact,
       CONTRACT_CSRF: this.settings.csrf,
       CONTRACT_GRACE_MS: String(this.settings.grace),
+      CONTRACT_AGENT: this.settings.agent ?? "off",
     };
     const [program, ...words] = command;
     this.child = spawn(program, words, { cwd: join(here, "../.."), env: environment, stdio: ["ignore", "pipe", "pipe"] });
@@ -195,7 +208,7 @@ export class App {
 
   /** Sends a request with exactly these headers besides `Host`. */
   send({ headers = [], ...what }) {
-    return send(this.port, { ...what, headers: [["Host", `${this.key}.company.localhost:${this.port}`], ...headers] });
+    return send(this.port, { ...what, headers: [["Host", this.authority], ...headers] });
   }
 
   /** A person opens an address. `cookies` are pairs of name and value. */

@@ -16,6 +16,8 @@ const hallpass = new Hallpass({
   firstContact: env.CONTRACT_FIRST_CONTACT,
   csrf: env.CONTRACT_CSRF,
   grace: Number(env.CONTRACT_GRACE_MS),
+  agent: env.CONTRACT_AGENT === "on" || env.CONTRACT_AGENT === "bound",
+  bound: env.CONTRACT_AGENT === "bound",
   optional: (path) => path === "/public" || path.startsWith("/public/"),
 });
 

@@ -2,9 +2,12 @@
 // of protocol §2 (several passes, subject switch, first contact), §4 and §6, in order.
 
 import { refreshUrl, signInUrl } from "./addresses.js";
+import { begin } from "./agent/begin.js";
+import { discover } from "./agent/discovery.js";
+import { comingBackTo } from "./agent/transaction.js";
 import { BOUNCE_COOKIE, nextBounce, readBounces } from "./bounce.js";
 import { Caller, type Facts } from "./caller.js";
-import { expiry, isRelayable, presented } from "./cookies.js";
+import { type Presented, expiry, isRelayable, presented } from "./cookies.js";
 import type { PresentedToken } from "./csrf.js";
 import { type Away, isAway } from "./engine.js";
 import type { Known, Landed } from "./memory.js";
@@ -18,7 +21,7 @@ import { type Visit, isPlainPath } from "./visit.js";
 import type { CsrfCheck } from "./wire.js";
 
 /** More cookies of the pass's name than this are an attack. */
-const MOST_PASSES = 3;
+export const MOST_PASSES = 3;
 /** From this age on the engine sends a fresh pass along (protocol §15). */
 const RENEWED_AFTER_SECONDS = 5 * 60;
 
@@ -37,13 +40,12 @@ export async function admit(setup: Setup, visit: Visit, asked: Asked, token: Pre
     const { variants } = passes;
     setup.log("warn", "dropped cookies whose name differs from the pass's only in case", { variants });
   }
-  if (passes.count > MOST_PASSES) {
-    setup.log("warn", "more passes than any honest browser sends", { count: passes.count });
-    const refusal = pages.refuse(pages.TOO_MANY_COOKIES, visit.page);
-    return ended(pages.withCookies(refusal, passExpiry(setup, visit.path)));
-  }
+  const tooMany = tooManyPasses(setup, visit, passes);
+  if (tooMany) return ended(tooMany);
   if (passes.count === 0) {
-    return optional ? anonymous() : ended(toEngine(setup, visit, headers, "missing", []));
+    if (!optional) return ended(toEngine(setup, visit, headers, "missing", []));
+    const discovery = discover(setup, visit, asked);
+    return discovery ? ended(discovery) : anonymous();
   }
   if (token.kind === "malformed") return ended(pages.refuse(pages.CSRF_FAILED, visit.page));
   const check = token.kind === "token" ? { token: token.token, method: asked.method } : undefined;
@@ -55,21 +57,36 @@ export async function admit(setup: Setup, visit: Visit, asked: Asked, token: Pre
   if (who.kind === "conflict") {
     setup.log("warn", "pass conflict: passes of different sessions in one request", { path: visit.path });
     const expired = passExpiry(setup, visit.path);
-    if (optional && !visit.navigation) return anonymous(expired);
+    if (optional && !travels(setup, visit)) return anonymous(expired);
     return ended(toEngine(setup, visit, headers, "conflict", expired));
   }
   const { known } = who;
   const recognised = recognise(setup, headers, known.facts);
   if (!recognised.accepted) {
-    return optional ? anonymous() : ended(ask(setup, visit, known.facts, recognised.before));
+    if (optional) return anonymous();
+    // The home session says who is here: nobody has to be asked what can be looked up.
+    if (setup.agent && visit.window) return ended(begin(setup, headers, comingBackTo(visit.destination), "unrecognised"));
+    return ended(ask(setup, visit, known.facts, recognised.before));
   }
   if (known.csrfFailed || (visit.mayChange && setup.csrf === "token" && !check)) {
     setup.log("warn", "CSRF token missing or not valid", { path: visit.path, userId: known.facts.userId });
     return ended(pages.refuse(pages.CSRF_FAILED, visit.page));
   }
-  const cookies = [...recognised.cookies, ...relayed(setup, known)];
+  const cookies = [...recognised.cookies, ...relayed(setup, known.setCookie)];
   if (readBounces(headers, setup.clock.unixSeconds()).inAll > 0) cookies.push(...expiry(BOUNCE_COOKIE, "/", []));
   return { kind: "admitted", caller: new Caller(known.facts), cookies };
+}
+
+/** Whether this request may be answered with a way to the engine. A handoff needs a window that somebody looks at. */
+export function travels(setup: Setup, visit: Visit): boolean {
+  return setup.agent ? visit.window : visit.navigation;
+}
+
+/** The answer to more passes than are asked about. */
+function tooManyPasses(setup: Setup, visit: Visit, passes: Presented): pages.Answer | undefined {
+  if (passes.count <= MOST_PASSES) return undefined;
+  setup.log("warn", "more passes than any honest browser sends", { count: passes.count });
+  return pages.withCookies(pages.refuse(pages.TOO_MANY_COOKIES, visit.page), passExpiry(setup, visit.path));
 }
 
 /** Whom the passes stand for: no live session, several at once, or one. */
@@ -153,21 +170,27 @@ export function ask(setup: Setup, visit: Visit, facts: Facts, before: Seen | und
 }
 
 /** The fresh pass that came with the answer, to be relayed to the browser. */
-export function relayed(setup: Setup, known: Known): string[] {
-  if (known.setCookie === undefined) return [];
-  if (isRelayable(known.setCookie, setup.passCookie)) return [known.setCookie];
+export function relayed(setup: Setup, setCookie: string | undefined): string[] {
+  if (setCookie === undefined) return [];
+  if (isRelayable(setCookie, setup.passCookie, setup.bound)) return [setCookie];
   setup.log("error", "the engine asked to relay a cookie that is not the pass; is the pass's name the same there?", {});
   return [];
 }
 
 /** Removes every pass that this request could have carried. */
 export function passExpiry(setup: Setup, path: string): string[] {
-  return expiry(setup.passCookie, path, cookieDomains(setup.origin));
+  // No browser keeps a `__Host-` cookie for another path, nor with a domain.
+  return setup.bound ? expiry(setup.passCookie, "/", []) : expiry(setup.passCookie, path, cookieDomains(setup.origin));
 }
 
 /** 503, and when to come back. */
 export function unavailable(visit: Visit, away: Away): pages.Answer {
-  return pages.unavailable(visit.page, away.away === "misconfigured" ? 60 : away.retryAfterSeconds);
+  return pages.unavailable(visit.page, retryAfter(away));
+}
+
+/** In how many seconds it may be otherwise, if that is known. */
+export function retryAfter(away: Away): number | undefined {
+  return away.away === "misconfigured" ? 60 : away.retryAfterSeconds;
 }
 
 function ended(answer: pages.Answer): Decision {
@@ -219,12 +242,15 @@ function toEngine(
   cookies: readonly string[],
 ): pages.Answer {
   const url = cause === "missing" ? signInUrl(setup, visit.destination) : refreshUrl(setup, visit.destination);
-  if (!visit.navigation) {
+  if (!travels(setup, visit)) {
     // A form: its answer fills the window, but what was typed cannot be carried along. Say so, and lead back by one click.
-    const answer = visit.page
+    const answer = visit.page && !visit.navigation
       ? pages.signInFirst(url)
       : pages.loginRequired(signInUrl(setup, visit.destination), setup.appKey);
     return pages.withCookies(answer, cookies);
+  }
+  if (setup.agent) {
+    return pages.withCookies(begin(setup, headers, comingBackTo(visit.destination), cause), cookies);
   }
   const now = setup.clock.unixSeconds();
   const counted = nextBounce(readBounces(headers, now), visit.destination, now);

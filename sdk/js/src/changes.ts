@@ -35,6 +35,8 @@ export async function listen(engine: Engine, memory: Memory, log: Log, stop: Abo
       });
       memory.streamLost();
       if (!stop.aborted) log("info", "the change stream ended; answers are kept for ten seconds at most", { reason });
+    } else {
+      memory.streamLost();
     }
     // Half to all of the pause, so that the apps of a restarted engine do not all return at once.
     await pause(wait * (0.5 + Math.random() / 2), undefined, { ref: false, signal: stop }).catch(() => {});

@@ -33,6 +33,13 @@ export function cookieValues(headers: HeaderLines, name: string): string[] {
     .map(([, value]) => value);
 }
 
+/** The names of all cookies that begin with `prefix`, one entry per cookie. */
+export function cookieNames(headers: HeaderLines, prefix: string): string[] {
+  return pairs(headers)
+    .map(([name]) => name)
+    .filter((name) => name.startsWith(prefix));
+}
+
 /**
  * `Set-Cookie` lines that remove a cookie wherever a sibling may have put it: host-only and for each of `domains`, at
  * `/` and at each prefix of `path`.
@@ -51,11 +58,16 @@ export function hostOnly(name: string, value: string, maxAgeSeconds: number): st
   return `${name}=${value}; Path=/; Max-Age=${maxAgeSeconds}; Secure; HttpOnly; SameSite=Lax`;
 }
 
-/** Whether the line that the engine asks us to relay sets the pass and nothing else; its word is not taken for more than that. */
-export function isRelayable(line: string, passCookie: string): boolean {
+/**
+ * Whether the line that the engine asks us to relay sets the pass and nothing else; its word is not taken for more than
+ * that. A bound app's pass is for its own host: with a `Domain`, siblings would receive it.
+ */
+export function isRelayable(line: string, passCookie: string, bound: boolean): boolean {
   const prefix = `${passCookie}=`;
   const rest = line.slice(prefix.length);
-  return line.startsWith(prefix) && rest !== "" && !rest.startsWith(";") && /^[\x20-\x7e]*$/.test(line);
+  if (!line.startsWith(prefix) || rest === "" || rest.startsWith(";") || !/^[\x20-\x7e]*$/.test(line)) return false;
+  const attributes = rest.split(";").slice(1).map((attribute) => trimmed(attribute.split("=", 1)[0] ?? "").toLowerCase());
+  return !bound || !attributes.includes("domain");
 }
 
 /**

@@ -1,7 +1,10 @@
 // What happens to every request, in order (protocol §2, §4, §6, §7), and to its answer (§18). Adapters translate to and from it.
 
 import { signInUrl } from "./addresses.js";
-import { admit } from "./admit.js";
+import { admit, travels } from "./admit.js";
+import { answerAgent } from "./agent/answer.js";
+import { backchannel } from "./agent/backchannel.js";
+import { BACKCHANNEL_PATH, endpointAt } from "./agent/paths.js";
 import { presentedToken } from "./csrf.js";
 import type { Setup } from "./options.js";
 import { isSameOrigin } from "./origin.js";
@@ -37,11 +40,15 @@ export async function handle(setup: Setup, received: Asked): Promise<Outcome> {
 async function decided(setup: Setup, asked: Asked): Promise<Outcome> {
   const visit = readVisit(asked, setup.origin);
   const answered = (answer: pages.Answer): Outcome => ({ kind: "answer", answer });
+  // Before the origin rule: it comes from the engine, not from a browser, and is refused where it does.
+  if (setup.agent && visit.path === BACKCHANNEL_PATH) return answered(await backchannel(setup, asked));
   if (visit.mayChange && !isSameOrigin(asked.headers, setup.origin)) {
     const details = { method: asked.method, path: visit.path };
     setup.log("warn", "refused: sent by a page of another origin", details);
     return answered(pages.refuse(pages.CROSS_ORIGIN, visit.page));
   }
+  const endpoint = setup.agent ? endpointAt(visit.path) : undefined;
+  if (endpoint) return answered(await answerAgent(setup, endpoint, visit, asked));
   if (visit.path.startsWith(OWN_PATHS)) return answered(await answerOwn(setup, visit, asked));
   const token = visit.mayChange ? await presentedToken(asked) : ({ kind: "absent" } as const);
   if (token === "too_large") return answered(pages.refuse(pages.TOO_LARGE, visit.page));
@@ -50,7 +57,7 @@ async function decided(setup: Setup, asked: Asked): Promise<Outcome> {
   const visitor: Visitor = {
     caller: decision.caller,
     signInUrl: signInUrl(setup, visit.destination),
-    navigation: visit.navigation,
+    navigation: travels(setup, visit),
     page: visit.page,
     realm: setup.appKey,
   };

@@ -9,7 +9,7 @@ import { checkServerIdentity } from "node:tls";
 import type { Log } from "./log.js";
 import type { Origin } from "./origin.js";
 import type { SecretKey } from "./secret.js";
-import { type Question, type WireAnswer, questionBody, readAnswers, Unusable } from "./wire.js";
+import { type Question, type Redeemed, type WireAnswer, questionBody, readAnswers, readContinueAt, readRedeemed, Unusable } from "./wire.js";
 
 /** Three envelopes of 16 KB of permissions each, and room for names. */
 const LARGEST_ANSWER = 256 * 1024;
@@ -31,6 +31,9 @@ export interface Address {
   readonly host: string;
   readonly port: number;
 }
+
+/** The engine does not accept a handoff's code: used, too old, or of another browser's transaction. */
+export type Refused = { readonly refused: true };
 
 /** Tells an answer from the lack of one. */
 export function isAway(value: object | undefined): value is Away {
@@ -76,21 +79,33 @@ export class Engine {
 
   /** Asks about passes; one answer for each. */
   async introspect(question: Question): Promise<readonly WireAnswer[] | Away> {
-    const body = await this.#call("introspection", "/introspect", questionBody(question, this.#host));
-    if (!(body instanceof Uint8Array)) return body;
-    try {
-      return readAnswers(body, question, { issuer: this.public.text, appKey: this.#appKey });
-    } catch (error) {
-      if (!(error instanceof Unusable)) throw error;
-      this.#log("error", "the engine's introspection answer cannot be used", { fault: error.message });
-      return { away: "misconfigured" };
-    }
+    const reply = await this.#call("introspection", "/introspect", questionBody(question, this.#host));
+    if (isAway(reply)) return reply;
+    return this.#usable("introspection", () => readAnswers(reply.body, question, this.#parties));
   }
 
-  /** Ends a session, in every app. */
-  async signOut(sessionId: string, userId: string): Promise<Away | undefined> {
-    const answer = await this.#call("sign-out", "/api/v1/sign-out", JSON.stringify({ sid: sessionId, sub: userId }));
-    return answer instanceof Uint8Array ? undefined : answer;
+  /** Exchanges a handoff's code for whom it stands for (protocol §8 number 4; RFC 6749 §4.1.3, RFC 7636 §4.5). */
+  async redeem(code: string, redirectUri: string, verifier: string): Promise<Redeemed | Refused | Away> {
+    const form = new URLSearchParams({ code, redirect_uri: redirectUri, code_verifier: verifier });
+    const reply = await this.#call("handoff", "/handoff/token", form.toString(), {
+      contentType: "application/x-www-form-urlencoded",
+      // The engine answers an identical retry within ten seconds identically; later it is the second use of a code.
+      retryBroken: true,
+      also: 400,
+    });
+    if (isAway(reply)) return reply;
+    if (reply.status === 400) return { refused: true };
+    return this.#usable("handoff", () => readRedeemed(reply.body, this.#parties));
+  }
+
+  /** Ends a session, in every app; says where the person reads what was signed out, if the engine has such a place. */
+  async signOut(sessionId: string, userId: string): Promise<{ readonly continueAt: string | undefined } | Away> {
+    const reply = await this.#call("sign-out", "/api/v1/sign-out", JSON.stringify({ sid: sessionId, sub: userId }));
+    if (isAway(reply)) return reply;
+    // It is done, whatever else the answer says: an older engine's says nothing.
+    if (reply.body.length === 0) return { continueAt: undefined };
+    const read = this.#usable("sign-out", () => ({ continueAt: readContinueAt(reply.body, this.public.text) }));
+    return isAway(read) ? { continueAt: undefined } : read;
   }
 
   /** Opens the change stream after `cursor`; the answer's body is the stream. */
@@ -118,27 +133,41 @@ export class Engine {
     this.#agent.destroy();
   }
 
-  async #call(what: string, path: string, body: string): Promise<Uint8Array | Away> {
+  get #parties(): { readonly issuer: string; readonly appKey: string } {
+    return { issuer: this.public.text, appKey: this.#appKey };
+  }
+
+  #usable<Answer>(what: string, read: () => Answer): Answer | Away {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error;
+      this.#log("error", `the engine's ${what} answer cannot be used`, { fault: error.message });
+      return { away: "misconfigured" };
+    }
+  }
+
+  async #call(what: string, path: string, body: string, how: How = {}): Promise<Reply | Away> {
     const deadline = AbortSignal.timeout(this.#timeout);
     for (let attempt = 1; ; attempt += 1) {
-      const headers = { "content-type": "application/json", "content-length": String(Buffer.byteLength(body)) };
+      const headers = { "content-type": how.contentType ?? "application/json", "content-length": String(Buffer.byteLength(body)) };
       const request = this.#request("POST", path, headers, { agent: this.#agent, signal: deadline });
       request.end(body);
       try {
         const response = await answered(request);
         const status = response.statusCode ?? 0;
-        if (status < 200 || status > 299) {
+        if ((status < 200 || status > 299) && status !== how.also) {
           response.resume();
           return this.#refused(what, response);
         }
         const bytes = await collected(response, LARGEST_ANSWER);
-        if (bytes) return bytes;
+        if (bytes) return { status, body: bytes };
         this.#log("error", "the engine's answer is larger than any answer it gives", { what });
         return { away: "misconfigured" };
       } catch (error) {
         // An idle connection that the engine closed while we wrote: nobody read the question, and asking twice is harmless.
-        const stale = request.reusedSocket && ["ECONNRESET", "EPIPE"].includes((error as NodeJS.ErrnoException).code ?? "");
-        if (!stale || attempt > 1) return this.#unreachable(what, error);
+        const broken = ["ECONNRESET", "EPIPE"].includes((error as NodeJS.ErrnoException).code ?? "");
+        if (!broken || !(request.reusedSocket || how.retryBroken) || attempt > 1) return this.#unreachable(what, error);
       }
     }
   }
@@ -188,6 +217,20 @@ export class Engine {
     this.#log("error", "the engine refuses this app: nobody can use it until this is corrected", { what, status, hint });
     return { away: "misconfigured" };
   }
+}
+
+/** What is special about a call. */
+interface How {
+  readonly contentType?: string;
+  /** Ask once more when the connection broke after it was opened. */
+  readonly retryBroken?: boolean;
+  /** A status besides 2xx that says something to whoever called. */
+  readonly also?: number;
+}
+
+interface Reply {
+  readonly status: number;
+  readonly body: Uint8Array;
 }
 
 const HINTS: Readonly<Record<number, string>> = {

@@ -57,9 +57,10 @@ export class Hallpass {
     return this.#setup.memory.isLive();
   }
 
-  /** Stops listening for changes and lets go of connections. */
+  /** Stops listening for changes, gives up sign-outs that the engine has not heard of, and lets go of connections. */
   close(): void {
     this.#stop.abort();
+    this.#setup.retries.close();
     this.#setup.engine.close();
   }
 }

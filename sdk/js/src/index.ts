@@ -11,4 +11,6 @@ export type { NodeHandler, NodeMiddleware } from "./express.js";
 export type { FetchHandler } from "./fetch.js";
 export type { Asked } from "./request.js";
 export type { Outcome, Admitted } from "./core.js";
+export { AssertionRefused, SeenAssertions, verifyAssertion } from "./assertion.js";
+export type { Assertion, AssertionExpectations, RefusalReason } from "./assertion.js";
 export type { Answer } from "./pages.js";

@@ -10,6 +10,8 @@ import { fingerprint } from "./sealer.js";
 const LONGEST_BLIND_MILLISECONDS = 10_000;
 /** The longest with one. */
 const LONGEST_LIVE_MILLISECONDS = 60_000;
+/** Doubts about answers under way: a forger's hints push out old ones, and each is worth one answer of ten seconds. */
+const MOST_DOUBTS = 1000;
 /** Two heartbeats of five seconds may go missing. */
 export const SILENCE_MILLISECONDS = 12_000;
 
@@ -47,6 +49,10 @@ export class Memory {
   readonly #capacity: number;
   /** By fingerprint of the pass, the least recently used first. */
   readonly #entries = new Map<string, Entry>();
+  /** The keys of each session's passes, so that a hint about one session costs no look at all others. */
+  readonly #sessions = new Map<string, Set<string>>();
+  /** When each session was last doubted. */
+  readonly #doubts = new Map<string, number>();
   readonly #flights = new Map<string, Promise<Landed>>();
   /** Counts reported changes: an answer asked for before a change is not kept after it. */
   #revision = 0;
@@ -93,8 +99,8 @@ export class Memory {
 
   /** Keeps an answer, unless something changed since it was asked for. */
   keep(key: string, facts: Facts, cacheForSeconds: number, start: StartingPoint): void {
-    this.#entries.delete(key);
-    if (this.#revision !== start.revision) return;
+    this.#drop(key);
+    if (this.#revision !== start.revision || (this.#doubts.get(facts.sessionId) ?? -Infinity) >= start.askedAt) return;
     const secondsLeft = Math.max(0, facts.expiresAt - this.#clock.unixSeconds());
     this.#entries.set(key, {
       facts,
@@ -103,22 +109,41 @@ export class Memory {
       keepMilliseconds: Math.min(cacheForSeconds, secondsLeft) * 1000,
       watchedBy: start.watchedBy,
     });
+    const ofSession = this.#sessions.get(facts.sessionId) ?? new Set();
+    this.#sessions.set(facts.sessionId, ofSession.add(key));
     if (this.#entries.size > this.#capacity) {
       const [oldest] = this.#entries.keys();
-      if (oldest !== undefined) this.#entries.delete(oldest);
+      if (oldest !== undefined) this.#drop(oldest);
     }
   }
 
   /** Drops what the engine no longer confirms. */
   forget(key: string): void {
-    this.#entries.delete(key);
+    this.#drop(key);
+  }
+
+  /**
+   * Drops everything about one session because somebody, perhaps a forger, says that it may have ended. Unlike a reported
+   * change it spoils nobody else's answers: else whoever sends hints could keep everything from being remembered.
+   */
+  doubt(sessionId: string): void {
+    const keys = [...(this.#sessions.get(sessionId) ?? [])];
+    for (const key of keys) this.#drop(key);
+    // Nobody joins a question about it that is under way. Only for what was remembered: hints about nobody change nothing.
+    if (keys.length > 0) this.#revision += 1;
+    this.#doubts.delete(sessionId);
+    this.#doubts.set(sessionId, this.#clock.monotonic());
+    if (this.#doubts.size > MOST_DOUBTS) {
+      const [oldest] = this.#doubts.keys();
+      if (oldest !== undefined) this.#doubts.delete(oldest);
+    }
   }
 
   /** Drops everything about sessions for which `concerned` says so. */
   forgetWhere(concerned: (facts: Facts) => boolean): void {
     this.#revision += 1;
     for (const [key, entry] of this.#entries) {
-      if (concerned(entry.facts)) this.#entries.delete(key);
+      if (concerned(entry.facts)) this.#drop(key);
     }
   }
 
@@ -146,6 +171,11 @@ export class Memory {
     return this.#liveStream() !== undefined;
   }
 
+  /** Whether the engine was listened to in vain, or no longer answers: not merely not yet heard. */
+  isDeaf(): boolean {
+    return this.#generation > 0 && !this.isLive();
+  }
+
   /** How many passes are remembered. */
   get size(): number {
     return this.#entries.size;
@@ -159,6 +189,15 @@ export class Memory {
     const flight = ask().finally(() => this.#flights.delete(name));
     this.#flights.set(name, flight);
     return flight;
+  }
+
+  #drop(key: string): void {
+    const sessionId = this.#entries.get(key)?.facts.sessionId;
+    this.#entries.delete(key);
+    if (sessionId === undefined) return;
+    const ofSession = this.#sessions.get(sessionId);
+    ofSession?.delete(key);
+    if (ofSession?.size === 0) this.#sessions.delete(sessionId);
   }
 
   #used(key: string): Entry | undefined {

@@ -6,11 +6,14 @@ import { type Log, logToStandardError } from "./log.js";
 import { Memory } from "./memory.js";
 import { type Origin, parseOrigin } from "./origin.js";
 import { type Sealer, makeSealer } from "./sealer.js";
+import { SignOutRetries } from "./retries.js";
 import { SecretKey } from "./secret.js";
 import { localDestination } from "./visit.js";
 
 /** A pass lives for 15 minutes; nobody is let in on an older word. */
 const LONGEST_GRACE_MILLISECONDS = 15 * 60 * 1000;
+/** Host-only by its prefix (protocol §2). */
+const BOUND_PASS = "__Host-Http-hallpass-pass";
 const WORD = /^[A-Za-z0-9_-]+$/;
 
 /** What an application says about itself and its engine. */
@@ -52,7 +55,19 @@ export interface Options {
    * ways (`/public/../admin`) are never open, whatever this says.
    */
   readonly optional?: ((path: string) => boolean) | undefined;
-  /** The path to which people come after signing out. Default: `/`. */
+  /**
+   * This app is its zone's agent (protocol §8): it serves `/.sso/…` and `/.well-known/sso-agent` and fetches passes from the engine
+   * itself. For apps at another root domain, and for those to which a click is not enough. Set `agent = true` at the engine, too.
+   */
+  readonly agent?: boolean | undefined;
+  /** The pass is for this host alone: no sibling receives it or can overwrite it. Implies `agent`; the app's zone must be `bound` at the engine. */
+  readonly bound?: boolean | undefined;
+  /**
+   * With an agent: asks the engine once in ten minutes, by a redirect that nobody sees, whether an anonymous visitor of an open
+   * page is signed in at home. Default: yes.
+   */
+  readonly discover?: boolean | undefined;
+  /** The path to which people come after signing out. Default: the engine's receipt, which says what was signed out. */
   readonly afterSignOut?: string | undefined;
   /** How many passes to remember at most. Default: 10,000. */
   readonly remember?: number | undefined;
@@ -76,7 +91,12 @@ export interface Setup {
   readonly firstContact: "trust" | "confirm";
   readonly csrf: "origin" | "token";
   readonly optional: (path: string) => boolean;
-  readonly afterSignOut: string;
+  readonly agent: boolean;
+  readonly bound: boolean;
+  readonly discover: boolean;
+  /** Undefined: the engine's receipt. */
+  readonly afterSignOut: string | undefined;
+  readonly retries: SignOutRetries;
 }
 
 /** Checks the options; throws an error that names the mistake. Asks nothing of the engine, so an application can start before it. */
@@ -90,10 +110,12 @@ export function setUp(options: Options): Setup {
   const secrets = [options.secretKey, ...(options.previousSecretKeys ?? [])].map(asSecret);
   const [secret] = secrets;
   if (!secret || secrets.some((each) => each.expose() === "")) throw new Error("the secret key is empty");
-  const passCookie = options.passCookie ?? "__Secure-hallpass-pass";
+  const { agent, bound, discover } = agentOptions(options);
+  const passCookie = options.passCookie ?? (bound ? BOUND_PASS : "__Secure-hallpass-pass");
+  if (bound && passCookie !== BOUND_PASS) throw mistake("a bound app's pass cookie has a fixed name; leave passCookie out", passCookie);
   if (!WORD.test(passCookie)) throw mistake("no cookie can be named so", passCookie);
-  const afterSignOut = options.afterSignOut ?? "/";
-  if (localDestination(afterSignOut) !== afterSignOut) {
+  const { afterSignOut } = options;
+  if (afterSignOut !== undefined && localDestination(text(afterSignOut)) !== afterSignOut) {
     throw mistake("after signing out, people can be sent to a path of this application only", afterSignOut);
   }
   const grace = between(0, options.grace ?? 0, LONGEST_GRACE_MILLISECONDS, "the grace, at most the 15 minutes that a pass lives,");
@@ -117,8 +139,24 @@ export function setUp(options: Options): Setup {
     firstContact,
     csrf,
     optional: options.optional ?? (() => false),
+    agent,
+    bound,
+    discover,
     afterSignOut,
+    retries: new SignOutRetries(clock, log),
   };
+}
+
+/** What belongs together, without contradictions: half an agent would leave people between two hosts. */
+function agentOptions(options: Options): { readonly agent: boolean; readonly bound: boolean; readonly discover: boolean } {
+  const { agent, bound, discover } = options;
+  for (const [name, value] of Object.entries({ agent, bound, discover })) {
+    if (value !== undefined && typeof value !== "boolean") throw mistake(`${name} must be true or false`, value);
+  }
+  if (bound && agent === false) throw new Error("bound needs the agent: leave agent out or set it to true");
+  const isAgent = agent === true || bound === true;
+  if (discover && !isAgent) throw new Error("discover needs the agent: set agent to true, too");
+  return { agent: isAgent, bound: bound === true, discover: isAgent && discover !== false };
 }
 
 function mistake(rule: string, text: unknown): Error {

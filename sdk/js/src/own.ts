@@ -1,16 +1,15 @@
 // The SDK's own endpoints, both POST and same-origin: `/.hallpass/switch` (the click that names a person, protocol §2) and
 // `/.hallpass/sign-out` (protocol §9).
 
-import { signOutUrl } from "./addresses.js";
-import { ask, identify, passExpiry, recognise, relayed, remember, unavailable } from "./admit.js";
+import { ask, identify, recognise, relayed, remember, unavailable } from "./admit.js";
 import { presented } from "./cookies.js";
 import { fieldValues, LARGEST_FORM } from "./csrf.js";
-import { type Away, isAway } from "./engine.js";
+import { isAway } from "./engine.js";
 import type { Setup } from "./options.js";
-import { cookieDomains } from "./origin.js";
 import * as pages from "./pages.js";
 import type { Asked } from "./request.js";
-import { confirms, seenExpiry } from "./seen.js";
+import { confirms } from "./seen.js";
+import { signOut } from "./signout.js";
 import { type Visit, localDestination, OWN_PATHS } from "./visit.js";
 
 /** Answers a request to one of the SDK's own paths. */
@@ -43,36 +42,6 @@ async function switchPerson(setup: Setup, asVisited: Visit, asked: Asked): Promi
     return recognised.accepted ? pages.redirect(visit.destination) : ask(setup, visit, facts, recognised.before);
   }
   setup.log("info", "confirmed by a click", { userId: facts.userId });
-  const cookies = [...remember(setup, facts, false), ...relayed(setup, who.known)];
+  const cookies = [...remember(setup, facts, false), ...relayed(setup, who.known.setCookie)];
   return pages.withCookies(pages.redirect(visit.destination), cookies);
-}
-
-/**
- * Ends the session everywhere and removes its traces here. Without a session to end, the engine's page asks, since a
- * session may be alive at home.
- */
-async function signOut(setup: Setup, visit: Visit, asked: Asked): Promise<pages.Answer> {
-  const traces = [...passExpiry(setup, "/"), ...seenExpiry(cookieDomains(setup.origin))];
-  const who = await identify(setup, presented(asked.headers, setup.passCookie).passes, undefined, true);
-  if (isAway(who)) {
-    setup.log("warn", "signed out here only: the engine cannot be asked whose session this is", {});
-    return pages.withCookies(hereOnly(setup, visit, who), traces);
-  }
-  if (who.kind !== "somebody") {
-    const url = signOutUrl(setup);
-    return pages.withCookies(visit.page ? pages.redirect(url) : pages.jsonAnswer({ sign_out_url: url }), traces);
-  }
-  const { sessionId, userId } = who.known.facts;
-  const away = await setup.engine.signOut(sessionId, userId);
-  if (away) {
-    setup.log("warn", "signed out here only: the engine does not know yet", { sessionId });
-    return pages.withCookies(hereOnly(setup, visit, away), traces);
-  }
-  setup.memory.forgetWhere((remembered) => remembered.sessionId === sessionId);
-  setup.log("info", "signed out", { sessionId });
-  return pages.withCookies(visit.page ? pages.redirect(setup.afterSignOut) : pages.done(), traces);
-}
-
-function hereOnly(setup: Setup, visit: Visit, away: Away): pages.Answer {
-  return visit.page ? pages.signedOutHereOnly(signOutUrl(setup)) : unavailable(visit, away);
 }

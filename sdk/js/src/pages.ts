@@ -142,11 +142,22 @@ export function done(): Answer {
   return { status: 204, headers: [NO_STORE], body: "" };
 }
 
+/** 200, with nothing to say. */
+export function noted(): Answer {
+  return { status: 200, headers: [NO_STORE], body: "" };
+}
+
+/** A page of the same kind as all others; `body` is markup. */
+export function page(status: number, title: string, body: string): Answer {
+  return html(status, title, body);
+}
+
 /**
  * Why a browser keeps coming back without a pass that counts: the pass does not arrive; it arrives and the engine does
- * not accept it; passes of different sessions arrive.
+ * not accept it; passes of different sessions arrive; it is not that of whom this app last saw here, and what the
+ * handoff showed is not remembered.
  */
-export type LoopCause = "missing" | "refused" | "conflict";
+export type LoopCause = "missing" | "refused" | "conflict" | "unrecognised";
 
 /** Shown instead of one redirect too many. */
 export function stuck(cause: LoopCause, tryAgain: string): Answer {
@@ -168,6 +179,10 @@ const STUCK: Readonly<Record<LoopCause, readonly [why: string, what: string]>> =
   conflict: [
     "Your browser keeps bringing sign-in cookies of different people.",
     "Another website under the same domain keeps setting them. Tell your administrator; until then, a fresh private window may help.",
+  ],
+  unrecognised: [
+    "Your browser brought another person’s sign-in cookie, or does not keep this application’s own.",
+    "Allow cookies for this website. If they are allowed, another website under the same domain may be changing them: tell your administrator.",
   ],
 };
 
@@ -265,7 +280,7 @@ function json(status: number, contentType: string, body: Readonly<Record<string,
 const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 
 /** Also without the characters by which a name would turn the rest of the sentence around. */
-function escaped(text: string): string {
+export function escaped(text: string): string {
   return text
     .replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "")
     .replace(/[&<>"']/g, (character) => ENTITIES[character] ?? "");

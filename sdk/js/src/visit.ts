@@ -4,8 +4,9 @@
 import { type Origin, mayChangeSomething } from "./origin.js";
 import { type Asked, type HeaderLines, firstOf, pathAndQuery, valuesOf } from "./request.js";
 
-/** Where the SDK's own endpoints live. */
+/** Where the SDK's own endpoints live, and most of an agent's. */
 export const OWN_PATHS = "/.hallpass/";
+export const AGENT_PATHS = "/.sso/";
 
 /** Beyond this, a destination is shortened to its path, then to `/`: the engine's request line holds 8 KB. */
 const LONGEST_DESTINATION = 2000;
@@ -16,6 +17,8 @@ export interface Visit {
   readonly path: string;
   /** A GET that fills a window: it may be answered with a redirect. */
   readonly navigation: boolean;
+  /** Such a GET, and the window is one that somebody looks at: what a handoff needs. */
+  readonly window: boolean;
   /** Whoever asks can show a page. */
   readonly page: boolean;
   /** It may change something: origin rule, CSRF token, no grace. */
@@ -32,6 +35,7 @@ export function readVisit(asked: Asked, own: Origin): Visit {
   return {
     path: target.split("?", 1)[0] ?? "/",
     navigation,
+    window: navigation && fillsWindow(asked.headers),
     page,
     mayChange: mayChangeSomething(asked.method, asked.headers),
     // A script or a form: the person is on the page that sent it, not at the address it was sent to.
@@ -58,6 +62,15 @@ export function wantsPage(headers: HeaderLines): boolean {
 }
 
 /**
+ * Whether `headers` leave it possible that the answer fills a window that somebody looks at. Codes are not for frames,
+ * images and scripts, nor for a page that is fetched before anybody asked for it. Browsers that do not say are let through.
+ */
+export function fillsWindow(headers: HeaderLines): boolean {
+  const says = (name: string, expected: string): boolean => valuesOf(headers, name).every((value) => value === expected);
+  return says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") && valuesOf(headers, "sec-purpose").length === 0;
+}
+
+/**
  * A path and query that stays on our own origin, or `/`. Read by the parser that browsers use, because what counts is
  * what they make of it (`/\evil.com`, `/%0d%0a`, tabs inside).
  */
@@ -70,7 +83,8 @@ function isLocal(text: string): boolean {
   return (
     text.length <= LONGEST_DESTINATION &&
     /^\/(?![/\\])[!-[\]-~]*$/.test(text) &&
-    !text.startsWith(OWN_PATHS) &&
+    // Nobody wants to be at an endpoint; one that led to itself would lead there again and again.
+    ![OWN_PATHS, AGENT_PATHS].some((own) => text.startsWith(own)) &&
     // Encoded controls.
     !/%(?:[01]|7f)/i.test(text) &&
     staysHere(text)

@@ -64,6 +64,38 @@ export function readAnswers(body: Uint8Array, question: Question, parties: Parti
   return results.map((result) => readAnswer(result, parties, versionNamed));
 }
 
+/** Whom a handoff's code stands for. */
+export interface Redeemed {
+  /** Undefined if they may not use this app, which fetches the pass for another one of its zone. */
+  readonly facts: Facts | undefined;
+  /** To be relayed. */
+  readonly setCookie: string;
+  /** Where the engine has checked that the person may be sent; undefined where our own transaction says it. */
+  readonly returnTo: string | undefined;
+}
+
+/** Reads the answer of `POST /handoff/token`. Throws {@link Unusable}. */
+export function readRedeemed(body: Uint8Array, parties: Parties): Redeemed {
+  const raw = object(parsed(body), "the answer");
+  // For sites that keep an assertion; whoever asked the engine needs none.
+  text(raw, "assertion");
+  const setCookie = text(raw, "set_cookie") ?? "";
+  if (setCookie === "") throw new Unusable("a handoff without a pass");
+  const returnTo = text(raw, "return_to");
+  const envelope = readAnswer(raw["envelope"], parties, false);
+  const facts = envelope.active ? envelope.facts : undefined;
+  if (!facts && returnTo === undefined) throw new Unusable("the envelope is of nobody");
+  return { facts, setCookie, returnTo };
+}
+
+/** Reads where the answer to a sign-out sends the person: an address of the engine's, or it cannot be used. */
+export function readContinueAt(body: Uint8Array, issuer: string): string | undefined {
+  const at = text(object(parsed(body), "the answer"), "continue_at");
+  // With the slash: `https://auth.company.com.evil.com` begins with the issuer, too.
+  if (at !== undefined && !(at.startsWith(`${issuer}/`) && /^[!-~]*$/.test(at))) throw new Unusable("continue_at is elsewhere");
+  return at;
+}
+
 /** Why an answer cannot be used. The message never holds a value that could be a secret. */
 export class Unusable extends Error {}
 

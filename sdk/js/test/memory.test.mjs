@@ -88,6 +88,43 @@ test("grace is off unless declared and ends", () => {
   assert.equal(memory.withinGrace("key", 30_000), undefined, "an ended session has no grace");
 });
 
+test("a doubt about a session forgets it, also what is being asked, and nobody else", () => {
+  const { memory, facts, learn, advance } = fixture();
+  const other = { ...facts, sessionId: "s_2" };
+  learn(60);
+  memory.keep("second", facts, 60, memory.startingPoint());
+  memory.keep("other", other, 60, memory.startingPoint());
+  memory.doubt("s_1");
+  assert.deepEqual([memory.lastKnown("key"), memory.lastKnown("second"), memory.size], [undefined, undefined, 1]);
+  assert.ok(memory.fresh("other"));
+
+  const asked = memory.startingPoint();
+  advance(1);
+  for (let forged = 0; forged < 5000; forged += 1) memory.doubt(`s_forged_${forged}`);
+  memory.keep("other", other, 60, asked);
+  assert.ok(memory.fresh("other"), "hints about nobody spoil no answer");
+  memory.doubt("s_3");
+  memory.keep("first of its session", { ...facts, sessionId: "s_3" }, 60, asked);
+  assert.equal(memory.lastKnown("first of its session"), undefined, "being asked when the doubt came");
+  memory.doubt("s_2");
+  memory.keep("other", other, 60, asked);
+  assert.equal(memory.lastKnown("other"), undefined, "asked before the doubt");
+  advance(1);
+  memory.keep("other", other, 60, memory.startingPoint());
+  assert.ok(memory.fresh("other"));
+});
+
+test("what is pushed out and learned again is still found by its session", () => {
+  const { memory, facts } = fixture(2);
+  for (const [key, sessionId] of [["a", "s_1"], ["b", "s_2"], ["c", "s_3"], ["a", "s_1"], ["a", "s_4"]]) {
+    memory.keep(key, { ...facts, sessionId }, 60, memory.startingPoint());
+  }
+  memory.doubt("s_1");
+  assert.ok(memory.fresh("a"), "another session's by now");
+  memory.doubt("s_4");
+  assert.deepEqual([memory.lastKnown("a"), memory.size], [undefined, 1]);
+});
+
 test("memory is bounded, and what is used stays", () => {
   const { memory, facts } = fixture(10);
   for (let number = 0; number < 1000; number += 1) {

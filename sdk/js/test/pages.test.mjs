@@ -2,14 +2,15 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import * as agentPages from "../dist/agent/pages.js";
 import * as pages from "../dist/pages.js";
 import { STYLE } from "../dist/style.js";
 
 const header = (answer, name) => answer.headers.find(([found]) => found === name)?.[1];
-const refusals = Object.values(pages).filter((each) => typeof each === "object");
+const refusalsOf = (module) => Object.values(module).filter((each) => typeof each === "object");
 
 test("a name cannot leave its place in the page", () => {
   const answer = pages.askForPerson({
@@ -37,18 +38,38 @@ test("programs get problem details", () => {
   assert.deepEqual([type, status, error], ["about:blank", 503, "temporarily_unavailable"]);
 });
 
-test("words and style are those of the Rust SDK", (t) => {
-  const rust = new URL("../../../crates/client/src/", import.meta.url);
-  if (!existsSync(rust)) return t.skip("the Rust SDK is not beside this one");
-  assert.equal(STYLE, readFileSync(new URL("page.css", rust), "utf8"));
-  const source = readFileSync(new URL("pages.rs", rust), "utf8");
-  assert.ok(refusals.length >= 10);
+const rust = new URL("../../../crates/client/src/", import.meta.url);
+
+/** All of the Rust SDK's source; HALLPASS_RUST_SDK names another place of it. */
+function rustSource() {
+  const folder = process.env.HALLPASS_RUST_SDK ? new URL(`file://${process.env.HALLPASS_RUST_SDK}/`) : rust;
+  if (!existsSync(folder)) return undefined;
+  const sources = readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".rs"));
+  return sources.map((name) => readFileSync(new URL(name, folder), "utf8")).join("\n");
+}
+
+function assertSameWords(source, refusals, answers) {
   for (const { code, title, detail } of refusals) {
     for (const text of [code, title, detail]) assert.ok(source.includes(`"${text}"`), text);
   }
   const unfold = (text) => text.replaceAll(/\\\n\s*/g, "").replaceAll('\\"', '"').replaceAll(/\{[a-z]*\}/g, "");
-  for (const answer of [pages.stuck("missing", ""), pages.stuck("refused", ""), pages.stuck("conflict", ""), pages.signInFirst(""), pages.signedOutHereOnly("")]) {
+  for (const answer of answers) {
     const [, main] = /<main><h1>([^]*)<\/main>/.exec(answer.body);
     for (const words of main.split(/<[^>]*>/).filter((text) => text.trim() !== "")) assert.ok(unfold(source).includes(words), words);
   }
+}
+
+test("words and style are those of the Rust SDK", (t) => {
+  const source = rustSource();
+  if (!source) return t.skip("the Rust SDK is not beside this one");
+  assert.equal(STYLE, readFileSync(new URL("page.css", rust), "utf8"));
+  const refusals = refusalsOf(pages);
+  assert.ok(refusals.length >= 10);
+  assertSameWords(source, refusals, [pages.stuck("missing", ""), pages.stuck("refused", ""), pages.stuck("conflict", ""), pages.signInFirst(""), pages.signedOutHereOnly("")]);
+});
+
+test("so are those of an agent", (t) => {
+  const source = rustSource();
+  if (!source?.includes("/.sso/callback")) return t.skip("no Rust SDK with an agent beside this one");
+  assertSameWords(source, refusalsOf(agentPages), [agentPages.handoffRefused(true), agentPages.handoffUnavailable(true, "/"), pages.stuck("unrecognised", "")]);
 });
