@@ -3,8 +3,14 @@
 
 use std::fmt;
 
+use axum::response::Response;
 use http::HeaderValue;
-use http::header::{COOKIE, HeaderMap};
+use http::header::{COOKIE, HeaderMap, SET_COOKIE};
+
+/// More cookies of the pass's name than this are an attack.
+pub(crate) const MOST_PASSES: usize = 3;
+/// Browsers silently drop a cookie whose name and value are longer together.
+pub(crate) const LONGEST_PAIR: usize = 4096;
 
 /// A longer value is no pass: browsers drop cookies of more than 4,096 bytes.
 const LONGEST_PASS: usize = 4096;
@@ -71,6 +77,22 @@ pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
     pairs(headers).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value).collect()
 }
 
+/// The names of cookies of ours that are `prefix` and eight characters of base64url, each once. Nothing else: the names
+/// go into answers again.
+pub(crate) fn names<'a>(headers: &'a HeaderMap, prefix: &str) -> Vec<&'a str> {
+    let mut names: Vec<&str> = pairs(headers)
+        .filter_map(|(name, _)| std::str::from_utf8(name).ok())
+        .filter(|name| {
+            let suffix = name.strip_prefix(prefix).filter(|suffix| suffix.len() == 8);
+            suffix
+                .is_some_and(|suffix| suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
+        })
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// Every `name=value` of every `Cookie` header (HTTP/2 splits them), white space around both removed.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
@@ -133,6 +155,21 @@ pub(crate) fn relayable(line: &str, pass_cookie: &str) -> Option<HeaderValue> {
         return None;
     }
     line.bytes().all(|byte| (0x20..0x7f).contains(&byte)).then(|| HeaderValue::from_str(line).ok())?
+}
+
+/// Whether a `Set-Cookie` line names no domain, so that the cookie goes back to this host alone (RFC 6265 §5.3).
+pub(crate) fn is_host_only(line: &str) -> bool {
+    let mut attributes =
+        line.split(';').skip(1).map(|attribute| attribute.split('=').next().unwrap_or_default().trim());
+    !attributes.any(|name| name.eq_ignore_ascii_case("domain"))
+}
+
+/// Adds cookies to an answer of our own.
+pub(crate) fn with_cookies(mut response: Response, cookies: impl IntoIterator<Item = HeaderValue>) -> Response {
+    for cookie in cookies {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
 }
 
 #[cfg(test)]
@@ -219,6 +256,26 @@ mod tests {
         ] {
             assert_eq!(relayable(bad, NAME), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_domain_is_found_however_it_is_written() {
+        let line = |attributes: &str| format!("__Host-Http-hallpass-pass=a.b.c; Path=/{attributes}; Secure; HttpOnly");
+        assert!(is_host_only(&line("")) && is_host_only(&line("; Comment=Domain")));
+        for attributes in
+            ["; Domain=company.com", ";domain=company.com", "; \tDOMAIN = company.com", "; Domain", "; Domain="]
+        {
+            assert!(!is_host_only(&line(attributes)), "{attributes}");
+        }
+    }
+
+    #[test]
+    fn only_names_of_our_own_making_are_listed() {
+        let found = headers(&[
+            b"tx-abcd-_09=1; tx-abcd-_09=2; tx-short=3; tx-abcdefghi=4",
+            b"tx-a\xffcdefgh=5; tx-a,cdefgh=6; tx-ABCDEFGH=7",
+        ]);
+        assert_eq!(names(&found, "tx-"), ["tx-ABCDEFGH", "tx-abcd-_09"]);
     }
 
     /// Cases of what browsers send, from the http-state working group's corpus where it is present.

@@ -13,101 +13,39 @@ use serde_json::json;
 
 use crate::crypto;
 
-const STYLE: &str = include_str!("page.css");
+mod refusal;
 
-/// An answer that refuses, as a page for people or as problem details for programs.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    /// The word a program looks for.
-    pub(crate) code: &'static str,
-    pub(crate) title: &'static str,
-    pub(crate) detail: &'static str,
+pub(crate) use refusal::*;
+
+const STYLE: &str = include_str!("../page.css");
+
+/// The end of a handoff that was not begun in this browser, or is over: 403, and how to begin anew.
+pub(crate) fn handoff_refused(page: bool) -> Response {
+    if !page {
+        return HANDOFF_REFUSED.answer(false);
+    }
+    let body = format!(
+        "<h1>{}</h1><p>{}</p><p><a class=\"button\" href=\"/\">Start again</a></p>",
+        escaped(HANDOFF_REFUSED.title),
+        escaped(HANDOFF_REFUSED.detail)
+    );
+    without_referrer(html(HANDOFF_REFUSED.status, HANDOFF_REFUSED.title, &body, None))
 }
 
-pub(crate) const CROSS_ORIGIN: Refusal = Refusal {
-    status: StatusCode::FORBIDDEN,
-    code: "cross_origin",
-    title: "This did not come from here",
-    detail: "The request was sent by another website, so nothing was done. Open this application directly and try again.",
-};
-
-pub(crate) const CSRF_FAILED: Refusal = Refusal {
-    status: StatusCode::FORBIDDEN,
-    code: "csrf_failed",
-    title: "This form is too old",
-    detail: "The form was opened before you last signed in, so nothing was done. Go back, reload the page and send it again.",
-};
-
-pub(crate) const NOT_PERMITTED: Refusal = Refusal {
-    status: StatusCode::FORBIDDEN,
-    code: "not_permitted",
-    title: "You may not do this",
-    detail: "Your account does not have the permission that this needs. If you should have it, ask whoever manages access to this application.",
-};
-
-pub(crate) const TOO_MANY_COOKIES: Refusal = Refusal {
-    status: StatusCode::BAD_REQUEST,
-    code: "too_many_passes",
-    title: "Too many sign-in cookies",
-    detail: "Your browser sent several sign-in cookies at once, which another website under the same domain must have set. They have been removed. Reload the page; if this comes back, tell your administrator.",
-};
-
-pub(crate) const TOO_LARGE: Refusal = Refusal {
-    status: StatusCode::PAYLOAD_TOO_LARGE,
-    code: "too_large",
-    title: "That was too much",
-    detail: "The form is larger than this address accepts.",
-};
-
-pub(crate) const INVALID_FORM: Refusal = Refusal {
-    status: StatusCode::BAD_REQUEST,
-    code: "invalid_request",
-    title: "This form cannot be read",
-    detail: "A field is missing or was sent twice. Go back and try again.",
-};
-
-pub(crate) const NOT_FOUND: Refusal = Refusal {
-    status: StatusCode::NOT_FOUND,
-    code: "not_found",
-    title: "There is nothing here",
-    detail: "The address may have been mistyped.",
-};
-
-pub(crate) const METHOD_NOT_ALLOWED: Refusal = Refusal {
-    status: StatusCode::METHOD_NOT_ALLOWED,
-    code: "method_not_allowed",
-    title: "This address takes forms only",
-    detail: "Go back to the application and use the button there.",
-};
-
-pub(crate) const SUBJECT_SWITCH: Refusal = Refusal {
-    status: StatusCode::CONFLICT,
-    code: "subject_switch",
-    title: "Another person has signed in",
-    detail: "Another person is now signed in in this browser. Reload the page to continue.",
-};
-
-pub(crate) const CONFIRMATION_REQUIRED: Refusal = Refusal {
-    status: StatusCode::CONFLICT,
-    code: "confirmation_required",
-    title: "Please confirm who you are",
-    detail: "This application has not been used in this browser before. Reload the page to continue.",
-};
-
-impl Refusal {
-    /// The answer, as a page if `page`.
-    pub(crate) fn answer(&self, page: bool) -> Response {
-        if page {
-            let body = format!("<h1>{}</h1><p>{}</p>", escaped(self.title), escaped(self.detail));
-            return html(self.status, self.title, &body, None);
-        }
-        let problem = json!({
-            "type": "about:blank", "title": self.title, "status": self.status.as_u16(),
-            "detail": self.detail, "error": self.code,
-        });
-        json_response(self.status, "application/problem+json", &problem)
+/// The engine could not be asked at the end of a handoff. Reloading cannot help, as the transaction is over: a link does.
+pub(crate) fn handoff_unavailable(page: bool, try_again: &str, retry_after: Option<u64>) -> Response {
+    if !page {
+        return unavailable(false, retry_after);
     }
+    let title = "You cannot be signed in right now";
+    let body = format!(
+        "<h1>{title}</h1><p>The sign-in service does not answer. Wait a moment and try again.</p>\
+         <p><a class=\"button\" href=\"{}\">Try again</a></p>",
+        escaped(try_again)
+    );
+    let mut response = without_referrer(html(StatusCode::SERVICE_UNAVAILABLE, title, &body, None));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after.unwrap_or(5)));
+    response
 }
 
 /// The engine cannot be asked. Never an answer about the visitor, always about us.
@@ -168,6 +106,13 @@ pub(crate) fn done() -> Response {
     response
 }
 
+/// 200, with nothing to say.
+pub(crate) fn accepted() -> Response {
+    let mut response = Response::new(Body::empty());
+    no_store(&mut response);
+    response
+}
+
 /// Why a browser keeps coming back without a pass that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LoopCause {
@@ -177,6 +122,8 @@ pub(crate) enum LoopCause {
     Refused,
     /// Passes of different sessions arrive.
     Conflict,
+    /// The pass is not that of whom this app last saw here, and what the handoff showed is not remembered.
+    Unrecognised,
 }
 
 /// Shown instead of one redirect too many.
@@ -193,6 +140,10 @@ pub(crate) fn stuck(cause: LoopCause, try_again: &str) -> Response {
         LoopCause::Conflict => (
             "Your browser keeps bringing sign-in cookies of different people.",
             "Another website under the same domain keeps setting them. Tell your administrator; until then, a fresh private window may help.",
+        ),
+        LoopCause::Unrecognised => (
+            "Your browser brought another person’s sign-in cookie, or does not keep this application’s own.",
+            "Allow cookies for this website. If they are allowed, another website under the same domain may be changing them: tell your administrator.",
         ),
     };
     let title = "Signing in goes round in circles";
@@ -304,6 +255,12 @@ fn html(status: StatusCode, title: &str, body: &str, forms_may_lead_to: Option<&
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
+    response
+}
+
+/// For pages whose address may hold a code: the links on them must not carry it on, not even to ourselves.
+fn without_referrer(mut response: Response) -> Response {
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
