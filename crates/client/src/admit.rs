@@ -10,7 +10,7 @@ use http::header::HeaderMap;
 use crate::agent;
 use crate::bounce::{self, Bounces};
 use crate::caller::Caller;
-use crate::cookies::{self, MOST_PASSES, with_cookies};
+use crate::cookies::{self, MOST_PASSES};
 use crate::csrf;
 use crate::demand;
 use crate::hallpass::Inner;
@@ -18,6 +18,7 @@ use crate::identify::{Who, identify};
 use crate::pages::{self, LoopCause};
 use crate::pass_cookie::{pass_expiry, relayed};
 use crate::recognise::{Recognition, ask, recognise};
+use crate::set_cookie::{self, with_cookies};
 use crate::settings::CsrfMode;
 use crate::visit::Visit;
 use crate::wire::CsrfCheck;
@@ -90,7 +91,7 @@ pub(crate) async fn admit(
     }
     cookies.extend(relayed(inner, &known));
     if Bounces::read(headers, inner.clock.unix_seconds()).any() {
-        cookies.extend(cookies::expiry(bounce::COOKIE, "/", &[]));
+        cookies.extend(set_cookie::expiry(bounce::COOKIE, "/", &[]));
     }
     Ok(Admitted { caller: Some(Caller(known.facts)), cookies })
 }

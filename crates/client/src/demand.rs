@@ -7,9 +7,9 @@ use http::header::HeaderMap;
 
 use crate::agent;
 use crate::bounce::Bounces;
-use crate::cookies::with_cookies;
 use crate::hallpass::Inner;
 use crate::pages::{self, LoopCause};
+use crate::set_cookie::with_cookies;
 use crate::transaction::Way;
 use crate::visit::Visit;
 

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, Method, header};
 
-use crate::cookies::{self, with_cookies};
+use crate::cookies;
 use crate::csrf::{LARGEST_FORM, field};
 use crate::destination::local;
 use crate::hallpass::Inner;
@@ -17,6 +17,7 @@ use crate::pages;
 use crate::pass_cookie::relayed;
 use crate::recognise::{self, Recognition, recognise};
 use crate::seen;
+use crate::set_cookie::with_cookies;
 use crate::sign_out;
 use crate::visit::{OWN_PATHS, Visit};
 

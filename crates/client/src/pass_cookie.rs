@@ -2,9 +2,9 @@
 
 use http::HeaderValue;
 
-use crate::cookies;
 use crate::hallpass::Inner;
 use crate::memory::Known;
+use crate::set_cookie;
 
 /// The name of a zone's pass, unless configured otherwise at the engine.
 pub(crate) const ZONE: &str = "__Secure-hallpass-pass";
@@ -19,7 +19,7 @@ pub(crate) fn relayed(inner: &Inner, known: &Known) -> Option<HeaderValue> {
 /// The engine's line, if it sets this app's pass; a bound app's, only if no other host can read it.
 pub(crate) fn relay(inner: &Inner, line: &str) -> Option<HeaderValue> {
     let relayed =
-        cookies::relayable(line, &inner.pass_cookie).filter(|_| !inner.is_bound() || cookies::is_host_only(line));
+        set_cookie::relayable(line, &inner.pass_cookie).filter(|_| !inner.is_bound() || set_cookie::is_host_only(line));
     if relayed.is_none() {
         tracing::error!(
             bound = inner.is_bound(),
@@ -32,7 +32,7 @@ pub(crate) fn relay(inner: &Inner, line: &str) -> Option<HeaderValue> {
 /// Removes every pass that this request could have carried. A bound app's lies in one place only.
 pub(crate) fn pass_expiry(inner: &Inner, path: &str) -> Vec<HeaderValue> {
     if inner.is_bound() {
-        return cookies::expiry(&inner.pass_cookie, "/", &[]);
+        return set_cookie::expiry(&inner.pass_cookie, "/", &[]);
     }
-    cookies::expiry(&inner.pass_cookie, path, &inner.origin.cookie_domains())
+    set_cookie::expiry(&inner.pass_cookie, path, &inner.origin.cookie_domains())
 }

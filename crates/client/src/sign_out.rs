@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::header::HeaderMap;
 
-use crate::cookies::{self, Pass, with_cookies};
+use crate::cookies::{self, Pass};
 use crate::engine::Away;
 use crate::hallpass::Inner;
 use crate::identify::{Who, identify};
 use crate::pages;
 use crate::pass_cookie::pass_expiry;
 use crate::seen;
+use crate::set_cookie::with_cookies;
 use crate::unfinished::Whose;
 use crate::visit::Visit;
 
@@ -43,6 +44,7 @@ pub(crate) async fn answer(inner: &Arc<Inner>, visit: &Visit, headers: &HeaderMa
     let answer = match inner.engine.sign_out(&facts.session_id, &facts.user_id).await {
         Ok(continue_at) => {
             tracing::info!(session_id = facts.session_id, "signed out");
+            inner.memory.forget_where(|remembered| remembered.session_id == facts.session_id);
             done(inner, visit, continue_at)
         }
         Err(away) => {
@@ -51,7 +53,6 @@ pub(crate) async fn answer(inner: &Arc<Inner>, visit: &Visit, headers: &HeaderMa
             here_only(inner, visit, away)
         }
     };
-    inner.memory.forget_where(|remembered| remembered.session_id == facts.session_id);
     with_cookies(answer, expiry)
 }
 

@@ -7,8 +7,9 @@ use http::HeaderValue;
 use http::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use crate::cookies::{self, LONGEST_PAIR};
+use crate::cookies;
 use crate::crypto::{self, Sealer};
+use crate::set_cookie::{self, LONGEST_PAIR, MOST_EXPIRY_LINES};
 
 /// How long a browser may take from start to callback.
 const LIFETIME_SECONDS: u64 = 120;
@@ -64,7 +65,7 @@ impl Transaction {
         if name.len() + value.len() > LONGEST_PAIR {
             return None;
         }
-        Some((transaction, cookies::host_only(&name, &value, LIFETIME_SECONDS)?))
+        Some((transaction, set_cookie::host_only(&name, &value, LIFETIME_SECONDS)?))
     }
 
     /// What the engine is told of the verifier (`S256`, RFC 7636 §4.2).
@@ -95,7 +96,7 @@ pub(crate) fn presented(headers: &HeaderMap, state: &str, now: u64, sealer: &Sea
             .filter(|found| found.state == state && now.abs_diff(found.started_at) <= LIFETIME_SECONDS),
         _ => None,
     };
-    let expiry = if values.is_empty() { Vec::new() } else { cookies::expiry(&name, "/", &[]) };
+    let expiry = if values.is_empty() { Vec::new() } else { set_cookie::expiry(&name, "/", &[]) };
     Presented { transaction, expiry }
 }
 
@@ -105,7 +106,7 @@ pub(crate) fn expire_abandoned(headers: &HeaderMap) -> Vec<HeaderValue> {
     if names.len() < MOST_AT_ONCE {
         return Vec::new();
     }
-    names.into_iter().flat_map(|name| cookies::expiry(name, "/", &[])).collect()
+    names.into_iter().take(MOST_EXPIRY_LINES).flat_map(|name| set_cookie::expiry(name, "/", &[])).collect()
 }
 
 /// Tells one handoff's cookie from another's in the same browser, and says nothing about the state.

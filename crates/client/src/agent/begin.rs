@@ -6,9 +6,9 @@ use http::header::HeaderMap;
 
 use super::CALLBACK;
 use crate::bounce::Bounces;
-use crate::cookies::with_cookies;
 use crate::hallpass::Inner;
 use crate::pages;
+use crate::set_cookie::with_cookies;
 use crate::transaction::{Transaction, Way, expire_abandoned};
 
 /// The answer that begins one; `None` if this browser has been sent to the engine too often lately.

@@ -1,5 +1,5 @@
-//! `GET /.sso/callback`: what the engine says, for the browser that asked (protocol §8 numbers 3 to 5). Never renders with a
-//! code that could still be used; never believes anything without a transaction of this browser.
+//! `GET /.sso/callback`: what the engine says, for the browser that asked (protocol §8 numbers 3 to 5). Believes nothing
+//! without a transaction of this browser, and leads on at once, so that no code stays in an address bar.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use http::request::Parts;
 
 use super::begin::redirect_uri;
 use super::{discover, parameter};
-use crate::cookies::{self, with_cookies};
+use crate::cookies;
 use crate::engine::{Away, NotRedeemed};
 use crate::hallpass::Inner;
 use crate::identify::{Who, identify};
@@ -18,6 +18,7 @@ use crate::pages;
 use crate::pass_cookie::relay;
 use crate::recognise::remember;
 use crate::seen::{self, LastSeen};
+use crate::set_cookie::with_cookies;
 use crate::transaction::{self, Transaction, Way};
 use crate::visit::Visit;
 use crate::wire::Redemption;
@@ -70,6 +71,7 @@ async fn finish(inner: &Arc<Inner>, visit: &Visit, parts: &Parts, transaction: &
         Ok(answer) => return answer,
         Err(failure) => failure,
     };
+    // The reason is in the log by now.
     match (&transaction.way, failure) {
         // The chain is the engine's: it goes on to the other zones, and this one is tried again on demand.
         (Way::Chain(chain), _) => pages::redirect(&inner.next_url(chain)),

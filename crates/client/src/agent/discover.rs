@@ -8,6 +8,7 @@ use http::header::{HeaderMap, USER_AGENT};
 use super::begin;
 use crate::cookies;
 use crate::hallpass::Inner;
+use crate::set_cookie;
 use crate::transaction::Way;
 use crate::visit::{SEC_FETCH_MODE, Visit};
 
@@ -37,12 +38,12 @@ pub(crate) fn discover(inner: &Inner, visit: &Visit, headers: &HeaderMap) -> Opt
 
 /// To be set when nobody was there.
 pub(super) fn nobody() -> Option<HeaderValue> {
-    cookies::host_only(NOBODY, "1", NOBODY_SECONDS)
+    set_cookie::host_only(NOBODY, "1", NOBODY_SECONDS)
 }
 
 /// To be sent once somebody is.
 pub(super) fn somebody(headers: &HeaderMap) -> Vec<HeaderValue> {
-    if is_nobody(headers) { cookies::expiry(NOBODY, "/", &[]) } else { Vec::new() }
+    if is_nobody(headers) { set_cookie::expiry(NOBODY, "/", &[]) } else { Vec::new() }
 }
 
 fn is_nobody(headers: &HeaderMap) -> bool {

@@ -8,11 +8,12 @@ use http::HeaderValue;
 use http::request::Parts;
 
 use super::chain;
-use crate::cookies::{self, MOST_PASSES, with_cookies};
+use crate::cookies::{self, MOST_PASSES};
 use crate::hallpass::Inner;
 use crate::pages;
 use crate::pass_cookie::pass_expiry;
 use crate::seen;
+use crate::set_cookie::with_cookies;
 use crate::wire::{Answer, Question};
 
 pub(super) async fn answer(inner: &Arc<Inner>, parts: &Parts) -> Response {
