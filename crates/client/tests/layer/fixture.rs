@@ -113,7 +113,7 @@ impl Engine {
             .route("/handoff/token", post(home::token))
             .with_state(Arc::clone(&script));
         tokio::spawn(async move { axum::serve(listener, router).await.expect("serves") });
-        Self { address, script }
+        Self { script, address }
     }
 
     /// Says who `pass` stands for, with further members of the answer.

@@ -46,11 +46,6 @@ impl Engine {
         callback(&[("code", &code), ("state", &asked["state"]), ("iss", ISSUER)])
     }
 
-    /// The browser comes to `location` and is sent back with an error.
-    pub fn turn_away(&self, location: &str, error: &str) -> String {
-        callback(&[("error", error), ("state", &asked(location)["state"]), ("iss", ISSUER)])
-    }
-
     /// Every attempt to redeem a code.
     pub fn redeemed(&self) -> Vec<HashMap<String, String>> {
         self.script.home.redeemed.lock().expect("not poisoned").clone()
@@ -60,6 +55,11 @@ impl Engine {
     pub fn break_off(&self, times: usize) {
         self.script.home.breaking.store(times, Ordering::SeqCst);
     }
+}
+
+/// The browser comes to `location` and is sent back with an error. Gives the path to which it is sent.
+pub fn turn_away(location: &str, error: &str) -> String {
+    callback(&[("error", error), ("state", &asked(location)["state"]), ("iss", ISSUER)])
 }
 
 /// The path of a callback.

@@ -7,9 +7,15 @@ mod home;
 
 mod admission;
 mod away;
+mod bound;
 mod csrf;
+mod discovery;
 mod handoff;
+mod handoff_ends;
+mod home_decides;
 mod memory;
 mod passes;
 mod sign_out;
+mod start;
 mod switch;
+mod sync;
