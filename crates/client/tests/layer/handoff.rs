@@ -108,8 +108,21 @@ async fn going_back_to_an_old_address_is_no_mistake_for_somebody_who_is_here() {
     browser.open(&app, &back).await;
     assert_eq!(browser.open(&app, &back).await.location(), "/");
     assert_eq!(engine.redeemed().len(), 1, "not redeemed again");
+    let stuffed = app.send(visit(&back, &[(PASS, "p"); 4])).await;
+    assert_eq!(stuffed.status, 403, "more passes than an honest browser sends");
     engine.end("p");
     assert_eq!(browser.open(&app, &back).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_memory_of_this_browser_that_cannot_be_read_is_replaced() {
+    let (engine, app, mut browser, location) = under_way().await;
+    browser.set(SEEN, "forged");
+    let back = engine.hand_off(&location, "p", json!({}));
+    let answer = browser.open(&app, &back).await;
+    let lines = answer.set_cookies(SEEN);
+    assert!(lines.iter().any(|line| line.contains("Domain=company.localhost; Max-Age=0")), "{lines:?}");
+    assert!(!lines.last().expect("lines").contains("Max-Age=0"), "the new one comes last");
 }
 
 #[tokio::test]

@@ -42,6 +42,11 @@ async fn forging_it_reaches_nothing() {
     // An ended pass beside a live one.
     let two = app.send(visit("/.sso/sync?chain=c.1", &[(PASS, "ended"), (PASS, "p")])).await;
     assert!(!two.headers.contains_key(header::SET_COOKIE), "{two:?}");
+    // More passes than an honest browser sends: away with them, unasked.
+    let asked = engine.asked().len();
+    let stuffed = app.send(visit("/.sso/sync?chain=c.1", &[(PASS, "p"), (PASS, "a"), (PASS, "b"), (PASS, "c")])).await;
+    assert_eq!((stuffed.location(), stuffed.set_cookies(SEEN).len(), engine.asked().len()), (NEXT, 0, asked));
+    assert!(!stuffed.set_cookies(PASS).is_empty());
     // No pass: the memory of who was here stays.
     browser.lose(PASS);
     browser.open(&app, "/.sso/sync?chain=c.1").await;
