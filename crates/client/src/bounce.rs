@@ -4,6 +4,7 @@
 use http::HeaderValue;
 use http::header::HeaderMap;
 
+use crate::set_cookie;
 use crate::{cookies, crypto};
 
 /// The counter's name. Host-only, so a sibling cannot write it.
@@ -61,7 +62,7 @@ impl Bounces {
             return None;
         }
         let since = if self.any() { self.since } else { now };
-        cookies::host_only(COOKIE, &format!("{since}.{in_all}.{for_one}.{destination}"), WINDOW_SECONDS)
+        set_cookie::host_only(COOKIE, &format!("{since}.{in_all}.{for_one}.{destination}"), WINDOW_SECONDS)
     }
 }
 

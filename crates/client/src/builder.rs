@@ -5,70 +5,21 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::build_error::BuildError;
 use crate::clock::Clock;
 use crate::crypto::Sealer;
+use crate::destination::local;
 use crate::engine::Engine;
 use crate::hallpass::{Hallpass, Inner};
 use crate::memory::Memory;
 use crate::origin::Origin;
+use crate::pass_cookie;
 use crate::secret::SecretKey;
-use crate::visit;
+use crate::settings::{Agent, CsrfMode, FirstContact, Optional};
+use crate::unfinished::Unfinished;
 
 /// A pass lives for 15 minutes; nobody is let in on an older word.
 const LONGEST_GRACE: Duration = Duration::from_mins(15);
-
-/// What to do with the first pass that this app sees in a browser (protocol §2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum FirstContact {
-    /// Accept it: no redirect, no question. A hostile sibling host can then show somebody the wrong account on their
-    /// very first visit.
-    #[default]
-    Trust,
-    /// Show a page that names the person and asks, once per browser. For apps with money, health or power.
-    Confirm,
-}
-
-/// What guards requests that may change something, besides the session (protocol §7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CsrfMode {
-    /// The origin rule; a CSRF token is checked where one is presented.
-    #[default]
-    OriginOnly,
-    /// The origin rule, and signed-in people's requests must carry a valid CSRF token.
-    Token,
-}
-
-/// Which paths are open to anonymous visitors.
-pub(crate) type Optional = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-
-/// Why [`Builder::build`] refuses.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The engine's URL is no https origin (http for `localhost` and `*.localhost` only).
-    #[error("the engine's URL must read https://host, as configured there as issuer; it reads {0:?}")]
-    EngineUrl(String),
-    /// `origin` was not called, or not with an https origin (http for `localhost` and `*.localhost` only).
-    #[error("the application's origin must read https://host, as people reach it; it reads {0:?}")]
-    Origin(String),
-    /// The app key holds something other than letters, digits, `-` and `_`.
-    #[error("the app key must be letters, digits, - and _; it reads {0:?}")]
-    AppKey(String),
-    /// A secret key is empty.
-    #[error("the secret key is empty")]
-    EmptySecret,
-    /// No cookie can have this name.
-    #[error("no cookie can be named {0:?}")]
-    PassCookie(String),
-    /// Not a path on the application's own origin.
-    #[error("after signing out, people can be sent to a path of this application only, not to {0:?}")]
-    AfterSignOut(String),
-    /// Longer than a pass lives.
-    #[error("the grace is longer than the 15 minutes that a pass lives")]
-    Grace,
-    /// The HTTP client could not be set up.
-    #[error("the HTTP client could not be set up")]
-    Http(#[source] reqwest::Error),
-}
 
 /// Collects the settings; [`Hallpass::builder`] makes one.
 #[must_use = "nothing happens until `build`"]
@@ -78,14 +29,17 @@ pub struct Builder {
     secret: SecretKey,
     previous_secrets: Vec<SecretKey>,
     origin: String,
-    pass_cookie: String,
+    pass_cookie: Option<String>,
     connect_to: Option<SocketAddr>,
     timeout: Duration,
     grace: Duration,
     first_contact: FirstContact,
     csrf: CsrfMode,
     optional: Optional,
-    after_sign_out: String,
+    agent: bool,
+    bound: bool,
+    discover: Option<bool>,
+    after_sign_out: Option<String>,
     remember: usize,
     clock: Clock,
 }
@@ -98,14 +52,17 @@ impl Builder {
             secret,
             previous_secrets: Vec::new(),
             origin: String::new(),
-            pass_cookie: "__Secure-hallpass-pass".to_owned(),
+            pass_cookie: None,
             connect_to: None,
             timeout: Duration::from_secs(2),
             grace: Duration::ZERO,
             first_contact: FirstContact::default(),
             csrf: CsrfMode::default(),
             optional: Arc::new(|_| false),
-            after_sign_out: "/".to_owned(),
+            agent: false,
+            bound: false,
+            discover: None,
+            after_sign_out: None,
             remember: 10_000,
             clock: Clock::system(),
         }
@@ -127,7 +84,7 @@ impl Builder {
 
     /// The name of the pass's cookie, as configured at the engine. Default: `__Secure-hallpass-pass`.
     pub fn pass_cookie(mut self, name: impl Into<String>) -> Self {
-        self.pass_cookie = name.into();
+        self.pass_cookie = Some(name.into());
         self
     }
 
@@ -169,9 +126,32 @@ impl Builder {
         self
     }
 
-    /// The path to which people come after signing out. Default: `/`.
+    /// Makes this app its own agent: it serves `/.sso/…` and `/.well-known/sso-agent` on its own origin and learns by a
+    /// handoff who is signed in at home. For apps of other root domains, for bound apps, and for apps that want the home
+    /// session's word instead of a question when another person's pass arrives.
+    pub fn agent(mut self) -> Self {
+        self.agent = true;
+        self
+    }
+
+    /// Gives this app a pass of its own (`__Host-Http-hallpass-pass`), which no other host can read or overwrite. Implies
+    /// [`Builder::agent`]. For apps with money, health or power; the app must be registered as bound at the engine.
+    pub fn bound(mut self) -> Self {
+        self.agent = true;
+        self.bound = true;
+        self
+    }
+
+    /// Whether an anonymous visitor of an optional path is sent to look once, without a sign-in page, whether they are
+    /// signed in at home. Default with an agent: yes.
+    pub fn discover(mut self, discover: bool) -> Self {
+        self.discover = Some(discover);
+        self
+    }
+
+    /// The path to which people come after signing out. Default: the engine's page that says what was signed out.
     pub fn after_sign_out(mut self, path: impl Into<String>) -> Self {
-        self.after_sign_out = path.into();
+        self.after_sign_out = Some(path.into());
         self
     }
 
@@ -198,11 +178,19 @@ impl Builder {
         if std::iter::once(&self.secret).chain(&self.previous_secrets).any(|secret| secret.expose().is_empty()) {
             return Err(BuildError::EmptySecret);
         }
-        if self.pass_cookie.is_empty() || !self.pass_cookie.bytes().all(is_word) {
-            return Err(BuildError::PassCookie(self.pass_cookie));
+        let pass_cookie = match (self.bound, self.pass_cookie) {
+            (true, Some(other)) if other != pass_cookie::BOUND => return Err(BuildError::BoundPassCookie(other)),
+            (true, _) => pass_cookie::BOUND.to_owned(),
+            (false, name) => name.unwrap_or_else(|| pass_cookie::ZONE.to_owned()),
+        };
+        if pass_cookie.is_empty() || !pass_cookie.bytes().all(is_word) {
+            return Err(BuildError::PassCookie(pass_cookie));
         }
-        if visit::local(&self.after_sign_out) != self.after_sign_out {
-            return Err(BuildError::AfterSignOut(self.after_sign_out));
+        if self.discover == Some(true) && !self.agent {
+            return Err(BuildError::DiscoverWithoutAgent);
+        }
+        if let Some(elsewhere) = self.after_sign_out.as_ref().filter(|path| local(path) != **path) {
+            return Err(BuildError::AfterSignOut(elsewhere.clone()));
         }
         if self.grace > LONGEST_GRACE {
             return Err(BuildError::Grace);
@@ -217,12 +205,14 @@ impl Builder {
             clock: self.clock,
             app_key: self.app_key.into(),
             origin,
-            pass_cookie: self.pass_cookie,
+            pass_cookie,
+            agent: self.agent.then_some(Agent { discover: self.discover.unwrap_or(true), bound: self.bound }),
             grace: self.grace,
             first_contact: self.first_contact,
             csrf: self.csrf,
             optional: self.optional,
             after_sign_out: self.after_sign_out,
+            unfinished: Unfinished::default(),
             listener: OnceLock::new(),
         };
         if tokio::runtime::Handle::try_current().is_ok() {
@@ -271,9 +261,26 @@ mod tests {
         }
         assert!(error(builder().previous_secret(" ")).contains("empty"));
         assert!(error(builder().pass_cookie("a;b")).contains("a;b"));
+        assert!(error(builder().bound().pass_cookie("__Secure-hallpass-pass")).contains("__Host-Http-hallpass-pass"));
+        assert!(error(builder().discover(true)).contains("agent"));
         for path in ["https://evil.com/", "//evil.com", "bye", ""] {
             assert!(error(builder().after_sign_out(path)).contains("after signing out"), "{path}");
         }
         assert!(error(builder().grace(Duration::from_secs(901))).contains("grace"));
+    }
+
+    #[test]
+    fn a_bound_app_has_an_agent_and_a_pass_of_its_own() {
+        let built = |builder: Builder| {
+            let inner = builder.build().expect("valid").inner;
+            (inner.pass_cookie.clone(), inner.agent)
+        };
+        let looks = Some(Agent { discover: true, bound: false });
+        assert_eq!(built(builder()), ("__Secure-hallpass-pass".into(), None));
+        assert_eq!(built(builder().discover(false)), ("__Secure-hallpass-pass".into(), None));
+        assert_eq!(built(builder().agent().pass_cookie("other")), ("other".into(), looks));
+        let bound = Some(Agent { discover: false, bound: true });
+        let same_name = builder().bound().pass_cookie("__Host-Http-hallpass-pass").discover(false);
+        assert_eq!(built(same_name), ("__Host-Http-hallpass-pass".into(), bound));
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::crypto;
 use crate::engine::{Away, Engine};
 use crate::memory::Memory;
+use crate::pause::Pause;
 
 /// Without a sign of life for this long, the connection is given up.
 const SILENCE: Duration = Duration::from_secs(12);
@@ -20,24 +20,21 @@ const LONGEST_CURSOR: usize = 256;
 /// Listens for as long as it is polled, reconnecting where it left off.
 pub(crate) async fn listen(engine: Arc<Engine>, memory: Arc<Memory>) {
     let mut cursor: Option<String> = None;
-    let mut pause = FIRST_PAUSE;
+    let mut pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         match engine.changes(cursor.as_deref()).await {
             Ok(response) => {
                 tracing::debug!("the change stream is open");
-                pause = FIRST_PAUSE;
+                pause = Pause::new(FIRST_PAUSE, LONGEST_PAUSE);
                 memory.stream_opened();
                 let reason = follow(response, &memory, &mut cursor).await;
                 memory.stream_lost();
                 tracing::info!(reason, "the change stream ended; answers are kept for ten seconds at most");
             }
             // Said in the log by whoever found out. A wrong secret is retried too: somebody may be correcting it.
-            Err(Away::Unreachable { .. } | Away::Misconfigured) => {}
+            Err(Away::Unreachable { .. } | Away::Misconfigured) => memory.stream_lost(),
         }
-        // Half to all of the pause, so that the apps of a restarted engine do not all return at once.
-        let jitter = f64::from(crypto::random_u32()) / f64::from(u32::MAX);
-        tokio::time::sleep(pause.mul_f64(0.5 + jitter / 2.0)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(pause.next()).await;
     }
 }
 

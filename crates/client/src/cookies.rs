@@ -1,15 +1,15 @@
-//! Reading and expiring cookies (protocol §2, RFC 6265): several cookies of one name, names that differ only in
+//! Reading cookies (protocol §2, RFC 6265): several cookies of one name, names that differ only in
 //! case, and paths that shadow one another are attacks by a sibling host, not accidents.
 
 use std::fmt;
 
-use http::HeaderValue;
 use http::header::{COOKIE, HeaderMap};
+
+/// More cookies of the pass's name than this are an attack.
+pub(crate) const MOST_PASSES: usize = 3;
 
 /// A longer value is no pass: browsers drop cookies of more than 4,096 bytes.
 const LONGEST_PASS: usize = 4096;
-/// More lines than this would overflow the header buffers of common reverse proxies.
-const MOST_EXPIRY_LINES: usize = 32;
 
 /// A value that could be a pass: a compact JWS by its alphabet. Nothing else is ever sent to the engine.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,6 +71,22 @@ pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
     pairs(headers).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value).collect()
 }
 
+/// The names of cookies of ours that are `prefix` and eight characters of base64url, each once. Nothing else: the names
+/// go into answers again.
+pub(crate) fn names<'a>(headers: &'a HeaderMap, prefix: &str) -> Vec<&'a str> {
+    let mut names: Vec<&str> = pairs(headers)
+        .filter_map(|(name, _)| std::str::from_utf8(name).ok())
+        .filter(|name| {
+            let suffix = name.strip_prefix(prefix).filter(|suffix| suffix.len() == 8);
+            suffix
+                .is_some_and(|suffix| suffix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
+        })
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// Every `name=value` of every `Cookie` header (HTTP/2 splits them), white space around both removed.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
@@ -86,58 +102,10 @@ fn trimmed(bytes: &[u8]) -> &[u8] {
     &bytes[start..end]
 }
 
-/// `Set-Cookie` lines that remove a cookie wherever a sibling may have put it: host-only and for each of
-/// `domains`, at `/` and at each prefix of `path`.
-pub(crate) fn expiry(name: &str, path: &str, domains: &[&str]) -> Vec<HeaderValue> {
-    let mut lines = Vec::new();
-    for path in prefixes(path) {
-        lines.extend(expiry_line(name, path, None));
-        lines.extend(domains.iter().filter_map(|domain| expiry_line(name, path, Some(domain))));
-    }
-    lines.truncate(MOST_EXPIRY_LINES);
-    lines
-}
-
-fn expiry_line(name: &str, path: &str, domain: Option<&str>) -> Option<HeaderValue> {
-    let domain = domain.map(|domain| format!("; Domain={domain}")).unwrap_or_default();
-    HeaderValue::from_str(&format!("{name}=; Path={path}{domain}; Max-Age=0; Secure; HttpOnly; SameSite=Lax")).ok()
-}
-
-/// `/orders/5` gives `/`, `/orders`, `/orders/`, `/orders/5`: every cookie path that this request matches
-/// (RFC 6265 §5.1.4). Ends at the first character that a cookie path cannot hold.
-fn prefixes(path: &str) -> Vec<&str> {
-    let representable = path.find(|c: char| !c.is_ascii_graphic() || c == ';').unwrap_or(path.len());
-    let complete = representable == path.len();
-    let path = &path[..representable];
-    let mut prefixes = vec!["/"];
-    for (index, _) in path.match_indices('/').filter(|(index, _)| *index > 0) {
-        prefixes.push(&path[..index]);
-        prefixes.push(&path[..=index]);
-    }
-    if complete && path.len() > 1 && !path.ends_with('/') {
-        prefixes.push(path);
-    }
-    prefixes
-}
-
-/// A host-only cookie of ours.
-pub(crate) fn host_only(name: &str, value: &str, max_age: u64) -> Option<HeaderValue> {
-    HeaderValue::from_str(&format!("{name}={value}; Path=/; Max-Age={max_age}; Secure; HttpOnly; SameSite=Lax")).ok()
-}
-
-/// The line the engine asks us to relay, if it sets the pass and nothing else; the engine's word is not taken for
-/// more than that.
-pub(crate) fn relayable(line: &str, pass_cookie: &str) -> Option<HeaderValue> {
-    let rest = line.strip_prefix(pass_cookie)?.strip_prefix('=')?;
-    if rest.is_empty() || rest.starts_with(';') {
-        return None;
-    }
-    line.bytes().all(|byte| (0x20..0x7f).contains(&byte)).then(|| HeaderValue::from_str(line).ok())?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     const NAME: &str = "__Secure-hallpass-pass";
@@ -179,46 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn a_shadowing_cookie_is_expired_wherever_it_can_be() {
-        let lines = expiry(NAME, "/orders/5", &["pos.company.com", "company.com"]);
-        assert_eq!(lines.len(), 12);
-        let at = |path: &str| {
-            HeaderValue::from_str(&format!(
-                "{NAME}=; Path={path}; Domain=company.com; Max-Age=0; Secure; HttpOnly; SameSite=Lax"
-            ))
-            .expect("a header value")
-        };
-        for path in ["/", "/orders", "/orders/", "/orders/5"] {
-            assert!(lines.contains(&at(path)), "{path}");
-        }
-        assert_eq!(expiry(NAME, &"/a".repeat(500), &["pos.company.com"]).len(), MOST_EXPIRY_LINES);
-    }
-
-    #[test]
-    fn a_path_cannot_add_attributes_to_the_expiry() {
-        assert_eq!(prefixes("/a/b;Domain=evil.com/c"), ["/", "/a", "/a/"]);
-        assert_eq!(prefixes("/"), ["/"]);
-        assert_eq!(prefixes("/a/"), ["/", "/a", "/a/"]);
-        assert_eq!(prefixes("*"), ["/"]);
-    }
-
-    #[test]
-    fn only_a_line_that_sets_the_pass_is_relayed() {
-        let good = "__Secure-hallpass-pass=a.b.c; Domain=company.com; Path=/; Secure; HttpOnly; SameSite=Lax";
-        assert_eq!(relayable(good, NAME).expect("relayed"), good);
-        for bad in [
-            "session=evil; Path=/",
-            "__Secure-hallpass-pass-2=x",
-            "__Secure-hallpass-pass=",
-            "__Secure-hallpass-pass=; Max-Age=0",
-            "__Secure-hallpass-pass=x\r\nLocation: https://evil.com",
-            "__Secure-hallpass-pass=x\ny",
-            "__Secure-hallpass-pass=\u{e9}",
-            "__secure-hallpass-pass=x",
-            " __Secure-hallpass-pass=x",
-        ] {
-            assert_eq!(relayable(bad, NAME), None, "{bad:?}");
-        }
+    fn only_names_of_our_own_making_are_listed() {
+        let found = headers(&[
+            b"tx-abcd-_09=1; tx-abcd-_09=2; tx-short=3; tx-abcdefghi=4",
+            b"tx-a\xffcdefgh=5; tx-a,cdefgh=6; tx-ABCDEFGH=7",
+        ]);
+        assert_eq!(names(&found, "tx-"), ["tx-ABCDEFGH", "tx-abcd-_09"]);
     }
 
     /// Cases of what browsers send, from the http-state working group's corpus where it is present.
@@ -270,15 +204,6 @@ mod tests {
                 pair.split_once('=').is_some_and(|(name, _)| name.trim_matches([' ', '\t']) == NAME)
             }).count();
             prop_assert_eq!(presented.count, exact);
-        }
-
-        #[test]
-        fn an_expiry_line_never_holds_more_than_its_own_attributes(path in "/[ -~]{0,60}") {
-            for line in expiry(NAME, &path, &["company.com"]) {
-                let line = line.to_str().expect("ASCII").to_owned();
-                prop_assert!(line.matches(';').count() <= 6, "{}", line);
-                prop_assert!(line.starts_with("__Secure-hallpass-pass=; Path=/"), "{}", line);
-            }
         }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
     context.finish().as_ref().try_into().expect("SHA-256 is 32 bytes")
 }
 
-/// SHA-256 of `bytes` alone, as a CSP source expression needs it.
+/// SHA-256 of `bytes` alone, as standards need it (CSP source expressions, RFC 7636 S256).
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("SHA-256 is 32 bytes")
 }
@@ -27,6 +27,13 @@ pub(crate) fn random_u32() -> u32 {
     let mut bytes = [0; 4];
     fill(&mut bytes);
     u32::from_be_bytes(bytes)
+}
+
+/// 32 random bytes, for what nobody may guess.
+pub(crate) fn random_secret() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    fill(&mut bytes);
+    bytes
 }
 
 fn fill(bytes: &mut [u8]) {

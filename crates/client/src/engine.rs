@@ -1,31 +1,27 @@
-//! Calls to the engine, authenticated as this app with HTTP Basic (protocol §4, §5, §9). Whatever goes wrong here is
+//! Calls to the engine, authenticated as this app with HTTP Basic (protocol §4, §5, §8, §9). Whatever goes wrong here is
 //! [`Away`] and becomes 503: never an anonymous visitor, never an allowed one.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect};
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use crate::origin::Origin;
+pub(crate) use crate::reply::Away;
+use crate::reply::{Unread, refused, send, unreachable};
 use crate::secret::SecretKey;
-use crate::wire::{self, Answer, Parties, Question};
+use crate::wire::{self, Answer, Parties, Question, Redemption};
 
-/// Three envelopes of 16 KB of permissions each, and room for names.
-const LARGEST_ANSWER: usize = 256 * 1024;
-
-/// The engine could not be asked.
+/// Why a handoff's code brought nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Away {
-    /// It does not answer, or says that it cannot. Passes; a declared grace applies.
-    Unreachable {
-        /// Seconds, as it said.
-        retry_after: Option<u64>,
-    },
-    /// It refuses this app, or talks another language. Does not pass by itself; no grace.
-    Misconfigured,
+pub(crate) enum NotRedeemed {
+    /// Unknown, too old, used, or another browser's.
+    Refused,
+    /// Nobody knows.
+    Away(Away),
 }
 
 /// The engine, as this app reaches it.
@@ -90,15 +86,60 @@ impl Engine {
         })
     }
 
-    /// Ends a session, in every app.
-    pub(crate) async fn sign_out(&self, session_id: &str, user_id: &str) -> Result<(), Away> {
+    /// Ends a session, in every app. Gives the address at the engine where the person sees what became of it, if it says.
+    pub(crate) async fn sign_out(&self, session_id: &str, user_id: &str) -> Result<Option<String>, Away> {
         let body = serde_json::json!({"sid": session_id, "sub": user_id}).to_string();
         let request = self
             .request(Method::POST, self.base.at("/api/v1/sign-out"))
             .timeout(self.timeout)
             .header(CONTENT_TYPE, "application/json")
             .body(body);
-        self.succeed("sign-out", request).await.map(|_| ())
+        let body = self.succeed("sign-out", request).await?;
+        Ok(wire::continue_at(&body, &self.public))
+    }
+
+    /// The session that a logout token from this engine reports as over; `None` if it is none, or not for this app.
+    pub(crate) fn ended_session(&self, logout_token: &str) -> Option<String> {
+        wire::ended_session(logout_token, &self.parties)
+    }
+
+    /// Exchanges the code of a handoff (protocol §8 number 4; RFC 6749 §4.1.3, RFC 7636 §4.5).
+    pub(crate) async fn redeem(
+        &self,
+        code: &str,
+        redirect_uri: &str,
+        verifier: &str,
+    ) -> Result<Redemption, NotRedeemed> {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("code", code)
+            .append_pair("redirect_uri", redirect_uri)
+            .append_pair("code_verifier", verifier)
+            .finish();
+        let request = || {
+            self.request(Method::POST, self.base.at("/handoff/token"))
+                .timeout(self.timeout)
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form.clone())
+        };
+        let mut reply = send(request()).await;
+        // The engine may have used up the code before the connection broke. It answers the identical question again for ten
+        // seconds; giving up would leave somebody with a spent code.
+        if let Err(Unread::Broken(error)) = &reply
+            && !error.is_timeout()
+        {
+            reply = send(request()).await;
+        }
+        let reply = reply.map_err(|unread| NotRedeemed::Away(unread.report("handoff")))?;
+        if reply.status == StatusCode::BAD_REQUEST && wire::is_invalid_grant(&reply.body) {
+            return Err(NotRedeemed::Refused);
+        }
+        if reply.status != StatusCode::OK {
+            return Err(NotRedeemed::Away(refused("handoff", reply.status, &reply.headers)));
+        }
+        wire::redemption(&reply.body, &self.parties).map_err(|fault| {
+            tracing::error!(%fault, "the engine's answer to a handoff's code cannot be used");
+            NotRedeemed::Away(Away::Misconfigured)
+        })
     }
 
     /// Opens the change stream after `cursor`.
@@ -119,7 +160,7 @@ impl Engine {
         {
             return Ok(response);
         }
-        Err(refused("change stream", &response))
+        Err(refused("change stream", response.status(), response.headers()))
     }
 
     fn request(&self, method: Method, url: Url) -> RequestBuilder {
@@ -131,51 +172,10 @@ impl Engine {
     }
 
     async fn succeed(&self, what: &'static str, request: RequestBuilder) -> Result<Bytes, Away> {
-        let mut response = request.send().await.map_err(|error| unreachable(what, &error))?;
-        if !response.status().is_success() {
-            return Err(refused(what, &response));
+        let reply = send(request).await.map_err(|unread| unread.report(what))?;
+        if !reply.status.is_success() {
+            return Err(refused(what, reply.status, &reply.headers));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(what, &error))? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                tracing::error!(what, "the engine's answer is larger than any answer it gives");
-                return Err(Away::Misconfigured);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.into())
+        Ok(reply.body)
     }
-}
-
-fn unreachable(what: &'static str, error: &dyn std::error::Error) -> Away {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        reason = format!("{reason}: {cause}");
-        source = cause.source();
-    }
-    tracing::warn!(what, reason, "the engine does not answer");
-    Away::Unreachable { retry_after: None }
-}
-
-fn refused(what: &'static str, response: &Response) -> Away {
-    let status = response.status();
-    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.parse().ok())
-            .map(|seconds: u64| seconds.min(300));
-        tracing::warn!(what, %status, "the engine cannot answer now");
-        return Away::Unreachable { retry_after };
-    }
-    let hint = match status {
-        StatusCode::UNAUTHORIZED => "app key or secret key is wrong, or the secret key has expired",
-        StatusCode::BAD_REQUEST => "the engine does not accept the request; is this app's host registered?",
-        StatusCode::MISDIRECTED_REQUEST => "the engine is not known under this host name",
-        _ => "is this address the engine's?",
-    };
-    tracing::error!(what, %status, hint, "the engine refuses this app: nobody can use it until this is corrected");
-    Away::Misconfigured
 }

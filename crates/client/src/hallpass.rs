@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
-use crate::builder::{Builder, CsrfMode, FirstContact, Optional};
+use crate::agent::START;
+use crate::builder::Builder;
 use crate::changes;
 use crate::clock::Clock;
 use crate::crypto::Sealer;
@@ -15,6 +16,8 @@ use crate::layer::HallpassLayer;
 use crate::memory::Memory;
 use crate::origin::Origin;
 use crate::secret::SecretKey;
+use crate::settings::{Agent, CsrfMode, FirstContact, Optional};
+use crate::unfinished::Unfinished;
 
 /// One application's connection to its engine. Cheap to clone; when the last clone and layer are gone, it stops
 /// listening for changes.
@@ -32,11 +35,13 @@ pub(crate) struct Inner {
     pub(crate) app_key: Arc<str>,
     pub(crate) origin: Origin,
     pub(crate) pass_cookie: String,
+    pub(crate) agent: Option<Agent>,
     pub(crate) grace: Duration,
     pub(crate) first_contact: FirstContact,
     pub(crate) csrf: CsrfMode,
     pub(crate) optional: Optional,
-    pub(crate) after_sign_out: String,
+    pub(crate) after_sign_out: Option<String>,
+    pub(crate) unfinished: Unfinished,
     pub(crate) listener: OnceLock<Listener>,
 }
 
@@ -81,27 +86,63 @@ impl Inner {
         });
     }
 
-    /// Where to sign in and come back to `destination`.
+    /// Whether the pass is this app's alone.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.agent.is_some_and(|agent| agent.bound)
+    }
+
+    /// Where to sign in and come back to `destination`. With an agent, that is an address of our own, which looks first.
     pub(crate) fn sign_in_url(&self, destination: &str) -> String {
-        self.engine_url("/sign-in", destination)
+        if self.agent.is_some() { self.start_url(destination) } else { self.sign_in_at_home_url(destination) }
     }
 
     /// Where to fetch a new pass for the session at home, or to sign in if there is none.
     pub(crate) fn refresh_url(&self, destination: &str) -> String {
-        self.engine_url("/pass/refresh", destination)
+        if self.agent.is_some() {
+            self.start_url(destination)
+        } else {
+            self.engine_url("/pass/refresh", &self.app_key, &self.absolute(destination))
+        }
+    }
+
+    /// The engine's sign-in page, with the way back to `destination`.
+    pub(crate) fn sign_in_at_home_url(&self, destination: &str) -> String {
+        self.engine_url("/sign-in", &self.app_key, &self.absolute(destination))
     }
 
     /// Where to sign out by hand.
     pub(crate) fn sign_out_url(&self) -> String {
-        self.engine_url("/sign-out", &self.after_sign_out)
+        let after = self.after_sign_out.as_deref().unwrap_or("/");
+        self.engine_url("/sign-out", &self.app_key, &self.absolute(after))
     }
 
-    fn engine_url(&self, path: &str, destination: &str) -> String {
+    /// A page of the engine's that is told an app and an address.
+    pub(crate) fn engine_url(&self, path: &str, app: &str, return_to: &str) -> String {
         let mut url = self.engine.public().at(path);
-        url.query_pairs_mut()
-            .append_pair("app", &self.app_key)
-            .append_pair("return_to", &format!("{}{destination}", self.origin.as_str()));
+        url.query_pairs_mut().append_pair("app", app).append_pair("return_to", return_to);
         url.into()
+    }
+
+    /// Where a sign-in over several zones goes on.
+    pub(crate) fn next_url(&self, chain: &str) -> String {
+        self.chain_url("/handoff/next", chain)
+    }
+
+    /// Where a chain of the engine's goes on.
+    pub(crate) fn chain_url(&self, path: &str, chain: &str) -> String {
+        let mut url = self.engine.public().at(path);
+        url.query_pairs_mut().append_pair("chain", chain);
+        url.into()
+    }
+
+    fn start_url(&self, destination: &str) -> String {
+        let mut url = self.origin.at(START);
+        url.query_pairs_mut().append_pair("r", destination);
+        url.into()
+    }
+
+    fn absolute(&self, destination: &str) -> String {
+        format!("{}{destination}", self.origin.as_str())
     }
 }
 

@@ -12,6 +12,7 @@ use http::{HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
 use crate::admit;
+use crate::agent;
 use crate::caller::{Caller, SignIn};
 use crate::csrf;
 use crate::hallpass::Inner;
@@ -77,6 +78,10 @@ where
     visit::strip_identity(&mut parts.headers);
     parts.extensions.remove::<Caller>();
     let visit = Visit::read(&parts, &inner.origin);
+    // Before the origin rule: the engine, which is no browser, posts to one of them.
+    if let Some(endpoint) = agent::Endpoint::at(&inner, &visit.path) {
+        return Ok(varied(agent::answer(&inner, endpoint, &visit, &parts, body).await));
+    }
     if visit.may_change && !is_same_origin(&parts.headers, &inner.origin) {
         tracing::warn!(method = %parts.method, path = visit.path, "refused: sent by a page of another origin");
         return Ok(varied(pages::CROSS_ORIGIN.answer(visit.page)));

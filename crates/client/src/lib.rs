@@ -25,13 +25,40 @@
 //! # }
 //! ```
 //!
+//! # Other root domains, and bound apps
+//!
+//! The pass of the engine's own domain does not reach `pos.company2.com`. There, [`Builder::agent`] makes the app its own
+//! agent: it serves `/.sso/…` and learns from the engine by a handoff, a code that only the browser which asked can use, who
+//! is signed in at home. Nothing else changes for its routes. Visitors of optional paths are looked up once in ten minutes
+//! without a sign-in page ([`Builder::discover`]); crawlers never are.
+//!
+//! [`Builder::bound`] goes further, also within the engine's domain: the app gets a pass that no sibling host can read or
+//! replace, and the shared one is not looked at. For apps with money, health or power.
+//!
+//! ```no_run
+//! # use hallpass_client::{Hallpass, SecretKey};
+//! # fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let hallpass = Hallpass::builder("https://auth.company.com", "ledger", SecretKey::from_env("HALLPASS_SECRET_KEY")?)
+//!     .origin("https://ledger.company2.com")
+//!     .bound()
+//!     .build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A handoff needs the layer around the whole router, so that `/.sso/…` and `/.well-known/sso-agent` reach it.
+//!
+//! # Signing out, and what else an app has to know
+//!
 //! To sign out, a page posts a form to `/.hallpass/sign-out`. An application's own content security policy must let
 //! its forms lead to the engine (`form-action 'self' https://auth.company.com`), or some browsers stop at the redirect.
 //! Routes that others call (webhooks, health checks) belong outside the layer: it refuses unsafe requests that do not
 //! prove to come from the application's own pages.
 
 mod admit;
+mod agent;
 mod bounce;
+mod build_error;
 mod builder;
 mod caller;
 mod changes;
@@ -39,26 +66,40 @@ mod clock;
 mod cookies;
 mod crypto;
 mod csrf;
+mod demand;
+mod destination;
 mod engine;
 mod hallpass;
+mod identify;
 mod layer;
 mod memory;
 mod origin;
 mod own;
 mod pages;
+mod pass_cookie;
+mod pause;
+mod recognise;
+mod reply;
 mod require;
 mod secret;
 mod seen;
+mod set_cookie;
+mod settings;
+mod sign_out;
+mod transaction;
+mod unfinished;
 mod visit;
 mod wire;
 
-pub use builder::{BuildError, Builder, CsrfMode, FirstContact};
+pub use build_error::BuildError;
+pub use builder::Builder;
 pub use caller::{Caller, SignIn};
 pub use clock::{Clock, ManualClock};
 pub use hallpass::Hallpass;
 pub use layer::{HallpassLayer, HallpassService};
 pub use require::{Require, RequireLayer, require};
 pub use secret::{SecretKey, SecretKeyError};
+pub use settings::{CsrfMode, FirstContact};
 
 /// Shared test data, where it is present: `HALLPASS_TEST_DATA`, or `shared/data` beside the workspace.
 #[cfg(test)]

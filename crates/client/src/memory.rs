@@ -187,6 +187,12 @@ impl Memory {
         self.live_stream().is_some()
     }
 
+    /// Whether the engine was listened to in vain, or no longer answers: not merely not yet heard.
+    pub(crate) fn is_deaf(&self) -> bool {
+        let tried = self.stream.lock().generation > 0;
+        tried && !self.is_live()
+    }
+
     /// Joins the flight of the same question, or starts it. It runs on its own, so that a visitor who gives up
     /// does not take the others' answer along; and nobody joins a question asked before the latest change.
     pub(crate) async fn fly<F>(self: &Arc<Self>, question: Key, ask: impl FnOnce() -> F) -> Landed

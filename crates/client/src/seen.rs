@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::caller::Facts;
 use crate::cookies;
 use crate::crypto::Sealer;
+use crate::set_cookie;
 
 /// The cookie's name.
 pub(crate) const COOKIE: &str = "__Host-Http-hallpass-seen";
@@ -55,7 +56,7 @@ impl Seen {
     /// The cookie to set.
     pub(crate) fn cookie(&self, sealer: &Sealer) -> Option<HeaderValue> {
         let plaintext = serde_json::to_vec(self).ok()?;
-        cookies::host_only(COOKIE, &sealer.seal(&plaintext, SEEN), MAX_AGE_SECONDS)
+        set_cookie::host_only(COOKIE, &sealer.seal(&plaintext, SEEN), MAX_AGE_SECONDS)
     }
 }
 
@@ -73,7 +74,7 @@ pub(crate) fn read(headers: &HeaderMap, sealer: &Sealer) -> LastSeen {
 
 /// Removes the cookie, also where only a misbehaving browser could have put it.
 pub(crate) fn expiry(domains: &[&str]) -> Vec<HeaderValue> {
-    cookies::expiry(COOKIE, "/", domains)
+    set_cookie::expiry(COOKIE, "/", domains)
 }
 
 #[derive(Serialize, Deserialize)]

@@ -23,6 +23,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::ServiceExt;
 
+use crate::home::{self, Home};
+
 /// Where people reach the application under test.
 pub const ORIGIN: &str = "http://pos.company.localhost:7070";
 /// The pass's cookie.
@@ -50,15 +52,17 @@ pub enum Trouble {
 /// An engine on loopback.
 #[derive(Clone)]
 pub struct Engine {
+    pub script: Arc<Script>,
     address: SocketAddr,
-    script: Arc<Script>,
 }
 
-struct Script {
+pub struct Script {
+    pub home: Home,
+    pub trouble: Mutex<Option<Trouble>>,
     answers: Mutex<HashMap<String, Value>>,
     asked: Mutex<Vec<Value>>,
     signed_out: Mutex<Vec<Value>>,
-    trouble: Mutex<Option<Trouble>>,
+    continue_at: Mutex<Option<String>>,
     gate: Semaphore,
     streams: mpsc::UnboundedSender<Stream>,
     opened: tokio::sync::Mutex<mpsc::UnboundedReceiver<Stream>>,
@@ -91,9 +95,11 @@ impl Engine {
         let address = listener.local_addr().expect("bound");
         let (streams, opened) = mpsc::unbounded_channel();
         let script = Arc::new(Script {
+            home: Home::default(),
             answers: Mutex::default(),
             asked: Mutex::default(),
             signed_out: Mutex::default(),
+            continue_at: Mutex::default(),
             trouble: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             streams,
@@ -104,9 +110,10 @@ impl Engine {
             .route("/introspect", post(introspect))
             .route("/api/v1/sign-out", post(sign_out))
             .route("/api/v1/changes", get(changes))
+            .route("/handoff/token", post(home::token))
             .with_state(Arc::clone(&script));
         tokio::spawn(async move { axum::serve(listener, router).await.expect("serves") });
-        Self { address, script }
+        Self { script, address }
     }
 
     /// Says who `pass` stands for, with further members of the answer.
@@ -124,6 +131,16 @@ impl Engine {
     /// `pass` no longer stands for anybody.
     pub fn end(&self, pass: &str) {
         self.script.answers.lock().expect("not poisoned").remove(pass);
+    }
+
+    /// What introspection says about `pass`.
+    pub fn envelope(&self, pass: &str) -> Value {
+        self.script.answers.lock().expect("not poisoned")[pass].clone()
+    }
+
+    /// Names the page at which people go on after a sign-out.
+    pub fn continue_at(&self, address: &str) {
+        *self.script.continue_at.lock().expect("not poisoned") = Some(address.to_owned());
     }
 
     /// Gets into trouble, or out of it.
@@ -172,7 +189,8 @@ impl Engine {
     }
 }
 
-fn authenticate(headers: &HeaderMap) -> Result<(), StatusCode> {
+/// Whether the app shows its key pair.
+pub fn authenticate(headers: &HeaderMap) -> Result<(), StatusCode> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let known = SECRETS.map(|secret| format!("Basic {}", STANDARD.encode(format!("pos:{secret}"))));
     if !known.iter().any(|credentials| credentials == text(header::AUTHORIZATION)) {
@@ -225,11 +243,7 @@ async fn introspect(
     Ok(axum::Json(body).into_response())
 }
 
-async fn sign_out(
-    State(script): State<Arc<Script>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<StatusCode, StatusCode> {
+async fn sign_out(State(script): State<Arc<Script>>, headers: HeaderMap, body: Bytes) -> Result<Response, StatusCode> {
     authenticate(&headers)?;
     if let Some(Trouble::Status(status)) = *script.trouble.lock().expect("not poisoned") {
         return Err(status);
@@ -237,7 +251,11 @@ async fn sign_out(
     let request: Value = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
     script.answers.lock().expect("not poisoned").retain(|_, answer| answer["sid"] != request["sid"]);
     script.signed_out.lock().expect("not poisoned").push(request);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(match &*script.continue_at.lock().expect("not poisoned") {
+        Some(address) => axum::Json(json!({"signed_out":true,"continue_at":address})).into_response(),
+        // As older engines do.
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
 }
 
 async fn changes(

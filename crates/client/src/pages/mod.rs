@@ -9,106 +9,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderName};
 use http::{HeaderValue, StatusCode};
-use serde_json::json;
 
 use crate::crypto;
 
-const STYLE: &str = include_str!("page.css");
+mod refusal;
+mod sign_in;
 
-/// An answer that refuses, as a page for people or as problem details for programs.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    /// The word a program looks for.
-    pub(crate) code: &'static str,
-    pub(crate) title: &'static str,
-    pub(crate) detail: &'static str,
-}
+pub(crate) use refusal::*;
+pub(crate) use sign_in::*;
 
-pub(crate) const CROSS_ORIGIN: Refusal = Refusal {
-    status: StatusCode::FORBIDDEN,
-    code: "cross_origin",
-    title: "This did not come from here",
-    detail: "The request was sent by another website, so nothing was done. Open this application directly and try again.",
-};
-
-pub(crate) const CSRF_FAILED: Refusal = Refusal {
-    status: StatusCode::FORBIDDEN,
-    code: "csrf_failed",
-    title: "This form is too old",
-    detail: "The form was opened before you last signed in, so nothing was done. Go back, reload the page and send it again.",
-};
-
-pub(crate) const NOT_PERMITTED: Refusal = Refusal {
-    status: StatusCode::FORBIDDEN,
-    code: "not_permitted",
-    title: "You may not do this",
-    detail: "Your account does not have the permission that this needs. If you should have it, ask whoever manages access to this application.",
-};
-
-pub(crate) const TOO_MANY_COOKIES: Refusal = Refusal {
-    status: StatusCode::BAD_REQUEST,
-    code: "too_many_passes",
-    title: "Too many sign-in cookies",
-    detail: "Your browser sent several sign-in cookies at once, which another website under the same domain must have set. They have been removed. Reload the page; if this comes back, tell your administrator.",
-};
-
-pub(crate) const TOO_LARGE: Refusal = Refusal {
-    status: StatusCode::PAYLOAD_TOO_LARGE,
-    code: "too_large",
-    title: "That was too much",
-    detail: "The form is larger than this address accepts.",
-};
-
-pub(crate) const INVALID_FORM: Refusal = Refusal {
-    status: StatusCode::BAD_REQUEST,
-    code: "invalid_request",
-    title: "This form cannot be read",
-    detail: "A field is missing or was sent twice. Go back and try again.",
-};
-
-pub(crate) const NOT_FOUND: Refusal = Refusal {
-    status: StatusCode::NOT_FOUND,
-    code: "not_found",
-    title: "There is nothing here",
-    detail: "The address may have been mistyped.",
-};
-
-pub(crate) const METHOD_NOT_ALLOWED: Refusal = Refusal {
-    status: StatusCode::METHOD_NOT_ALLOWED,
-    code: "method_not_allowed",
-    title: "This address takes forms only",
-    detail: "Go back to the application and use the button there.",
-};
-
-pub(crate) const SUBJECT_SWITCH: Refusal = Refusal {
-    status: StatusCode::CONFLICT,
-    code: "subject_switch",
-    title: "Another person has signed in",
-    detail: "Another person is now signed in in this browser. Reload the page to continue.",
-};
-
-pub(crate) const CONFIRMATION_REQUIRED: Refusal = Refusal {
-    status: StatusCode::CONFLICT,
-    code: "confirmation_required",
-    title: "Please confirm who you are",
-    detail: "This application has not been used in this browser before. Reload the page to continue.",
-};
-
-impl Refusal {
-    /// The answer, as a page if `page`.
-    pub(crate) fn answer(&self, page: bool) -> Response {
-        if page {
-            let body = format!("<h1>{}</h1><p>{}</p>", escaped(self.title), escaped(self.detail));
-            return html(self.status, self.title, &body, None);
-        }
-        let problem = json!({
-            "type": "about:blank", "title": self.title, "status": self.status.as_u16(),
-            "detail": self.detail, "error": self.code,
-        });
-        json_response(self.status, "application/problem+json", &problem)
-    }
-}
+const STYLE: &str = include_str!("../page.css");
 
 /// The engine cannot be asked. Never an answer about the visitor, always about us.
 pub(crate) fn unavailable(page: bool, retry_after: Option<u64>) -> Response {
@@ -135,26 +45,6 @@ pub(crate) fn redirect(url: &str) -> Response {
     response
 }
 
-/// 401 for whatever cannot follow a redirect (protocol §6).
-pub(crate) fn login_required(sign_in_url: &str, realm: &str) -> Response {
-    let body = json!({"error": "login_required", "sign_in_url": sign_in_url});
-    let mut response = json_response(StatusCode::UNAUTHORIZED, "application/json", &body);
-    if let Ok(challenge) = HeaderValue::from_str(&format!("Hallpass realm=\"{realm}\"")) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    response
-}
-
-/// 401 for a form that somebody sent without being signed in (any more): nothing was done, and how to go on.
-pub(crate) fn sign_in_first(url: &str) -> Response {
-    let body = format!(
-        "<h1>Please sign in again</h1><p>Your sign-in had to be renewed, so what you sent was <strong>not</strong> carried out. Go on, \
-         then do it once more.</p><p><a class=\"button\" href=\"{}\">Go on</a></p>",
-        escaped(url)
-    );
-    html(StatusCode::UNAUTHORIZED, "Please sign in again", &body, None)
-}
-
 /// 200 with a JSON object.
 pub(crate) fn json_answer(body: &serde_json::Value) -> Response {
     json_response(StatusCode::OK, "application/json", body)
@@ -168,39 +58,11 @@ pub(crate) fn done() -> Response {
     response
 }
 
-/// Why a browser keeps coming back without a pass that counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LoopCause {
-    /// The pass does not arrive. (Where no cookie at all arrives, neither does our count: the engine notices that.)
-    Missing,
-    /// A pass arrives, and the engine does not accept it.
-    Refused,
-    /// Passes of different sessions arrive.
-    Conflict,
-}
-
-/// Shown instead of one redirect too many.
-pub(crate) fn stuck(cause: LoopCause, try_again: &str) -> Response {
-    let (why, what) = match cause {
-        LoopCause::Missing => (
-            "You were signed in, but your browser did not bring the sign-in cookie to this address.",
-            "Allow cookies for this website. If they are allowed, tell your administrator that this application’s address may lie outside its sign-in zone.",
-        ),
-        LoopCause::Refused => (
-            "Your browser brought a sign-in cookie that is not accepted here.",
-            "Your account may have no access to this application, or the clock of one of the servers is wrong. Tell your administrator.",
-        ),
-        LoopCause::Conflict => (
-            "Your browser keeps bringing sign-in cookies of different people.",
-            "Another website under the same domain keeps setting them. Tell your administrator; until then, a fresh private window may help.",
-        ),
-    };
-    let title = "Signing in goes round in circles";
-    let body = format!(
-        "<h1>{title}</h1><p>{why}</p><p>{what}</p><p><a class=\"button\" href=\"{}\">Try again</a></p>",
-        escaped(try_again)
-    );
-    html(StatusCode::BAD_REQUEST, title, &body, None)
+/// 200, with nothing to say.
+pub(crate) fn accepted() -> Response {
+    let mut response = Response::new(Body::empty());
+    no_store(&mut response);
+    response
 }
 
 /// What the page that asks for a click shows and sends.
@@ -340,6 +202,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     async fn text(response: Response) -> String {
         let bytes = axum::body::to_bytes(response.into_body(), 100_000).await.expect("a body");

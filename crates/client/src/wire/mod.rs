@@ -7,6 +7,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod handoff;
+mod sign_out;
+
+pub(crate) use handoff::{Redemption, is_invalid_grant, redemption};
+pub(crate) use sign_out::{continue_at, ended_session};
+
 use crate::caller::Facts;
 use crate::cookies::Pass;
 
@@ -199,11 +205,11 @@ mod tests {
         Question { passes: passes.iter().map(|text| pass(text)).collect(), csrf: None, if_version: None }
     }
 
-    fn parties() -> Parties {
+    pub(super) fn parties() -> Parties {
         Parties { issuer: "https://auth.company.com".into(), app_key: "pos".into() }
     }
 
-    fn active() -> Value {
+    pub(super) fn active() -> Value {
         json!({"active":true,"token_type":"pass","iss":"https://auth.company.com","client_id":"pos","sub":"u_1","sid":"s_1",
             "username":"ana","auth_time":1,"acr":"aal1","amr":["pwd"],"iat":1,"exp":901,"roles":["cashier"],
             "permissions":["canRefund","canCreateOrder"],"scope":"canCreateOrder canRefund","attributes":{},"version":"7",
