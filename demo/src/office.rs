@@ -22,10 +22,8 @@ pub(crate) const WAGES: [(&str, Amount); 3] =
 /// The app, behind `hallpass`. Paths: `/`, `/wages`.
 pub fn office(hallpass: &Hallpass, addresses: Addresses) -> Router {
     let office = Arc::new(Office { addresses, ledger: Ledger::default() });
-    let app = Router::new()
-        .route("/", get(page))
-        .route("/wages", post(pay).layer(require("canPay")))
-        .with_state(office);
+    let app =
+        Router::new().route("/", get(page)).route("/wages", post(pay).layer(require("canPay"))).with_state(office);
     guarded(app, hallpass, include_str!("../assets/office.svg"))
 }
 
@@ -53,7 +51,8 @@ async fn page(State(office): State<Arc<Office>>, caller: Caller, Query(just): Qu
 
 async fn pay(State(office): State<Arc<Office>>, caller: Caller, Form(wage): Form<Wage>) -> Response {
     let Some((to, amount)) = WAGES.iter().find(|(name, _)| *name == wage.to) else {
-        return (StatusCode::BAD_REQUEST, show(&office, &caller, Message::Wrong("Choose somebody to pay."))).into_response();
+        return (StatusCode::BAD_REQUEST, show(&office, &caller, Message::Wrong("Choose somebody to pay.")))
+            .into_response();
     };
     let number = office.ledger.add(caller.user_id(), caller.name(), format!("Paid {amount} to {to}"));
     Redirect::to(&format!("/?done={number}")).into_response()

@@ -151,6 +151,12 @@ impl Memory {
         self.entries.retain(|_, entry| !concerned(&entry.facts));
     }
 
+    /// Forgets what is concerned by a hint that anybody can give. Answers that are under way stay worth keeping, otherwise whoever gives hints
+    /// without end could make every request a question to the engine.
+    pub(crate) fn doubt(&self, concerned: impl Fn(&Facts) -> bool) {
+        self.entries.retain(|_, entry| !concerned(&entry.facts));
+    }
+
     /// A change stream is open: from now on it reports every change.
     pub(crate) fn stream_opened(&self) {
         let mut stream = self.stream.lock();

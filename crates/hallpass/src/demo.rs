@@ -218,8 +218,7 @@ async fn furnish(
         };
         admin::users::set_password(&mut write, &user, hash, false, actor, now).await?;
     }
-    let places =
-        [("CASHIER", "cashier"), ("POS", "pos"), ("OUTLET", "outlet"), ("OFFICE", "office"), ("SSO2", "sso2")];
+    let places = [("CASHIER", "cashier"), ("POS", "pos"), ("OUTLET", "outlet"), ("OFFICE", "office"), ("SSO2", "sso2")];
     let registry = places.iter().fold(REGISTRY.to_owned(), |text, (place, name)| text.replace(place, &at(name)));
     let more = express.map(|origin| EXPRESS.replace("EXPRESS", origin));
     for registry in [Some(registry), more].into_iter().flatten() {

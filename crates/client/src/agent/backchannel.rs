@@ -25,7 +25,7 @@ pub(super) async fn answer(inner: &Arc<Inner>, visit: &Visit, headers: &HeaderMa
         tracing::warn!("refused: a logout token that is malformed or not meant for this app");
         return pages::INVALID_FORM.answer(visit.page);
     };
-    inner.memory.forget_where(|facts| facts.session_id == session_id);
+    inner.memory.doubt(|facts| facts.session_id == session_id);
     tracing::info!("the engine reports the end of a session");
     pages::accepted()
 }

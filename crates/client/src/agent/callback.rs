@@ -113,12 +113,13 @@ async fn redeem(inner: &Inner, parts: &Parts, transaction: &Transaction) -> Resu
 fn arrive(inner: &Inner, headers: &HeaderMap, way: &Way, redemption: Redemption) -> Result<Response, Failure> {
     // Without it they would be sent round in circles and then be told that their cookies are blocked.
     let pass = relay(inner, &redemption.set_cookie).ok_or(Failure::Away(Away::Misconfigured))?;
-    let facts = &redemption.facts;
-    tracing::info!(session_id = facts.session_id, user_id = facts.user_id, "signed in by a handoff");
-    // Without asking: the home session has just shown who it is.
-    let clean_up = matches!(seen::read(headers, &inner.sealer), LastSeen::Nobody { clean_up: true });
-    let mut cookies: Vec<HeaderValue> = remember(inner, facts, clean_up);
-    cookies.push(pass);
+    let mut cookies: Vec<HeaderValue> = vec![pass];
+    if let Some(facts) = &redemption.facts {
+        tracing::info!(session_id = facts.session_id, user_id = facts.user_id, "signed in by a handoff");
+        // Without asking: the home session has just shown who it is.
+        let clean_up = matches!(seen::read(headers, &inner.sealer), LastSeen::Nobody { clean_up: true });
+        cookies.extend(remember(inner, facts, clean_up));
+    }
     cookies.extend(discover::somebody(headers));
     let answer = match (way, redemption.return_to) {
         (Way::Chain(chain), _) => pages::redirect(&inner.next_url(chain)),

@@ -10,8 +10,8 @@ use crate::caller::Facts;
 
 /// Who has just shown at home to be using this browser.
 pub(crate) struct Redemption {
-    /// The person and their session.
-    pub(crate) facts: Arc<Facts>,
+    /// The person and their session; `None` for somebody who has no business in this app and goes on to another one of its zone.
+    pub(crate) facts: Option<Arc<Facts>>,
     /// The pass, as a line to relay.
     pub(crate) set_cookie: String,
     /// Where they wanted to go, if the engine was told; it has checked that.
@@ -34,8 +34,10 @@ struct Refused {
 /// Reads the answer to a code. The envelope must satisfy what an introspection must; the error says what is wrong.
 pub(crate) fn redemption(body: &[u8], parties: &Parties) -> Result<Redemption, String> {
     let redeemed: Redeemed = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let Answer::Active { facts: Some(facts), .. } = redeemed.envelope.read(parties, false)? else {
-        return Err("a code was redeemed for a session that is not active".to_owned());
+    let facts = match redeemed.envelope.read(parties, false)? {
+        Answer::Active { facts: Some(facts), .. } => Some(facts),
+        Answer::Inactive if redeemed.return_to.is_some() => None,
+        _ => return Err("a code was redeemed for a session that is not active".to_owned()),
     };
     let return_to = redeemed.return_to.and_then(|text| {
         let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
@@ -71,8 +73,17 @@ mod tests {
     #[test]
     fn a_complete_answer_is_read() {
         let redemption = read(&redeemed(&json!({"return_to":"https://pos.company2.com/a?b=c"}))).expect("complete");
-        assert_eq!((redemption.facts.user_id.as_str(), redemption.set_cookie.as_str()), ("u_1", "p=1; Path=/"));
+        assert_eq!(
+            (redemption.facts.map(|facts| facts.user_id.clone()).as_deref(), redemption.set_cookie.as_str()),
+            (Some("u_1"), "p=1; Path=/")
+        );
         assert_eq!(redemption.return_to.map(String::from).as_deref(), Some("https://pos.company2.com/a?b=c"));
+    }
+
+    #[test]
+    fn somebody_who_only_passes_through_need_not_be_anybody_here() {
+        let through = json!({"envelope":{"active":false},"return_to":"https://other.company2.com/"});
+        assert!(read(&redeemed(&through)).expect("complete").facts.is_none());
     }
 
     #[test]
