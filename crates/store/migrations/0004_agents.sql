@@ -21,4 +21,3 @@ ALTER TABLE sessions ADD COLUMN device {blob};
 ALTER TABLE sessions ADD COLUMN interacted_at {integer} NOT NULL DEFAULT 0;
 -- When its sign-in was followed by a chain through other zones: once.
 ALTER TABLE sessions ADD COLUMN chained_at {integer};
-CREATE INDEX sessions_by_device ON sessions (device) WHERE device IS NOT NULL;

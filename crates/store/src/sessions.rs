@@ -261,7 +261,7 @@ pub async fn begin_chain(write: &mut Write, id: &SessionId, now: Timestamp) -> R
 /// The zones that this session's browser has been active in since `since`, in whichever session, by what introspection was asked.
 pub async fn zones_of_device(read: &mut Read, id: &SessionId, since: Timestamp) -> Result<Vec<ZoneName>, StoreError> {
     let zones = sql("SELECT DISTINCT apps.zone FROM sessions AS this
-                     JOIN sessions AS other ON other.device = this.device AND other.user_id = this.user_id
+                     JOIN sessions AS other ON other.user_id = this.user_id AND other.device = this.device
                      JOIN session_apps ON session_apps.session_id = other.id JOIN apps ON apps.key = session_apps.app_key
                      WHERE this.id = $1 AND session_apps.told_at >= $2 ORDER BY apps.zone");
     read.all(zones.bind(id).bind(&since)).await?.iter().map(|row| row.column("zone")).collect()
