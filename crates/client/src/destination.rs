@@ -64,6 +64,88 @@ mod tests {
         assert_eq!(local("/a/b?x=%20y"), "/a/b?x=%20y");
     }
 
+    /// Two thousand ways to begin, to hide a host and to go on.
+    #[test]
+    fn no_combination_of_tricks_leaves_the_origin() {
+        let beginnings = [
+            "",
+            "/",
+            "//",
+            "///",
+            "////",
+            "/\\",
+            "\\/",
+            "\\\\",
+            "/./",
+            "/../",
+            "/.//",
+            "/..//",
+            "/;/",
+            "/%2f",
+            "/%2F/",
+            "/%5c",
+            "/%09/",
+            "/\t/",
+            "/\n/",
+            "/\r/",
+            "\t//",
+            " //",
+            "http:",
+            "https:",
+            "https:/",
+            "https://",
+            "https:///",
+            "HTTPS://",
+            "//https://",
+            "/https://",
+            "javascript:",
+            "data:text/html,",
+            "blob:https://",
+            "//user@",
+            "//pos.company.com@",
+            "/@",
+            "?//",
+            "#//",
+            "/?//",
+            "/%00//",
+            "/\u{ff0f}",
+            "/\u{2215}/",
+            "\u{feff}//",
+            "\0//",
+            "/%0d%0aLocation:https://",
+            "/%0a//",
+        ];
+        let hosts = [
+            "evil.example",
+            "evil.example:443",
+            "EVIL.example",
+            "evil\u{3002}example",
+            "pos.company.com.evil.example",
+            "evil.example\\",
+            "[::1]",
+            "2130706433",
+            "evil.example%2f",
+            "evil.example/..",
+            "pos.company.com@evil.example",
+            "xn--evl-zza.example",
+        ];
+        let ends = ["", "/", "/%2e%2e//x", "?x=https://pos.company.com/", "#https://pos.company.com"];
+        let base = Url::parse("https://pos.company.com/").expect("valid");
+        let mut tried = 0;
+        let hosts: Vec<String> =
+            ends.iter().flat_map(|end| hosts.iter().map(move |host| format!("{host}{end}"))).collect();
+        for (beginning, rest) in beginnings.iter().flat_map(|beginning| hosts.iter().map(move |rest| (beginning, rest)))
+        {
+            let trick = format!("{beginning}{rest}");
+            let path = local(&trick);
+            let url = base.join(&path).expect("a URL");
+            assert_eq!(url.origin(), base.origin(), "{trick:?}");
+            assert!(path.starts_with('/') && !path[1..].starts_with(['/', '\\']), "{trick:?} became {path:?}");
+            tried += 1;
+        }
+        assert!(tried >= 2000, "{tried}");
+    }
+
     #[test]
     fn known_redirect_tricks_never_leave_the_origin() {
         let Some(tricks) = crate::test_data("open-redirects.txt") else { return };

@@ -213,38 +213,111 @@ async fn after_weeks_without_a_click_authorize_asks_for_one() {
     callback_url(&mut browser).await;
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+/// What a zone may do instead of its part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Nothing is wrong.
+    None,
+    /// It does not answer: the page's own check, or its timer, goes on.
+    Silent,
+    /// It takes the browser and leads nowhere; the person skips.
+    Lost,
+}
 
-    /// Whichever zones fail, and how: the browser is redirected a bounded number of times and ends at the destination.
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whichever of five zones fail, and how: the browser is redirected a bounded number of times and ends at the destination, those that did not fail
+    /// have their pass, and the others fetch it on demand later.
     #[test]
-    fn whichever_zones_fail_the_chain_arrives(failing in proptest::collection::vec(0_u8..3, 2)) {
+    fn whichever_zones_fail_the_chain_arrives(
+        faults in proptest::collection::vec(prop_oneof![Just(Fault::None), Just(Fault::Silent), Just(Fault::Lost)], 5)
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let site = Site::start().await;
-            let (shop, depot) = two_zones(&site).await;
-            let mut browser = been_everywhere(&site, &shop, &depot).await;
-            let mut landing = browser.sign_in("/sign-in?app=pos", "ana", PASSWORD).await;
-            let mut pages = 0;
-            while landing.url.path() == "/handoff/next" {
-                // Fine, no answer (the page's own timer goes on), or an answer that leads nowhere and a person who skips.
-                let onward = if failing[pages] == 0 { "data-go" } else { "data-skip" };
-                if failing[pages] == 2 {
-                    browser.step(&attribute(&landing, "data-go")).await;
-                }
-                assert!(landing.way.len() <= 6, "{:?}", landing.way);
-                landing = browser.open(&attribute(&landing, onward)).await;
-                pages += 1;
-                assert!(pages <= 2, "{landing:?}");
-            }
-            assert_eq!(landing.url.as_str(), "https://pos.company.com/");
-            assert_eq!(pages, 2);
-            for (index, (app, url)) in [(&shop, SHOP), (&depot, "https://depot.company3.com/")].into_iter().enumerate() {
-                assert_eq!(browser.cookie(url, PASS).is_some(), failing[index] == 0, "{url}");
-                // And on demand everything works later.
-                browser.open(&format!("/sign-in?app={}", app.key)).await;
-                assert!(site.is_active(app, &browser.cookie(url, PASS).expect("a pass")).await);
-            }
-        });
+        runtime.block_on(chain_with(&faults));
     }
+}
+
+/// None at all, each alone, and all: whatever chance picks beside them.
+#[tokio::test]
+async fn no_fault_each_alone_and_all_of_them() {
+    for fault in [Fault::Silent, Fault::Lost] {
+        chain_with(&[Fault::None; 5]).await;
+        chain_with(&[fault; 5]).await;
+        for alone in 0..5 {
+            let mut faults = [Fault::None; 5];
+            faults[alone] = fault;
+            chain_with(&faults).await;
+        }
+    }
+}
+
+async fn chain_with(faults: &[Fault]) {
+    let site = Site::start().await;
+    let apps = many_zones(&site, faults.len()).await;
+    let mut browser = Browser::new(&site);
+    browser.sign_in("/sign-in?app=pos", "ana", PASSWORD).await;
+    for (app, url) in &apps {
+        browser.open(&format!("/sign-in?app={}", app.key)).await;
+        assert!(site.is_active(app, &browser.cookie(url, PASS).expect("a pass")).await);
+    }
+    site.written_down().await;
+    let page = browser.open("/sign-out").await;
+    let token = page.answer.csrf_token().to_owned();
+    let mut landing = browser.submit(&page.url, &[("csrf_token", &token)]).await;
+    while landing.url.path() == "/sign-out/next" {
+        landing = browser.open(&attribute(&landing, "data-go")).await;
+    }
+
+    let mut landing = browser.sign_in("/sign-in?app=pos", "ana", PASSWORD).await;
+    let mut pages = 0;
+    while landing.url.path() == "/handoff/next" {
+        // Sign-in, continue and the page; or start, authorize, callback and the page.
+        assert!(landing.way.len() <= 4, "{:?}", landing.way);
+        let go = attribute(&landing, "data-go");
+        landing = match faults[pages] {
+            Fault::None => browser.open(&go).await,
+            Fault::Silent => browser.open(&attribute(&landing, "data-skip")).await,
+            Fault::Lost => {
+                browser.step(&go).await;
+                browser.open(&attribute(&landing, "data-skip")).await
+            }
+        };
+        pages += 1;
+    }
+    assert_eq!((landing.url.as_str(), pages), ("https://pos.company.com/", faults.len()));
+    for ((app, url), fault) in apps.iter().zip(faults) {
+        assert_eq!(browser.cookie(url, PASS).is_some(), *fault == Fault::None, "{url}: {fault:?}");
+        browser.open(&format!("/sign-in?app={}", app.key)).await;
+        assert!(site.is_active(app, &browser.cookie(url, PASS).expect("a pass")).await, "{url}, on demand");
+    }
+}
+
+/// So many zones that are fetched at sign-in, each with an app: its key pair and its address.
+async fn many_zones(site: &Site, count: usize) -> Vec<(Caller, String)> {
+    let mut write = site.store().write().await.expect("writes");
+    let template = zones::all(&mut write).await.expect("reads").remove(0);
+    let names: Vec<String> = (0..count).map(|number| format!("zone{number}")).collect();
+    for name in &names {
+        let mut zone = template.clone();
+        zone.name = name.parse().expect("a name");
+        zone.cookie_domain = format!("{name}.com").parse().expect("a domain");
+        zone.alias = Some(format!("https://sso.{name}.com").parse().expect("an origin"));
+        zone.at_sign_in = true;
+        zones::upsert(&mut write, &zone, site.now()).await.expect("adds");
+    }
+    write.commit().await.expect("commits");
+    let mut apps = Vec::new();
+    for name in &names {
+        let url = format!("https://shop.{name}.com");
+        let key = format!("shop-{name}");
+        let app = site.app(&key, |app| {
+            app.zone = name.parse().expect("a name");
+            app.access = Access::Everyone;
+            app.origins = vec![url.parse().expect("an origin")];
+        });
+        apps.push((app.await, format!("{url}/")));
+    }
+    site.heard().await;
+    apps
 }
