@@ -173,7 +173,7 @@ journey("forms from elsewhere are refused, by the apps and by the engine", async
     const ben = demo.person("ben");
     // Every form that there is, found on the pages themselves, so that a moved address cannot pass for a refused one.
     const actions = new Set();
-    for (const address of [apps.cashier, apps.pos, apps.outlet, `${engine}/`, `${engine}/account`, `${engine}/account/password`, `${engine}/sign-out`, `${engine}/sign-in`]) {
+    for (const address of [...Object.values(apps), `${engine}/`, `${engine}/account`, `${engine}/account/password`, `${engine}/sign-out`, `${engine}/sign-in`]) {
         await ana.open(address);
         for (const action of await ana.page.locator("form[method=post]").evaluateAll((forms) => forms.map((form) => form.action))) {
             actions.add(action);

@@ -3,131 +3,26 @@
 // journey("name", async (world) => { … }) gives each journey an engine of its own (`world.demo`, fresh data directory) and
 // as many browsers as it asks for (`world.visitor("ana")`). It fails on its own when a page logs an error, violates its
 // content security policy, or is redirected more often than any honest path needs. On failure each open page is
-// photographed into artifacts/.
+// photographed into artifacts/. A journey goes through Chromium and in front of `hallpass demo`, unless it says otherwise.
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
-import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
-import { createInterface } from "node:readline";
+import { mkdirSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { chromium } from "playwright-core";
+import { closeBrowsers, openContext } from "./browsers.mjs";
+import { PATIENCE, removeScratch, startDemo } from "./engine.mjs";
 
-const here = dirname(fileURLToPath(import.meta.url));
-const artifacts = join(here, "artifacts");
-const built = resolve(process.env.HALLPASS_BIN ?? join(here, "../../target/release/hallpass"));
+export { eventually } from "./eventually.mjs";
+
+const artifacts = join(dirname(fileURLToPath(import.meta.url)), "artifacts");
 
 /** No honest path through sign-in and back needs more redirects than this in one navigation. */
 export const LONGEST_CHAIN = 6;
 
-/** How long the engine may take until it serves, and a page until it is there, in milliseconds. */
-const PATIENCE = 20_000;
-
-// ---- the engine -------------------------------------------------------------------------------------------------------
-
-// Nothing of the product needs root, so where the tests run as root, the product runs as nobody.
-const nobody = process.getuid() === 0 ? { uid: 65534, gid: 65534 } : {};
-const environment = { PATH: process.env.PATH, LANG: "C.UTF-8" };
-
-let home; // one directory per test file, with a copy of the binary where nobody can execute it
-function binary() {
-    if (!home) {
-        home = mkdtempSync(join(tmpdir(), "hallpass-browser-"));
-        chmodSync(home, 0o711);
-        copyFileSync(built, join(home, "hallpass"));
-        chmodSync(join(home, "hallpass"), 0o755);
-    }
-    return join(home, "hallpass");
-}
-
-/** Starts `hallpass demo` on a free port in a fresh data directory and waits until it serves. */
-export async function startDemo() {
-    const program = binary();
-    const data = mkdtempSync(join(home, "data-"));
-    if (nobody.uid) chownSync(data, nobody.uid, nobody.gid);
-    const options = { ...nobody, cwd: data, env: { ...environment, HOME: data } };
-
-    const child = spawn(program, ["demo", "--json", "--port", "0", "--data", data], {
-        ...options,
-        stdio: ["ignore", "pipe", "pipe"],
-    });
-    let log = "";
-    child.stderr.on("data", (bytes) => (log = (log + bytes).slice(-8_000)));
-
-    const announced = await new Promise((accept, refuse) => {
-        const give_up = setTimeout(() => refuse(new Error(`no address after ${PATIENCE} ms\n${log}`)), PATIENCE);
-        const settle = (how, value) => (clearTimeout(give_up), how(value));
-        child.once("error", (error) => settle(refuse, error));
-        child.once("exit", (code) => settle(refuse, new Error(`hallpass demo ended with ${code}\n${log}`)));
-        createInterface({ input: child.stdout }).once("line", (line) => {
-            try {
-                settle(accept, JSON.parse(line));
-            } catch {
-                settle(refuse, new Error(`hallpass demo --json printed ${JSON.stringify(line)}\n${log}`));
-            }
-        });
-    }).catch((error) => {
-        child.kill("SIGKILL");
-        throw error;
-    });
-
-    return {
-        ...announced,
-        /** The person of this username: `{username, password, display_name}`. */
-        person(username) {
-            const found = announced.users.find((user) => user.username === username);
-            assert.ok(found, `the demo has a person called ${username}`);
-            return found;
-        },
-        /** Runs a verb against the same data directory, as an operator would in another terminal. Rejects when it fails. */
-        async hallpass(...args) {
-            const { stdout } = await promisify(execFile)(program, [...args, "--data", data], { ...options, timeout: PATIENCE });
-            return stdout;
-        },
-        log: () => log,
-        /** Asks it to end and insists that it does so cleanly. */
-        async stop() {
-            const ended = child.exitCode === null ? once(child, "exit") : [child.exitCode];
-            child.kill("SIGTERM");
-            const insist = setTimeout(() => child.kill("SIGKILL"), 10_000);
-            const [code, signal] = await ended;
-            clearTimeout(insist);
-            rmSync(data, { recursive: true, force: true });
-            assert.equal(signal ?? code, 0, `hallpass demo ends with 0 on SIGTERM\n${log}`);
-        },
-    };
-}
-
-// ---- the browser ------------------------------------------------------------------------------------------------------
-
-const launching = {
-    executablePath: process.env.HALLPASS_CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-quic", "--disable-background-networking"],
-};
-
-let browser;
-async function launch() {
-    browser ??= await chromium.launch(launching);
-    return browser;
-}
-
-/** A context in a browser of its own, in whose settings the person has blocked all cookies of a site. */
-async function launchBlocking(site, options) {
-    const profile = mkdtempSync(join(home, "profile-"));
-    const cookies = { [`[*.]${site},*`]: { setting: 2 } };
-    mkdirSync(join(profile, "Default"));
-    const preferences = { profile: { content_settings: { exceptions: { cookies } } } };
-    writeFileSync(join(profile, "Default", "Preferences"), JSON.stringify(preferences));
-    return chromium.launchPersistentContext(profile, { ...launching, ...options });
-}
-
 after(async () => {
-    await browser?.close();
-    if (home) rmSync(home, { recursive: true, force: true });
+    await closeBrowsers();
+    removeScratch();
 });
 
 const isEvil = (url) => url.startsWith("http://evil.");
@@ -243,6 +138,30 @@ class Visitor {
         return this.click(this.page.getByRole("button", { name: "Sign in", exact: true }));
     }
 
+    /** The same, and lets a chain take the browser on until it is at `url`. Returns how long that took, in milliseconds. */
+    async signInThrough(url, username, password = this.demo.person(username).password) {
+        await this.page.getByLabel("Username").fill(username);
+        await this.page.getByLabel("Password", { exact: true }).fill(password);
+        const began = Date.now();
+        await Promise.all([this.page.waitForURL(url), this.page.getByRole("button", { name: "Sign in", exact: true }).click()]);
+        return Date.now() - began;
+    }
+
+    /** Clicks what signs out, lets the browser go through the other zones, and returns the lines of the receipt at the end. */
+    async signOut(button = this.page.getByTestId("sign-out")) {
+        await Promise.all([this.page.waitForURL("**/sign-out/receipt?**"), button.click()]);
+        return this.receipt();
+    }
+
+    /** The receipt on the page: for each app its name, its zone's domain, and whether it knows. */
+    async receipt() {
+        const lines = await this.page.getByTestId("receipt").all();
+        return Promise.all(lines.map(async (line) => {
+            const parts = ["strong", ".quiet", "[data-testid=told]"].map((part) => line.locator(part).innerText());
+            return (await Promise.all(parts)).join(", ");
+        }));
+    }
+
     /** Whether the sign-in form is what the page shows. */
     async isAskedToSignIn() {
         return this.page.url().startsWith(`${this.demo.engine}/sign-in`) && (await this.page.getByLabel("Username").count()) === 1;
@@ -282,17 +201,14 @@ class World {
     visitors = [];
     endings = [];
 
-    constructor(demo) {
+    constructor(demo, browser) {
         this.demo = demo;
+        this.browser = browser;
     }
 
-    /**
-     * Opens a browser that shares nothing with the others. Options as for a browser context (viewport, colorScheme, …), and
-     * `blocked`: a site whose cookies its settings block.
-     */
-    visitor = async (name, { blocked, ...given } = {}) => {
-        const options = { locale: "en-GB", ...given };
-        const context = blocked ? await launchBlocking(blocked, options) : await (await launch()).newContext(options);
+    /** Opens a browser that shares nothing with the others. Options as for a browser context (viewport, …) and `openContext`. */
+    visitor = async (name, options = {}) => {
+        const context = await openContext(this.browser, { locale: "en-GB", ...options });
         const visitor = new Visitor(name, context, this.demo);
         this.visitors.push(visitor);
         return visitor;
@@ -313,15 +229,15 @@ class World {
     };
 }
 
-/** Declares a test. */
-export function journey(name, body) {
-    test(name, { timeout: 300_000 }, async (t) => {
-        const world = new World(await startDemo());
+/** Declares a test. `start` gives the engine. */
+export function journey(name, body, { browser = "chromium", start = startDemo } = {}) {
+    test(browser === "chromium" ? name : `${name} (${browser})`, { timeout: 300_000 }, async (t) => {
+        const world = new World(await start(), browser);
         try {
             await body(world, t);
             for (const visitor of world.visitors) assert.deepEqual(visitor.troubles, [], `${visitor.name} met no errors`);
         } catch (error) {
-            await keepEvidence(name, world);
+            await keepEvidence(t.name, world);
             throw error;
         } finally {
             for (const visitor of world.visitors) await visitor.context.close().catch(() => {});
@@ -343,15 +259,6 @@ async function keepEvidence(name, world) {
     }
     const log = world.demo.log().trim();
     if (log) console.error(log);
-}
-
-/** Probes until the answer is yes; fails when it still is no after so many milliseconds. Returns how long it took. */
-export async function eventually(what, milliseconds, probe) {
-    const began = Date.now();
-    while (!(await probe())) {
-        assert.ok(Date.now() - began < milliseconds, `${what} within ${milliseconds} ms`);
-    }
-    return Date.now() - began;
 }
 
 /** Where photographs for people go. */

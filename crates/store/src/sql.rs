@@ -76,7 +76,8 @@ impl Database {
                 // SQLite has no advisory lock: two processes that start together queue here instead.
                 let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
                 let types = [("text", "TEXT"), ("integer", "INTEGER"), ("blob", "BLOB")];
-                let options_of_tables = [("strict", "STRICT"), ("clustered", "STRICT, WITHOUT ROWID")];
+                let options_of_tables =
+                    [("strict", "STRICT"), ("clustered", "STRICT, WITHOUT ROWID"), ("transient", "")];
                 migrate::run(types.into_iter().chain(options_of_tables), &mut *transaction).await?;
                 transaction.commit().await?;
                 drop(connection);
@@ -92,7 +93,7 @@ impl Database {
                 // On a connection of its own, because a migration may take longer than a statement may.
                 let mut connection = within(sqlx::PgConnection::connect_with(&options)).await?;
                 let types = [("text", "TEXT COLLATE \"C\""), ("integer", "BIGINT"), ("blob", "BYTEA")];
-                let options_of_tables = [("strict", ""), ("clustered", "")];
+                let options_of_tables = [("strict", ""), ("clustered", ""), ("transient", "UNLOGGED")];
                 migrate::run(types.into_iter().chain(options_of_tables), &mut connection).await?;
                 within(connection.close()).await?;
                 let options = options.options([

@@ -1,0 +1,134 @@
+// The chain: after a sign-in the browser goes once through the zones that are marked for it, and arrives, whatever somebody does on the way.
+
+import assert from "node:assert/strict";
+import { startAlias } from "./faults.mjs";
+import { journey } from "./harness.mjs";
+import { PASS, aliasOf, backAgain, fetchAtSignIn } from "./zones.mjs";
+
+const CHAIN = /\/handoff\/next\?chain=/;
+
+/** Each zone's pass is there: its app shows ana at once. */
+async function isEverywhere(visitor, { outlet, office }) {
+    for (const app of [outlet, office]) {
+        const { redirects, path } = await visitor.during(() => visitor.open(app));
+        assert.equal(await visitor.who(), "ana");
+        assert.equal(redirects, 0, `its pass is there already:\n${path.join("\n")}`);
+    }
+}
+
+for (const browser of ["chromium", "firefox"]) {
+    journey("signing in again fetches the pass of each zone on the way", async (world) => {
+        const { demo } = world;
+        await fetchAtSignIn(demo);
+        const ana = await backAgain(world);
+        const { path, forms } = await ana.during(() => ana.signInThrough(`${demo.apps.cashier}/`, "ana"));
+        const seen = path.join("\n");
+        assert.equal(await ana.who(), "ana");
+        assert.equal(forms, 1, seen);
+        assert.equal(path.filter((step) => CHAIN.test(step)).length, 3, `a page for each zone, and from the last one to the end:\n${seen}`);
+        for (const agent of [aliasOf(demo), demo.apps.office]) {
+            assert.equal(path.filter((step) => step.startsWith(`GET ${agent}/.sso/callback?code=`)).length, 1, `${agent} got a code:\n${seen}`);
+        }
+        await isEverywhere(ana, demo.apps);
+        const passes = await ana.cookies(PASS);
+        assert.deepEqual(passes.map(({ domain }) => domain).sort(), [".company.localhost", ".company2.localhost"]);
+        const [bound, ...more] = await ana.cookies("__Host-Http-hallpass-pass");
+        assert.deepEqual([bound.domain, more], ["office.company3.localhost", []]);
+        assert.equal(new Set([...passes, bound].map(({ value }) => value)).size, 3, "each has a pass of its own");
+        assert.deepEqual((await ana.context.cookies()).filter(({ name }) => name.includes("hallpass-tx")), [], "none is half way");
+    }, { browser });
+
+    journey("skipping a zone that hangs, from the page", async (world) => {
+        const { demo } = world;
+        const alias = await startAlias(world, "sso.company2.localhost");
+        await fetchAtSignIn(demo, alias.origin);
+        const ana = await backAgain(world);
+        await alias.falls("says that it is there, and never answers beyond that");
+        const arrived = ana.page.waitForURL(`${demo.apps.cashier}/`);
+        await ana.signIn("ana");
+        assert.equal(await ana.page.getByTestId("chain").innerText(), "Signing you in to company2.localhost");
+        await ana.page.getByTestId("skip").click();
+        await arrived;
+        assert.equal(await ana.who(), "ana");
+        assert.deepEqual((await ana.cookies("__Host-Http-hallpass-pass")).length, 1, "the other zone was not skipped");
+        assert.equal((await ana.cookies(PASS)).length, 1, "this one was");
+    }, { browser });
+}
+
+journey("a chain without JavaScript: by itself, and by the link where a zone hangs", async (world) => {
+    const { demo } = world;
+    const alias = await startAlias(world, "sso.company2.localhost");
+    await fetchAtSignIn(demo, alias.origin);
+    const ana = await backAgain(world, { javaScriptEnabled: false });
+    await ana.signInThrough(`${demo.apps.cashier}/`, "ana");
+    await isEverywhere(ana, demo.apps);
+
+    await ana.open(demo.apps.cashier);
+    await ana.signOut();
+    await alias.falls("accepts and never answers");
+    await ana.open(demo.apps.cashier);
+    const arrived = ana.page.waitForURL(`${demo.apps.cashier}/`);
+    // The refresh has begun and hangs: the page stays, and so does its link.
+    const hangs = ana.page.waitForRequest((request) => request.url().startsWith(`${alias.origin}/.sso/start`));
+    await ana.signIn("ana");
+    await hangs;
+    await ana.page.getByTestId("skip").click();
+    await arrived;
+    assert.equal(await ana.who(), "ana");
+    assert.equal((await ana.cookies(PASS)).length, 1);
+});
+
+journey("reloading the chain's page, going back over it, and its address later", async (world) => {
+    const { demo } = world;
+    const alias = await startAlias(world, "sso.company2.localhost");
+    await fetchAtSignIn(demo, alias.origin);
+    const ana = await backAgain(world);
+    await alias.falls("accepts and never answers");
+    const arrived = ana.page.waitForURL(`${demo.apps.cashier}/`);
+    await ana.signIn("ana");
+    const address = ana.page.url();
+    assert.match(address, CHAIN);
+    await ana.page.reload();
+    assert.equal(await ana.page.getByTestId("chain").innerText(), "Signing you in to company2.localhost", "the same step again");
+    await arrived;
+    assert.equal(await ana.who(), "ana");
+
+    const back = await ana.during(() => ana.page.goBack());
+    assert.equal(await ana.who(), "ana", `back leads where she is signed in:\n${back.path.join("\n")}\n${ana.page.url()}`);
+    assert.ok(!back.path.some((step) => CHAIN.test(step)), "not into the chain again");
+    await alias.recovers();
+    await ana.open(demo.apps.outlet);
+    assert.equal(await ana.who(), "ana");
+    await ana.page.goBack();
+    assert.ok(await ana.who(), "ana");
+
+    const again = await ana.during(async () => {
+        const there = ana.page.waitForURL(`${demo.apps.cashier}/`);
+        await ana.page.goto(address).catch(() => {});
+        await there;
+    });
+    assert.equal(await ana.who(), "ana", again.path.join("\n"));
+    assert.equal(again.forms, 0);
+});
+
+journey("two tabs sign in at once", async (world) => {
+    const { demo } = world;
+    await fetchAtSignIn(demo);
+    const ana = await backAgain(world);
+    const tab = await ana.context.newPage();
+    await tab.goto(`${demo.apps.outlet}/?tab=2`);
+    const { password } = demo.person("ana");
+    for (const page of [ana.page, tab]) {
+        await page.getByLabel("Username").fill("ana");
+        await page.getByLabel("Password", { exact: true }).fill(password);
+    }
+    const submit = (page) => page.getByRole("button", { name: "Sign in", exact: true }).click();
+    const arrive = [ana.page.waitForURL(`${demo.apps.cashier}/`), tab.waitForURL(`${demo.apps.outlet}/?tab=2`)];
+    await Promise.all([submit(ana.page), submit(tab), ...arrive]);
+    for (const page of [ana.page, tab]) {
+        await page.reload();
+        assert.equal(await ana.who(page), "ana");
+    }
+    await ana.open(demo.apps.office);
+    assert.equal(await ana.who(), "ana");
+});
