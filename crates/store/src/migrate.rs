@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../migrations/0001_initial.sql")),
     (2, "handoffs", include_str!("../migrations/0002_handoffs.sql")),
     (3, "logouts", include_str!("../migrations/0003_logouts.sql")),
+    (5, "upstreams", include_str!("../migrations/0005_upstreams.sql")),
 ];
 
 /// The version of the tables that this program makes.
