@@ -118,15 +118,8 @@ pub async fn claim(
     limit: u32,
     now: Timestamp,
 ) -> Result<Vec<Footing>, StoreError> {
-    let due = sql("SELECT session_upstreams.session_id
-                   FROM session_upstreams JOIN sessions ON sessions.id = session_upstreams.session_id
-                   WHERE session_upstreams.due_at <= $1 AND session_upstreams.upstream = $2 AND sessions.expires_at > $1
-                       AND (session_upstreams.failing_since IS NOT NULL OR sessions.last_seen_at + $3 > session_upstreams.checked_at)
-                   ORDER BY session_upstreams.due_at, session_upstreams.session_id LIMIT $4");
-    let step = i64::from(TOUCH_STEP) * 1000;
     let mut claimed = Vec::new();
-    for row in write.all(due.bind(&now).bind(upstream).bind(&step).bind(&limit)).await? {
-        let session: SessionId = row.column("session_id")?;
+    for session in due(write, upstream, limit, now).await? {
         // Asks again: another node may have claimed it between the two statements.
         let claim = sql("UPDATE session_upstreams SET due_at = $2 WHERE session_id = $1 AND due_at <= $3
                          RETURNING session_id, upstream, identity, upstream_session, credential, ends_there, checked_at,
@@ -135,6 +128,22 @@ pub async fn claim(
         claimed.extend(write.optional(claim).await?.as_ref().map(read_footing).transpose()?);
     }
     Ok(claimed)
+}
+
+/// Whether any is due: asks without waiting for whoever writes.
+pub async fn is_any_due(read: &mut Read, upstream: &str, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(!due(read, upstream, 1, now).await?.is_empty())
+}
+
+async fn due(read: &mut Read, upstream: &str, limit: u32, now: Timestamp) -> Result<Vec<SessionId>, StoreError> {
+    let due = sql("SELECT session_upstreams.session_id
+                   FROM session_upstreams JOIN sessions ON sessions.id = session_upstreams.session_id
+                   WHERE session_upstreams.due_at <= $1 AND session_upstreams.upstream = $2 AND sessions.expires_at > $1
+                       AND (session_upstreams.failing_since IS NOT NULL OR sessions.last_seen_at + $3 > session_upstreams.checked_at)
+                   ORDER BY session_upstreams.due_at, session_upstreams.session_id LIMIT $4");
+    let step = i64::from(TOUCH_STEP) * 1000;
+    let due = due.bind(&now).bind(upstream).bind(&step).bind(&limit);
+    read.all(due).await?.iter().map(|row| row.column("session_id")).collect()
 }
 
 /// The upstream says that it is live, and calls it so. Never moves a time back.
