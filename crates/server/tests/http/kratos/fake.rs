@@ -241,9 +241,9 @@ impl Fake {
     fn written(&self, session: &Session) -> Value {
         let identity = self.world.lock().identities.get(&session.identity).cloned().expect("of somebody");
         let instant = |millis| jiff::Timestamp::from_millisecond(millis).expect("in range").to_string();
-        let methods = session.methods.iter().map(|method| {
-            json!({ "method": method, "aal": session.aal, "completed_at": instant(session.authenticated_at) })
-        });
+        let methods = session.methods.iter().map(
+            |method| json!({ "method": method, "aal": session.aal, "completed_at": instant(session.authenticated_at) }),
+        );
         json!({
             "id": session.id,
             "active": session.active,
@@ -418,7 +418,9 @@ async fn submit(
         session
     } else {
         let named = |identity: &&Identity| {
-            [&identity.traits["username"], &identity.traits["email"]].into_iter().any(|name| *name == field("identifier"))
+            [&identity.traits["username"], &identity.traits["email"]]
+                .into_iter()
+                .any(|name| *name == field("identifier"))
         };
         let found = fake.world.lock().identities.values().find(named).cloned();
         let right = found.filter(|identity| field("method") == "password" && identity.password == field("password"));
