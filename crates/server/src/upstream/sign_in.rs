@@ -71,10 +71,13 @@ pub async fn whose(
     let Some(user) = users::by_username(read, &username).await? else {
         return Ok(if kratos.config.create_users { Ok(Person::New(username)) } else { Err(UpstreamRefused::NoUser) });
     };
-    // Who already is somebody there is not somebody else there as well.
-    let taken =
-        !kratos.config.link_existing_users || upstreams::identity_of(read, kratos::NAME, &user.id).await?.is_some();
-    Ok(if taken { Err(UpstreamRefused::UsernameTaken) } else { Ok(Person::ToLink(user)) })
+    Ok(match upstreams::identity_of(read, kratos::NAME, &user.id).await? {
+        // Came by way of another tab, between our first question and the second.
+        Some(identity) if identity == session.identity => Ok(Person::Known(user)),
+        None if kratos.config.link_existing_users => Ok(Person::ToLink(user)),
+        // Who already is somebody there is not somebody else there as well.
+        _ => Err(UpstreamRefused::UsernameTaken),
+    })
 }
 
 /// Writes down why somebody could not sign in. Anybody can come here, as often as they like: the log must not fill the disk.

@@ -1,12 +1,14 @@
 //! Signed in there, known here; ended there, ended here.
 
+use std::sync::Arc;
+
 use hallpass_core::session::{Acr, Amr};
 use hallpass_server::upstream::recheck::recheck;
 use hallpass_store::{upstreams, users};
 use serde_json::json;
 
 use super::*;
-use crate::support::{Ask, PASS, PASSWORD};
+use crate::support::{Ask, PASS, PASSWORD, postgres};
 
 #[tokio::test]
 async fn who_signs_in_there_is_known_here_and_at_the_app() {
@@ -117,6 +119,72 @@ async fn whoever_is_asked_to_sign_in_anew_has_to() {
     assert_eq!(after.authenticated_at, site.now());
     assert_ne!(after.id, before.id);
     assert_eq!(end_of(&site, &before.id).await, Some("replaced"));
+}
+
+/// Two nodes, many tabs, somebody who has never been here: one user. And what has to be looked at is looked at by one node.
+#[tokio::test]
+async fn of_many_first_sign_ins_at_once_there_is_one_user() {
+    let kratos = Fake::start("127.0.0.1:0", "127.0.0.1:0", "company.com", HOME).await;
+    let (url, name) = postgres::create().await;
+    let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+    let settings = || {
+        let mut settings = KratosConfig::at(kratos.public_url.parse().expect("an address"));
+        settings.browser_url = Some(LOGIN.parse().expect("an address"));
+        Some(settings)
+    };
+    let one = Site::node_with(&url, &directory, None, |config| config.kratos = settings()).await;
+    let two = Site::node_with(&url, &directory, Some(&one), |config| config.kratos = settings()).await;
+    let context = one.engine.context.clone();
+    kratos.keep_time(move || context.now().as_millis());
+    let mia = mia(&kratos);
+    let mut backs = Vec::new();
+    for number in 0..12 {
+        let mut browser = Browser::new(if number % 2 == 0 { &one } else { &two });
+        let way = browser.open(START).await.url;
+        let back = at_kratos(&mut browser, &kratos, &mia, &way).await;
+        backs.push((browser, back));
+    }
+    let arriving = backs.iter_mut().map(async |(browser, back)| browser.step(back).await);
+    let mut arriving: Vec<_> = arriving.map(Box::pin).collect();
+    let mut arrived = Vec::new();
+    std::future::poll_fn(|context| {
+        // All of them, a step at a time, until each has come to its end.
+        arriving.retain_mut(|arriving| match arriving.as_mut().poll(context) {
+            std::task::Poll::Ready(answer) => {
+                arrived.push(answer);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if arriving.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    drop(arriving);
+    assert!(arrived.iter().all(|answer| answer.status == 303 && answer.set_cookie(SESSION).is_some()), "{arrived:?}");
+    assert_eq!(reasons(&one, "user_added").await.len(), 1);
+    let mut people = Vec::new();
+    for (browser, _) in &backs {
+        people.push(session_of(&one, browser).await.expect("a session").user_id);
+    }
+    assert!(people.windows(2).all(|pair| pair[0] == pair[1]));
+    kratos.heard();
+    one.wait(300);
+    let (first, second) = tokio::join!(recheck(one.engine.context.clone()), recheck(two.engine.context.clone()));
+    first.and(second).expect("looks");
+    for (browser, _) in &backs {
+        let id = session_of(&one, browser).await.expect("a session").id;
+        until("looked at", async || {
+            let footing = upstreams::footing(&mut one.store().read().await.expect("reads"), &id).await;
+            footing.expect("reads").expect("there").checked_at == one.now()
+        })
+        .await;
+    }
+    assert_eq!(kratos.heard().len(), 12, "each once");
+    drop(backs);
+    for site in [one, two] {
+        site.engine.stop().await;
+    }
+    postgres::drop(&name).await;
 }
 
 /// How old the sign-in is there is how old it is here.

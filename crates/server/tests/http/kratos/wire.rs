@@ -7,6 +7,7 @@ use hallpass_server::upstream::sign_out::deliver;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::leaks::Log;
 use crate::support::Ask;
 
 /// A request as it came, without what names the connection.
@@ -73,13 +74,30 @@ async fn nothing_but_kratos_own_credential_leaves_us() {
     assert_eq!(headers(&heard[0]), [("accept", "*/*"), ("user-agent", ours)]);
 }
 
-/// The credential is in the database sealed, and in the audit log not at all.
+/// The credential is in the database sealed, and in log and audit log not at all.
 #[tokio::test]
 async fn the_credential_is_written_down_nowhere() {
-    let (site, kratos) = company(|_| ()).await;
+    let (log, (site, kratos)) = (Log::default(), company(|_| ()).await);
     let mia = mia(&kratos);
-    let browser = signed_in(&site, &kratos, &mia).await;
+    // For this thread, on which every task of this test runs.
+    let logging = log.take_down();
+    let mut browser = signed_in(&site, &kratos, &mia).await;
     let there = kratos.sessions()[0].clone();
+    for fault in [fake::Fault::Status(500), fake::Fault::Cut, fake::Fault::Nothing] {
+        site.wait(31);
+        kratos.break_public(fault);
+        browser.open("/continue").await;
+        let back = browser.open(&format!("{START}?again=1")).await.url;
+        browser.open(back.as_str()).await;
+    }
+    let desk = site.app("desk", |app| app.relayed_sign_in = true).await;
+    let body = json!({ "session_token": there.token, "client_ip": "198.51.100.9" });
+    assert_eq!(site.send(Ask::post("/api/v1/sign-in").by(&desk).json(&body)).await.status, 403);
+    drop(logging);
+    // What the browser and the fake themselves did in this thread is not ours to hide; they log no headers.
+    let text = log.text();
+    assert!(text.contains("Kratos cannot be asked") && text.contains("Kratos answers again"), "not captured");
+    assert!(!text.contains(&there.cookie[8..40]) && !text.contains(&there.token[8..]));
     let middle = &there.cookie.as_bytes()[8..40];
     for file in std::fs::read_dir(site.directory()).expect("there") {
         let bytes = std::fs::read(file.expect("there").path()).expect("reads");
