@@ -1,11 +1,14 @@
 //! Whoever signs out here is signed out there too: also when Kratos is away at first, and never by Kratos' own doing.
 
+use std::sync::Arc;
+
 use hallpass_core::logout::Told;
 use hallpass_server::upstream::sign_out::deliver;
 use hallpass_store::{sessions, upstream_logouts, users};
 
 use super::fake::Fault;
 use super::*;
+use crate::support::postgres;
 
 async fn sign_out(browser: &mut Browser<'_>) {
     let page = browser.open("/sign-out").await;
@@ -179,9 +182,50 @@ async fn without_an_admin_address_the_session_there_lives_on() {
     assert_eq!(kratos.sessions().len(), 1);
 }
 
-/// The end of a session and what is to be told of it are one transaction; another process finds it.
+/// A node that cannot reach Kratos, or is gone, leaves what it noted to the others.
 #[tokio::test]
-async fn what_was_noted_survives_the_process() {
+async fn another_node_ends_there_what_was_ended_at_this_one() {
+    let kratos = Fake::start("127.0.0.1:0", "127.0.0.1:0", "company.com", HOME).await;
+    let (url, name) = postgres::create().await;
+    let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+    let settings = |admin: &str| {
+        let mut settings = KratosConfig::at(kratos.public_url.parse().expect("an address"));
+        settings.browser_url = Some(LOGIN.parse().expect("an address"));
+        settings.admin_url = Some(admin.parse().expect("an address"));
+        Some(settings)
+    };
+    let cut_off = settings("http://127.0.0.1:1");
+    let one = Site::node_with(&url, &directory, None, |config| config.kratos = cut_off).await;
+    let context = one.engine.context.clone();
+    kratos.keep_time(move || context.now().as_millis());
+    let mut browser = signed_in(&one, &kratos, &mia(&kratos)).await;
+    let session = session_of(&one, &browser).await.expect("a session").id;
+    let there = kratos.sessions()[0].id.clone();
+    sign_out(&mut browser).await;
+    deliver(one.engine.context.clone()).await.expect("delivers");
+    until("an attempt", async || {
+        let mut read = one.store().read().await.expect("reads");
+        let noted = upstream_logouts::of_session(&mut read, &session).await.expect("reads");
+        noted.is_some_and(|noted| noted.attempts > 0)
+    })
+    .await;
+    assert!(kratos.is_live(&there));
+    let reaches = settings(&kratos.admin_url);
+    let two = Site::node_with(&url, &directory, Some(&one), |config| config.kratos = reaches).await;
+    drop(browser);
+    one.engine.stop().await;
+    // Whatever the first one had in its hands has come back by then.
+    two.wait(60);
+    deliver(two.engine.context.clone()).await.expect("delivers");
+    until("told", async || told(&two, &session).await == Some(Told::SignedOut)).await;
+    assert!(!kratos.is_live(&there));
+    two.engine.stop().await;
+    postgres::drop(&name).await;
+}
+
+/// The end of a session and what is to be told of it are one transaction; the job finds it by itself.
+#[tokio::test]
+async fn what_ended_and_what_is_to_be_told_are_kept_together() {
     let (site, kratos) = company(|_| ()).await;
     let browser = signed_in(&site, &kratos, &mia(&kratos)).await;
     let session = session_of(&site, &browser).await.expect("a session");
