@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_FOR_ENDS: Duration = Duration::from_secs(5);
 /// That it is ready is believed for so long.
 const BELIEVED: Duration = Duration::from_secs(5);
+/// That it is not, for so long: whoever comes meanwhile neither waits nor adds to its troubles.
+const DISBELIEVED: Duration = Duration::from_secs(2);
 /// What begins every session token.
 const TOKEN_PREFIX: &str = "ory_st_";
 
@@ -35,8 +37,9 @@ pub struct Kratos {
     pub config: KratosConfig,
     public: Outgoing,
     admin: Option<Outgoing>,
-    /// When it last answered; milliseconds since the epoch.
+    /// When it last answered, and when it last did not; milliseconds since the epoch.
     answered_at: AtomicI64,
+    failed_at: AtomicI64,
     /// Since when it does not.
     away_since: Mutex<Option<Timestamp>>,
 }
@@ -67,6 +70,7 @@ impl Kratos {
             public,
             admin: admin.transpose()?,
             answered_at: AtomicI64::new(i64::MIN),
+            failed_at: AtomicI64::new(i64::MIN),
             away_since: Mutex::default(),
         })
     }
@@ -91,9 +95,15 @@ impl Kratos {
 
     /// Whether it is there. Only what says that it is not counts against it: a gateway may keep this address to itself.
     pub async fn ready(&self, now: Timestamp) -> bool {
-        let answered_at = Timestamp::from_millis(self.answered_at.load(Ordering::Relaxed));
-        if now.since(answered_at) < BELIEVED && now >= answered_at {
+        let lately = |at: &AtomicI64, patience| {
+            let at = Timestamp::from_millis(at.load(Ordering::Relaxed));
+            now >= at && now.since(at) < patience
+        };
+        if lately(&self.answered_at, BELIEVED) {
             return true;
+        }
+        if lately(&self.failed_at, DISBELIEVED) {
+            return false;
         }
         let url = self.config.public_url.at("/health/ready");
         let away = match self.public.send(Method::GET, &url, HeaderMap::new()).await {
@@ -139,7 +149,10 @@ impl Kratos {
             }
             _ => {}
         }
-        self.answered_at.store(if away.is_none() { now.as_millis() } else { i64::MIN }, Ordering::Relaxed);
+        let (answered_at, failed_at) =
+            if away.is_none() { (now.as_millis(), i64::MIN) } else { (i64::MIN, now.as_millis()) };
+        self.answered_at.store(answered_at, Ordering::Relaxed);
+        self.failed_at.store(failed_at, Ordering::Relaxed);
     }
 }
 

@@ -72,8 +72,7 @@ pub fn away<P>(call: &Call<P>, label: &str, journey: &Journey) -> Response {
         "{label} does not answer right now. Nothing was changed. Other ways to sign in work as usual, and whoever is signed in stays so for a while."
     );
     let way_on = WayOn { label: "Sign in another way".to_owned(), url: super::local_form(journey) };
-    let mut page = page(call, label, "Not available for a moment", message, &["Try again in a moment."], way_on);
-    page.label = "Error 503".to_owned();
+    let page = page(call, "Error 503", "Not available for a moment", message, &["Try again in a moment."], way_on);
     let mut response = html_with(StatusCode::SERVICE_UNAVAILABLE, &page);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(AWAY_SECONDS));
     response

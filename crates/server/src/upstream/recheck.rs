@@ -54,8 +54,9 @@ pub async fn recheck(context: Arc<Context>) -> Result<(), StoreError> {
         let mut away = None;
         for batch in claimed.chunks(PLACES) {
             let mut asked = JoinSet::new();
-            for footing in batch.iter().cloned() {
+            for footing in batch {
                 let (context, kratos, known) = (context.clone(), kratos.clone(), away.clone());
+                let footing = footing.clone();
                 asked.spawn(async move {
                     let now = context.now();
                     let verdict = match known {

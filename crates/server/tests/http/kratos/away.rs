@@ -37,6 +37,7 @@ async fn nobody_new_signs_in_by_way_of_it_and_everybody_else_does() {
         let mut own = Browser::new(&site);
         assert_eq!(own.sign_in("/sign-in", "ana", PASSWORD).await.url.path(), "/", "{fault:?}");
         kratos.break_public(Fault::Nothing);
+        site.wait(2);
         let (url, _) = open(&mut browser, &kratos, &mia, &format!("{START}?app=wiki")).await;
         assert_eq!(url.as_str(), "https://wiki.company.com/", "{fault:?}: back by itself");
     }
@@ -55,6 +56,11 @@ async fn the_way_there_is_closed_while_it_says_that_it_is_not_ready() {
         browser.sign_in("/sign-in?app=wiki&local=1", "ana", PASSWORD).await.url.as_str(),
         "https://wiki.company.com/"
     );
+    for _ in 0..5 {
+        assert_eq!(site.send(Ask::get(START)).await.status, 503);
+    }
+    assert_eq!(kratos.heard().len(), 1, "nobody waits for it one after the other");
+    site.wait(2);
     // A gateway that keeps the question to itself says nothing about Kratos.
     kratos.break_public(Fault::Status(404));
     let landing = Browser::new(&site).open("/sign-in?app=wiki").await;

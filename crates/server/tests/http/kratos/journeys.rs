@@ -213,7 +213,7 @@ async fn a_session_that_ends_there_ends_here() {
             kratos.change_session(id, |session| session.identity = other.id);
         }),
         ("upstream_assurance_too_low", |kratos, mia, _| {
-            kratos.change_identity(&mia.id, |mia| mia.second_factor = true)
+            kratos.change_identity(&mia.id, |mia| mia.second_factor = true);
         }),
     ];
     for (found, end) in ends {

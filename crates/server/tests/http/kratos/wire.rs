@@ -112,18 +112,17 @@ async fn the_credential_is_written_down_nowhere() {
 }
 
 /// The published description, where it is present.
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn description() -> Option<Value> {
     let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
     let directory = std::env::var_os("HALLPASS_TEST_DATA").map_or(beside, PathBuf::from);
-    match std::fs::read_to_string(directory.join("kratos-api.json")) {
-        Ok(text) => Some(serde_json::from_str(&text).expect("JSON")),
-        Err(_) => {
-            eprintln!(
-                "skipped: no kratos-api.json in HALLPASS_TEST_DATA; what the fake speaks was not compared with Kratos' API"
-            );
-            None
-        }
-    }
+    let Ok(text) = std::fs::read_to_string(directory.join("kratos-api.json")) else {
+        eprintln!(
+            "skipped: no kratos-api.json in HALLPASS_TEST_DATA; what is spoken here was not compared with Kratos' API"
+        );
+        return None;
+    };
+    Some(serde_json::from_str(&text).expect("JSON"))
 }
 
 #[tokio::test]
@@ -146,9 +145,13 @@ async fn what_is_spoken_here_is_kratos_own_api() {
     let whoami = operation("get", "/sessions/whoami");
     known(&whoami, "header", "X-Session-Token");
     known(&whoami, "header", "Cookie");
-    ["200", "401", "403"].into_iter().for_each(|status| answers(&whoami, status));
+    for status in ["200", "401", "403"] {
+        answers(&whoami, status);
+    }
     let begin = operation("get", "/self-service/login/browser");
-    ["return_to", "refresh", "aal"].into_iter().for_each(|name| known(&begin, "query", name));
+    for name in ["return_to", "refresh", "aal"] {
+        known(&begin, "query", name);
+    }
     answers(&begin, "303");
     known(&operation("post", "/self-service/login"), "query", "flow");
     operation("get", "/self-service/login/api");
