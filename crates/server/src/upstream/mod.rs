@@ -3,6 +3,7 @@
 //! The way back is bound to this browser by a cookie that was set before it left. What it brings is shown to Kratos and to nobody else, and what
 //! Kratos says of it is judged by [`hallpass_core::upstream::accept`].
 
+pub mod credential;
 pub mod current;
 pub mod entry;
 pub mod kratos;
@@ -22,7 +23,8 @@ use hallpass_store::upstreams;
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
-use self::kratos::{Credential, Kratos, Whoami};
+use self::credential::Credential;
+use self::kratos::{Kratos, Whoami};
 use crate::context::Context;
 use crate::pass::{Journey, see_other};
 use crate::sign_in::start::Browser;

@@ -13,7 +13,8 @@ use hallpass_store::upstreams::{self, Footing};
 use hallpass_store::{StoreError, audit, sessions};
 use tokio::task::JoinSet;
 
-use super::kratos::{self, Away, Credential, Kratos, Whoami};
+use super::credential::Credential;
+use super::kratos::{self, Away, Kratos, Whoami};
 use crate::context::Context;
 
 /// How often somebody looks for sessions to be looked at.

@@ -14,7 +14,8 @@ use hallpass_store::sessions::{self, NewSession};
 use hallpass_store::upstreams::{self, Footing};
 use hallpass_store::{Read, StoreError, Write, audit, devices, users};
 
-use super::kratos::{self, Credential, Kratos};
+use super::credential::Credential;
+use super::kratos::{self, Kratos};
 use crate::context::Context;
 use crate::sign_in::start::{self, Browser, Started};
 use crate::web::error::Error;

@@ -9,7 +9,8 @@ use hallpass_core::upstream::{Required, UpstreamRefused, accept};
 use hallpass_store::view::Standing;
 use http::StatusCode;
 
-use super::kratos::{Credential, Whoami};
+use super::credential::Credential;
+use super::kratos::Whoami;
 use super::sign_in::{self, Person};
 use crate::sign_in::start::Browser;
 use crate::web::call::Call;
