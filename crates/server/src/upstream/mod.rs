@@ -16,7 +16,6 @@ pub mod token;
 use std::sync::Arc;
 
 use axum::response::Response;
-use hallpass_core::session::Acr;
 use hallpass_core::upstream::transaction::{LIFETIME, Transaction, cookie_suffix};
 use hallpass_core::upstream::{Accepted, Required, UpstreamRefused, accept};
 use hallpass_store::upstreams;
@@ -114,8 +113,8 @@ struct Return {
     state: Option<String>,
 }
 
-/// `GET /upstream/kratos/callback?state`: asks Kratos who this is, if this browser began it, and starts a session. The transaction is over in any
-/// case.
+/// `GET /upstream/kratos/callback?state`: asks Kratos who this is, if this browser began it, and starts a session. The transaction is over then,
+/// unless the fault is ours.
 pub async fn callback(call: Call<Visitor>) -> Result<Response, Error> {
     require_window(call.headers())?;
     let kratos = configured(&call.context)?;
@@ -210,7 +209,7 @@ async fn is_here(call: &Call<Visitor>, accepted: &Accepted) -> Result<bool, Erro
         let there = accepted.session();
         (&footing.identity, &footing.upstream_session) == (&there.identity, &there.id)
     };
-    Ok(footing.is_some_and(same) && live.session.acr >= accepted.acr().max(Acr::Aal1))
+    Ok(footing.is_some_and(same) && live.session.acr >= accepted.acr())
 }
 
 /// The page for everything that cannot be a sign-in, and the entry that says which of them it was.

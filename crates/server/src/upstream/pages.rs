@@ -69,7 +69,7 @@ pub fn refused<P>(call: &Call<P>, label: &str, refused: UpstreamRefused, journey
 /// 503: it cannot be asked. Whoever can sign in here need not wait for it.
 pub fn away<P>(call: &Call<P>, label: &str, journey: &Journey) -> Response {
     let message = format!(
-        "{label} does not answer right now. Nothing was changed. Other ways to sign in work as usual, and whoever is signed in stays so for a while."
+        "Signing in by “{label}” does not work right now. Nothing was changed. Other ways to sign in work as usual, and whoever is signed in stays so for a while."
     );
     let way_on = WayOn { label: "Sign in another way".to_owned(), url: super::local_form(journey) };
     let page = page(call, "Error 503", "Not available for a moment", message, &["Try again in a moment."], way_on);
