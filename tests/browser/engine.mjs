@@ -67,15 +67,16 @@ class Engine {
     }
 
     /** Runs a verb against the same data directory, as an operator would in another terminal. Rejects when it fails. */
-    hallpass = (...words) => this.told("", ...words);
+    hallpass = (...words) => this.told(undefined, ...words);
 
     /** The same, with something on its standard input. */
     async told(input, ...words) {
-        const child = spawn(this.program, [...words, "--data", this.data], { ...this.options, timeout: PATIENCE });
+        const stdio = [input === undefined ? "ignore" : "pipe", "pipe", "pipe"];
+        const child = spawn(this.program, [...words, "--data", this.data], { ...this.options, stdio, timeout: PATIENCE });
         let [output, errors] = ["", ""];
         child.stdout.on("data", (bytes) => (output += bytes));
         child.stderr.on("data", (bytes) => (errors += bytes));
-        child.stdin.end(input);
+        child.stdin?.end(input);
         const [code, signal] = await once(child, "close");
         assert.equal(signal ?? code, 0, `hallpass ${words.join(" ")}: ${errors}`);
         return output;

@@ -1,13 +1,18 @@
 // The demo's zones beyond home, put into the chain that follows a sign-in; and people whom it takes along, since they have been there before.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { get } from "node:http";
 import { eventually } from "./eventually.mjs";
 
 /** The name of every zone's pass but a bound one's. */
 export const PASS = "__Secure-hallpass-pass";
 
-/** Has company2 and the back office's zone fetched at sign-in. `alias`: who answers for company2 from now on. */
-export async function fetchAtSignIn(demo, alias = aliasOf(demo)) {
+/**
+ * Has company2 and the back office's zone fetched at sign-in, and returns when the running engine has noticed. `alias`: who answers for
+ * company2 from now on, an address that did not do so before.
+ */
+export async function fetchAtSignIn(demo, alias) {
     await demo.apply(`
         [zones.company2]
         cookie_domain = "company2.localhost"
@@ -18,10 +23,20 @@ export async function fetchAtSignIn(demo, alias = aliasOf(demo)) {
         bound = true
         at_sign_in = true
     `);
+    await eventually(`the engine answers for ${alias}`, 5_000, () => answersFor(demo, alias));
 }
 
-/** Where the demo's engine answers for company2 by itself. */
-export const aliasOf = ({ apps }) => apps.outlet.replace("outlet.", "sso.");
+/** Whether the engine knows this address as its own. */
+async function answersFor(demo, alias) {
+    const headers = { host: new URL(alias).host };
+    const options = { host: "127.0.0.1", port: new URL(demo.engine).port, path: "/.well-known/sso-agent", headers };
+    const [response] = await once(get(options), "response");
+    response.resume();
+    return response.statusCode === 200;
+}
+
+/** Another address of the demo's engine at company2. */
+export const anotherAlias = ({ apps }) => apps.outlet.replace("outlet.", "sign-in.");
 
 /** Waits until it is written down, which happens twice a second, that all these apps know of a person's session. */
 export async function untilKnown(demo, username, apps) {
@@ -44,12 +59,14 @@ export async function atEveryApp({ demo, signedIn }, keys = Object.keys(demo.app
     return ana;
 }
 
-/** Ana before the sign-in form of the cashier, in a browser in which she has used every app before. */
-export async function backAgain(world, options = {}) {
-    const ana = await atEveryApp(world, Object.keys(world.demo.apps), options);
-    await ana.open(world.demo.apps.cashier);
+/** Ana before the cashier's sign-in form, in a browser in which she has used every app before: a chain follows. `alias`: as above. */
+export async function backAgain(world, { alias = anotherAlias(world.demo), ...options } = {}) {
+    const { demo } = world;
+    const ana = await atEveryApp(world, Object.keys(demo.apps), options);
+    await ana.open(demo.apps.cashier);
     await ana.signOut();
-    await ana.open(world.demo.apps.cashier);
+    await fetchAtSignIn(demo, alias);
+    await ana.open(demo.apps.cashier);
     assert.ok(await ana.isAskedToSignIn(), "signed out");
     return ana;
 }

@@ -25,6 +25,7 @@ use crate::id::{
 use crate::jose::Refused;
 use crate::session::{EndReason, NotLive};
 use crate::time::Timestamp;
+use crate::upstream::UpstreamId;
 use crate::user::Username;
 
 /// Declares a closed list of words that are stored and sent.
@@ -91,6 +92,10 @@ words! {
         SignedOut = "signed_out",
         /// An app could not be told of the end of a session for a day.
         SignOutUndelivered = "sign_out_undelivered",
+        /// Somebody was tied to their identity at an upstream: from now on who signs in there is this user here.
+        UpstreamLinked = "upstream_linked",
+        /// An upstream could not be told for a day that a session has ended here.
+        UpstreamSignOutUndelivered = "upstream_sign_out_undelivered",
         /// A session ended for any other reason.
         SessionEnded = "session_ended",
         /// One browser showed the passes of several sessions: cookie tossing, or two people at one browser.
@@ -462,6 +467,7 @@ loggable! {
     GroupName => |name| name.as_str();
     Audience => |name| name.as_str();
     Username => |name| name.as_str();
+    UpstreamId => |id| id.as_str();
     Origin => |origin| origin.as_str();
     InactiveReason => |reason| reason.as_str();
     EndReason => |reason| reason.as_str();

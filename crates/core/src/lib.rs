@@ -27,6 +27,7 @@ mod test_data;
 pub mod throttle;
 pub mod time;
 pub mod token;
+pub mod upstream;
 pub mod user;
 pub mod user_import;
 pub mod zone;

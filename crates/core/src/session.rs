@@ -69,11 +69,15 @@ pub enum EndReason {
     EndedByAdmin,
     /// The database was restored from a backup taken before it.
     Restored,
+    /// The upstream that it stood on has ended its own session, or the identity may not sign in there any more.
+    UpstreamEnded,
+    /// The upstream that it stood on could not be asked for too long.
+    UpstreamAway,
 }
 
 impl EndReason {
     /// All of them, with the text that is stored and sent.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::SignedOut, "signed_out"),
         (Self::SignedOutEverywhere, "signed_out_everywhere"),
         (Self::EndedByUser, "ended_by_user"),
@@ -83,11 +87,18 @@ impl EndReason {
         (Self::UserRemoved, "user_removed"),
         (Self::EndedByAdmin, "ended_by_admin"),
         (Self::Restored, "restored"),
+        (Self::UpstreamEnded, "upstream_ended"),
+        (Self::UpstreamAway, "upstream_away"),
     ];
 
     /// The text that is stored and sent.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(reason, _)| *reason == self).map_or("ended", |(_, text)| text)
+    }
+
+    /// Whether the upstream that the session stood on is to end its own: whenever somebody here wanted it over.
+    pub fn ends_upstream(self) -> bool {
+        !matches!(self, Self::UpstreamEnded | Self::UpstreamAway | Self::Restored)
     }
 
     /// From the stored text.
@@ -131,21 +142,24 @@ pub enum Amr {
     Otp,
     /// Proof of possession of a hardware-secured key.
     Hwk,
+    /// Proof of possession of a key, wherever it is kept: a passkey that an upstream has checked.
+    Pop,
 }
 
 impl Amr {
-    /// `pwd`, `otp`, `hwk`
+    /// `pwd`, `otp`, `hwk`, `pop`
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pwd => "pwd",
             Self::Otp => "otp",
             Self::Hwk => "hwk",
+            Self::Pop => "pop",
         }
     }
 
     /// From the stored text.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Pwd, Self::Otp, Self::Hwk].into_iter().find(|amr| amr.as_str() == text)
+        [Self::Pwd, Self::Otp, Self::Hwk, Self::Pop].into_iter().find(|amr| amr.as_str() == text)
     }
 }
 

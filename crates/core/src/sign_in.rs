@@ -7,9 +7,10 @@ use crate::authenticator::password::Verdict;
 use crate::id::UserId;
 use crate::session::{Acr, Amr};
 use crate::time::Timestamp;
+use crate::upstream::Accepted;
 use crate::user::User;
 
-/// Proof that a person is who they say, strong enough for a session. Made by [`by_password`] only.
+/// Proof that a person is who they say, strong enough for a session. Made by [`by_password`] and [`by_upstream`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
     user_id: UserId,
@@ -67,6 +68,17 @@ pub fn by_password(checked: PasswordChecked<'_>, now: Timestamp) -> Result<Authe
         return Err(SignInRefused::UserDisabled);
     }
     Ok(Authenticated { user_id: user.id, acr: Acr::Aal1, amr: vec![Amr::Pwd], at: now })
+}
+
+/// Judges a sign-in by way of an upstream whose word has been accepted: as strong, and as old, as it is there.
+pub fn by_upstream(user: &User, accepted: &Accepted, now: Timestamp) -> Result<Authenticated, SignInRefused> {
+    if user.disabled_at.is_some() {
+        return Err(SignInRefused::UserDisabled);
+    }
+    let session = accepted.session();
+    // Their clock may be a little ahead; ours is the one that counts.
+    let at = session.authenticated_at.min(now);
+    Ok(Authenticated { user_id: user.id, acr: accepted.acr(), amr: session.amr.clone(), at })
 }
 
 impl Authenticated {

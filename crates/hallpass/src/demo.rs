@@ -294,7 +294,7 @@ fn announce(
         println!("    {:<12} user name {}   password {}", person.display_name, person.username, person.password);
     }
     if let Some(variables) = express {
-        let line: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+        let line: String = variables.iter().fold(String::new(), |line, (name, value)| line + name + "=" + value + " ");
         println!("\n  The Express app, in another terminal, in demo/express:\n\n    {line}npm start");
     }
     println!(

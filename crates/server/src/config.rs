@@ -1,5 +1,7 @@
 //! Configuration: one TOML file, every key also an environment variable, defaults that are safe. Protocol §1, §14–§17.
 
+mod kratos;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +12,8 @@ use hallpass_core::keyring::{KeyPolicy, Purpose};
 use hallpass_core::session::SessionPolicy;
 use hallpass_core::zone::CookieDomain;
 use serde::Deserialize;
+
+pub use self::kratos::{BaseUrl, KratosConfig};
 
 /// Everything an operator may set. `Debug` leaves out what may hold credentials: the database URL, alert targets.
 #[derive(Clone, Deserialize)]
@@ -45,6 +49,8 @@ pub struct Config {
     pub handoff: HandoffConfig,
     /// How apps are told of sign-outs.
     pub sign_out: SignOutConfig,
+    /// An Ory Kratos that people may sign in at; absent, there is none.
+    pub kratos: Option<KratosConfig>,
     /// How many connections may be open at once.
     pub maximum_connections: usize,
     /// How many sessions a node keeps in memory.
@@ -80,6 +86,7 @@ impl Default for Config {
             alerts: AlertConfig::default(),
             handoff: HandoffConfig::default(),
             sign_out: SignOutConfig::default(),
+            kratos: None,
             maximum_connections: 10_000,
             maximum_sessions_in_memory: 2_000_000,
         }
@@ -324,6 +331,24 @@ impl Config {
         if let Some(text) = set("HALLPASS_SIGN_OUT_ALLOW_INTERNAL") {
             self.sign_out.allow_internal = networks("HALLPASS_SIGN_OUT_ALLOW_INTERNAL", &text)?;
         }
+        if let Some(text) = set("HALLPASS_KRATOS_PUBLIC_URL") {
+            let public_url = parse("HALLPASS_KRATOS_PUBLIC_URL", &text)?;
+            match &mut self.kratos {
+                Some(kratos) => kratos.public_url = public_url,
+                None => self.kratos = Some(KratosConfig::at(public_url)),
+            }
+        }
+        if let Some(kratos) = &mut self.kratos {
+            if let Some(text) = set("HALLPASS_KRATOS_BROWSER_URL") {
+                kratos.browser_url = Some(parse("HALLPASS_KRATOS_BROWSER_URL", &text)?);
+            }
+            if let Some(text) = set("HALLPASS_KRATOS_ADMIN_URL") {
+                kratos.admin_url = Some(parse("HALLPASS_KRATOS_ADMIN_URL", &text)?);
+            }
+            if let Some(text) = set("HALLPASS_KRATOS_ALLOW_INTERNAL") {
+                kratos.allow_internal = networks("HALLPASS_KRATOS_ALLOW_INTERNAL", &text)?;
+            }
+        }
         if let Some(text) = set("HALLPASS_TRUSTED_PROXIES") {
             self.trusted_proxies = networks("HALLPASS_TRUSTED_PROXIES", &text)?;
         }
@@ -344,6 +369,9 @@ impl Config {
         }
         if self.session.absolute.is_zero() || self.session.inactivity.is_zero() {
             return wrong("session: lifetimes must be longer than zero");
+        }
+        if let Some(kratos) = &self.kratos {
+            kratos.check(self.public_url.as_ref()).map_err(|why| ConfigError::Value(format!("kratos: {why}")))?;
         }
         if let (Some(url), Some(domain)) = (&self.public_url, self.home_domain()?)
             && !domain.covers(url.host())

@@ -12,6 +12,7 @@ use hallpass_core::id::SessionId;
 use hallpass_core::session::SessionPolicy;
 use hallpass_core::throttle::Limits;
 use hallpass_core::time::Timestamp;
+use hallpass_core::upstream;
 use hallpass_store::Store;
 use hallpass_store::view::View;
 use quick_cache::sync::Cache;
@@ -26,6 +27,7 @@ use crate::passwords::Passwords;
 use crate::sign_out::deliver::Deliveries;
 use crate::sign_out::receipt;
 use crate::telemetry::Telemetry;
+use crate::upstream::kratos::Kratos;
 use crate::verified::Verified;
 use crate::web::call::RequestId;
 
@@ -67,6 +69,10 @@ pub struct Context {
     pub alerts: Alerts,
     /// Telling apps of sign-outs.
     pub deliveries: Deliveries,
+    /// Where people may sign in besides here.
+    pub kratos: Option<Arc<Kratos>>,
+    /// Refused sign-ins by way of it, by source address.
+    pub upstream_refusals: Counter<IpAddr>,
     clock: Clock,
     next_request: AtomicU64,
 }
@@ -86,6 +92,10 @@ pub struct DerivedKeys {
     pub chain: Arc<Sealer>,
     /// Addresses of sign-out receipts.
     pub receipt: Arc<Sealer>,
+    /// Sign-ins at an upstream under way, in browsers.
+    pub upstream_transaction: Arc<Sealer>,
+    /// What sessions that stand on an upstream's are asked about with.
+    pub upstream_credential: Arc<Sealer>,
 }
 
 /// Where instants come from.
@@ -133,9 +143,13 @@ impl Context {
             handoff_answer: Arc::new(master.sealer(token::SEALER)),
             chain: Arc::new(master.sealer(handoff::chain::SEALER)),
             receipt: Arc::new(master.sealer(receipt::SEALER)),
+            upstream_transaction: Arc::new(master.sealer(upstream::transaction::SEALER)),
+            upstream_credential: Arc::new(master.sealer(upstream::CREDENTIAL_SEALER)),
         };
         let outgoing = Outgoing::new(&config.sign_out.allow_internal);
         let outgoing = outgoing.map_err(|error| StartError::Other(format!("sign_out: {error}")))?;
+        let kratos = config.kratos.as_ref().map(Kratos::new).transpose();
+        let kratos = kratos.map_err(|error| StartError::Other(format!("kratos: {error}")))?.map(Arc::new);
         let mut seed = [0u8; 8];
         SystemRandom.fill(&mut seed);
         Ok(Arc::new(Self {
@@ -155,6 +169,8 @@ impl Context {
             telemetry: Telemetry::new(clock.now()),
             alerts: Alerts::new(&config.alerts)?,
             deliveries: Deliveries::new(outgoing),
+            kratos,
+            upstream_refusals: Counter::new(20, Duration::from_mins(1)),
             next_request: AtomicU64::new(u64::from_be_bytes(seed)),
             config,
             store,

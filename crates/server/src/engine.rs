@@ -18,6 +18,7 @@ use crate::config::{Config, ConfigError};
 use crate::context::{Clock, Context, StartError};
 use crate::listen::{self, Dispatch, Site};
 use crate::routes::Home;
+use crate::upstream::entry;
 use crate::web::guard::Alias;
 use crate::{internal, jobs, master_key};
 
@@ -56,9 +57,13 @@ impl Engine {
     pub fn sites(&self) -> impl Fn(&str) -> Option<Site> + Send + Sync + use<> {
         let (context, home) = (self.context.clone(), self.home());
         let agent = Arc::new(Home::agent(self.context.clone()));
+        let entry = entry::router(&self.context.public_url);
         move |host| {
             if host == context.public_url.authority() {
                 return Some(Site::Home(home.clone()));
+            }
+            if context.config.kratos.as_ref().is_some_and(|kratos| kratos.is_entry_point(host)) {
+                return Some(Site::App(entry.clone()));
             }
             context.view.alias(host).map(|zone| Site::Alias(agent.clone(), Alias { zone }))
         }

@@ -12,6 +12,7 @@ use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
 use hallpass_core::time::Timestamp;
 use hallpass_store::{
     Store, StoreError, apps, attempts, audit, changes, devices, handoffs, keys, logouts, outbox, sessions,
+    upstream_logouts, upstreams,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use crate::alerts;
 use crate::context::Context;
 use crate::sign_out::deliver;
+use crate::upstream::{recheck, sign_out};
 
 const POLL: Duration = Duration::from_millis(250);
 const WRITE_DOWN: Duration = Duration::from_millis(500);
@@ -47,6 +49,10 @@ pub fn start(context: &Arc<Context>, stop: &watch::Receiver<bool>) -> JoinSet<()
     every(&mut jobs, context, stop, KEYS, "rotating keys", rotate_keys);
     every(&mut jobs, context, stop, SWEEP, "deleting old rows", sweep);
     every(&mut jobs, context, stop, deliver::PERIOD, "telling apps of sign-outs", deliver::deliver);
+    if context.kratos.is_some() {
+        every(&mut jobs, context, stop, recheck::PERIOD, "looking at sessions at Kratos", recheck::recheck);
+        every(&mut jobs, context, stop, sign_out::PERIOD, "ending sessions at Kratos", sign_out::deliver);
+    }
     every(&mut jobs, context, stop, alerts::MINUTE, "looking for alerts", alerts::minute);
     every(&mut jobs, context, stop, alerts::FEED, "watching the change feed", alerts::feed);
     every(&mut jobs, context, stop, alerts::DELIVER, "delivering alerts", alerts::deliver);
@@ -258,6 +264,8 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     handoffs::prune(&mut write, now - KEEP_CODES, ROWS).await?;
     devices::prune(&mut write, now - KEEP_DEVICES, ROWS).await?;
     logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
+    upstreams::prune(&mut write, now, ROWS).await?;
+    upstream_logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     outbox::prune(&mut write, now - KEEP_DELIVERED, ROWS).await?;
     write.commit().await.map(|_| ())
 }

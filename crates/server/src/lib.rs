@@ -23,6 +23,7 @@ pub mod routes;
 pub mod sign_in;
 pub mod sign_out;
 pub mod telemetry;
+pub mod upstream;
 pub mod verified;
 pub mod web;
 pub mod well_known;

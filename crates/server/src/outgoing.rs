@@ -4,14 +4,15 @@
 //! internal; the connection goes to the addresses that were vetted, so a name that changes its mind in between (DNS rebinding) wins nothing.
 //! Idle connections are not kept: every request is vetted.
 //!
-//! `http` is taken for one thing only: a loopback address, written as an address, inside an allowed network; a relay beside the engine.
+//! `http` is taken for two things only: a loopback address, written as an address, inside an allowed network, a relay beside the engine; and one
+//! base address that the operator has pinned ([`Outgoing::pinned`]), where every address of its name lies in an allowed network.
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, Method, StatusCode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -26,7 +27,15 @@ const ANSWER: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     client: reqwest::Client,
+    rule: Rule,
+}
+
+/// Where it may go.
+#[derive(Debug, Clone)]
+struct Rule {
     allow: Arc<[Network]>,
+    /// In plain text, and therefore nowhere else.
+    plain: bool,
 }
 
 /// What came back. Any status, also a redirect: it is not followed.
@@ -63,12 +72,33 @@ pub enum Refusal {
     /// The host is, or resolves to, an address where outgoing requests must not go.
     #[error("{0} is {1}; to allow it, list its network in allow_internal")]
     Address(IpAddr, &'static str),
+    /// Without TLS, to somewhere that the operator has not named.
+    #[error("{0} is in none of the networks of allow_internal, and http goes nowhere else; use https")]
+    Plain(IpAddr),
 }
 
 impl Outgoing {
     /// A client that reaches public addresses and the networks of `allow`.
     pub fn new(allow: &[Network]) -> Result<Self, OutgoingError> {
-        let allow: Arc<[Network]> = allow.into();
+        Self::with(Rule { allow: allow.into(), plain: false }, TOTAL)
+    }
+
+    /// A client for one base address that the operator has pinned. Loopback names need no entry in `allow`; an `http` address reaches the networks
+    /// of `allow` and nothing else.
+    pub fn pinned(base: &Url, allow: &[Network], total: Duration) -> Result<Self, OutgoingError> {
+        let loopback = match base.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        let itself = ["127.0.0.0/8", "::1"].map(|text| Network::try_from(text.to_owned()).expect("a network"));
+        let itself = itself.into_iter().filter(|_| loopback);
+        let allow: Vec<Network> = allow.iter().copied().chain(itself).collect();
+        Self::with(Rule { allow: allow.into(), plain: base.scheme() == "http" }, total)
+    }
+
+    fn with(rule: Rule, total: Duration) -> Result<Self, OutgoingError> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -76,11 +106,11 @@ impl Outgoing {
             .no_proxy()
             .referer(false)
             .connect_timeout(CONNECT)
-            .timeout(TOTAL)
+            .timeout(total)
             .pool_max_idle_per_host(0)
-            .dns_resolver(Arc::new(Vetting { allow: allow.clone() }))
+            .dns_resolver(Arc::new(Vetting { rule: rule.clone() }))
             .build();
-        Ok(Self { client: client.map_err(|error| failed(&error))?, allow })
+        Ok(Self { client: client.map_err(|error| failed(&error))?, rule })
     }
 
     /// What can be said about an address before resolving its name. Called again before each request.
@@ -93,13 +123,19 @@ impl Outgoing {
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
         };
         if let Some(address) = literal {
-            vet(address, &self.allow)?;
+            self.rule.vet(address)?;
         }
         match url.scheme() {
             "https" => Ok(()),
-            "http" if literal.is_some_and(|address| address.is_loopback()) => Ok(()),
+            "http" if self.rule.plain || literal.is_some_and(|address| address.is_loopback()) => Ok(()),
             _ => Err(Refusal::Scheme),
         }
+    }
+
+    /// Sends a request without a body. What `headers` hold is sent beside our own name and nothing else.
+    pub async fn send(&self, method: Method, url: &Url, headers: HeaderMap) -> Result<Answer, OutgoingError> {
+        self.check(url)?;
+        Self::answer(self.client.request(method, url.clone()).headers(headers)).await
     }
 
     /// Gets whatever is there.
@@ -157,25 +193,30 @@ fn failed(error: &reqwest::Error) -> OutgoingError {
 
 /// Resolves names, and lets none through that leads inside.
 struct Vetting {
-    allow: Arc<[Network]>,
+    rule: Rule,
 }
 
 impl Resolve for Vetting {
     fn resolve(&self, name: Name) -> Resolving {
-        let allow = self.allow.clone();
+        let rule = self.rule.clone();
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            found.iter().try_for_each(|address| vet(address.ip(), &allow))?;
+            found.iter().try_for_each(|address| rule.vet(address.ip()))?;
             let addresses: Addrs = Box::new(found.into_iter());
             Ok(addresses)
         })
     }
 }
 
-fn vet(address: IpAddr, allow: &[Network]) -> Result<(), Refusal> {
-    match internal(address) {
-        Some(why) if !allow.iter().any(|network| network.contains(address)) => Err(Refusal::Address(address, why)),
-        _ => Ok(()),
+impl Rule {
+    fn vet(&self, address: IpAddr) -> Result<(), Refusal> {
+        let allowed = self.allow.iter().any(|network| network.contains(address));
+        match internal(address) {
+            _ if allowed => Ok(()),
+            Some(why) => Err(Refusal::Address(address, why)),
+            None if self.plain => Err(Refusal::Plain(address)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -368,6 +409,37 @@ mod tests {
             assert_eq!(client.check(&url(refused)), Err(Refusal::Scheme), "{refused}");
         }
         assert!(matches!(client.check(&url("https://192.168.0.1/")), Err(Refusal::Address(..))));
+    }
+
+    #[test]
+    fn a_pinned_address_in_plain_text_goes_where_the_operator_says_and_nowhere_else() {
+        let checked = |base: &str, allow: &[&str], target: &str| {
+            let client = Outgoing::pinned(&url(base), &networks(allow), TOTAL).expect("a client");
+            client.check(&url(target))
+        };
+        for (base, allow) in [
+            ("http://127.0.0.1:4433", &[][..]),
+            ("http://[::1]:4433", &[]),
+            ("http://10.1.2.3:4433", &["10.0.0.0/8"]),
+            ("https://10.1.2.3", &["10.0.0.0/8"]),
+            ("https://1.1.1.1", &[]),
+        ] {
+            assert_eq!(checked(base, allow, base), Ok(()), "{base}");
+        }
+        assert!(matches!(checked("http://10.1.2.3", &[], "http://10.1.2.3"), Err(Refusal::Address(..))));
+        assert!(matches!(checked("https://10.1.2.3", &[], "https://10.1.2.3"), Err(Refusal::Address(..))));
+        assert!(matches!(checked("http://1.1.1.1", &["10.0.0.0/8"], "http://1.1.1.1"), Err(Refusal::Plain(_))));
+        assert_eq!(checked("https://a.company.com", &[], "http://b.company.com"), Err(Refusal::Scheme));
+        assert!(matches!(checked("https://a.company.com", &[], "https://127.0.0.1"), Err(Refusal::Address(..))));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_outside_is_not_asked_in_plain_text() {
+        // Names are judged by all their addresses, as those of https are.
+        let vetting = |allow: &[&str]| Vetting { rule: Rule { allow: networks(allow).into(), plain: true } };
+        let localhost = || "localhost".parse().expect("a name");
+        assert!(vetting(&["127.0.0.0/8", "::1"]).resolve(localhost()).await.is_ok());
+        assert!(vetting(&["10.0.0.0/8"]).resolve(localhost()).await.is_err());
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ use crate::web::caller_ip::caller_ip;
 use crate::web::error::{Error, Voice};
 use crate::web::guard::{ALIAS, ANYBODY, APP, By, Proof, SESSION, VISITOR};
 use crate::web::headers;
-use crate::{account, changes, handoff, home, introspect, pass, sign_in, sign_out, well_known};
+use crate::{account, changes, handoff, home, introspect, pass, sign_in, sign_out, upstream, well_known};
 
 /// The table. `get` and `form` are pages for people; `post` and `read` are for machines and speak problem details, `oauth` RFC 6749.
 pub fn table() -> Vec<Route> {
@@ -29,15 +29,17 @@ pub fn table() -> Vec<Route> {
         get("/favicon.ico", ANYBODY, home::icon),
         get("/sign-in", VISITOR, sign_in::page),
         form("/sign-in", VISITOR, sign_in::submit),
-        get("/continue", SESSION, sign_in::next::next),
+        get("/upstream/kratos/start", VISITOR, upstream::start),
+        get("/upstream/kratos/callback", VISITOR, upstream::callback),
+        get("/continue", SESSION, upstream::current::next),
         get("/sign-out", VISITOR, sign_out::page),
         form("/sign-out", SESSION, sign_out::submit),
         get("/sign-out/receipt", VISITOR, sign_out::receipt::page),
-        get("/pass/refresh", VISITOR, pass::refresh_by_navigation),
-        cross_origin("/pass/refresh", Method::POST, VISITOR, pass::refresh_by_fetch),
+        get("/pass/refresh", VISITOR, upstream::current::refresh_by_navigation),
+        cross_origin("/pass/refresh", Method::POST, VISITOR, upstream::current::refresh_by_fetch),
         cross_origin("/pass/refresh", Method::OPTIONS, ANYBODY, pass::preflight),
         get("/sign-out/next", VISITOR, handoff::chain::next),
-        get("/handoff/authorize", VISITOR, handoff::authorize::authorize),
+        get("/handoff/authorize", VISITOR, upstream::current::authorize),
         form("/handoff/continue", SESSION, handoff::authorize::continue_),
         oauth("/handoff/token", APP, handoff::token::token),
         get("/handoff/next", VISITOR, handoff::chain::next),

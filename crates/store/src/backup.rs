@@ -117,6 +117,13 @@ const TABLES: &[Table] = &[
         ("session_id", Text), ("app_key", Text), ("url", Text), ("user_id", Text), ("created_at", Integer), ("due_at", Integer),
         ("attempts", Integer), ("delivered_at", Integer), ("given_up_at", Integer),
     ] },
+    Table { name: "upstream_identities", key: 2, columns: &[
+        ("upstream", Text), ("identity", Text), ("user_id", Text), ("created_at", Integer),
+    ] },
+    Table { name: "upstream_logouts", key: 1, columns: &[
+        ("session_id", Text), ("upstream", Text), ("upstream_session", Text), ("user_id", Text), ("created_at", Integer),
+        ("due_at", Integer), ("attempts", Integer), ("delivered_at", Integer), ("given_up_at", Integer),
+    ] },
     Table { name: "devices", key: 2, columns: &[
         ("digest", Bytes), ("user_id", Text), ("created_at", Integer), ("last_seen_at", Integer),
     ] },

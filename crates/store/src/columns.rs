@@ -16,6 +16,7 @@ use hallpass_core::logout::LogoutUrl;
 use hallpass_core::secret::Digest;
 use hallpass_core::session::{Acr, Amr, EndReason};
 use hallpass_core::time::Timestamp;
+use hallpass_core::upstream::UpstreamId;
 use hallpass_core::user::{DisplayName, Username};
 use hallpass_core::zone::{CookieDomain, CookieName};
 use serde::Serialize;
@@ -89,7 +90,7 @@ macro_rules! texts {
 
 texts! {
     AppKey Audience AuditId GroupId GroupName KeyId PermissionName RoleId RoleName SecretId SessionId UserId ZoneName
-    Origin DisplayName CookieDomain Username LogoutUrl
+    Origin DisplayName CookieDomain Username LogoutUrl UpstreamId
 }
 
 impl Parameter for str {

@@ -32,6 +32,8 @@ pub mod meta;
 pub mod outbox;
 pub mod roles;
 pub mod sessions;
+pub mod upstream_logouts;
+pub mod upstreams;
 pub mod users;
 pub mod view;
 pub mod zones;

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "handoffs", include_str!("../migrations/0002_handoffs.sql")),
     (3, "logouts", include_str!("../migrations/0003_logouts.sql")),
     (4, "agents", include_str!("../migrations/0004_agents.sql")),
+    (5, "upstreams", include_str!("../migrations/0005_upstreams.sql")),
     (6, "lighter_sign_ins", include_str!("../migrations/0006_lighter_sign_ins.sql")),
 ];
 

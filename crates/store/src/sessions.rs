@@ -10,7 +10,7 @@ use hallpass_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::sql::{Row, Statement, sql};
-use crate::{BATCH, Change, Read, Write, logouts};
+use crate::{BATCH, Change, Read, Write, logouts, upstreams};
 
 /// A session to be stored, with the digest of its secret.
 #[derive(Debug, Clone)]
@@ -156,13 +156,14 @@ pub async fn count_live(read: &mut Read, now: Timestamp) -> Result<i64, StoreErr
     read.one(count.bind(&now)).await?.column("count")
 }
 
-/// Ends one session, and writes down which apps have to be told. `false` when it had ended already or is not there: of two that end it at once, one is told `true`.
+/// Ends one session, and writes down which apps have to be told, and the upstream that it stood on. `false` when it had ended already or is not there: of two that end it at once, one is told `true`.
 pub async fn end(write: &mut Write, id: &SessionId, reason: EndReason, now: Timestamp) -> Result<bool, StoreError> {
     let end = sql("UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL
                    RETURNING user_id");
     let Some(row) = write.optional(end.bind(id).bind(&now).bind(&reason)).await? else { return Ok(false) };
     let user = row.column("user_id")?;
     logouts::note(write, id, &user, now).await?;
+    upstreams::fall(write, id, &user, reason, now).await?;
     write.change(now, Change::SessionEnded { session: *id, user, reason });
     Ok(true)
 }

@@ -3,6 +3,7 @@
 
 mod agents;
 mod checks;
+mod kratos;
 
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -166,6 +167,7 @@ async fn look(config: Config, now: Timestamp) -> Vec<Finding> {
     }
     findings.extend(checks::all(&facts));
     findings.extend(agents::all(&facts).await);
+    findings.extend(kratos::look(&facts.config).await);
     findings
 }
 

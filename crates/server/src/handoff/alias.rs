@@ -14,12 +14,13 @@ use hallpass_store::{audit, handoffs, sessions, users};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-use super::{alias_redirect_uri, chain, entry, require_navigation};
+use super::{alias_redirect_uri, chain, entry};
 use crate::pass::{self, Checked, Journey, see_other};
 use crate::web::call::Call;
 use crate::web::cookies::{self, Presented};
 use crate::web::error::Error;
 use crate::web::guard::{Alias, Anybody};
+use crate::web::headers::require_navigation;
 use crate::web::page::ErrorPage;
 use crate::web::respond::html_with;
 

@@ -14,12 +14,12 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::pages::{AssertionPage, ContinuePage, OnwardPage};
-use super::{Agent, entry, require_navigation};
+use super::{Agent, entry};
 use crate::pass::{Journey, see_other};
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::{LiveSession, Visitor};
-use crate::web::headers::Allowed;
+use crate::web::headers::{Allowed, require_navigation};
 use crate::web::page::{ErrorPage, Stop};
 use crate::web::respond::{html, html_with, person};
 

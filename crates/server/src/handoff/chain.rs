@@ -14,14 +14,14 @@ use hallpass_store::{Read, handoffs, sessions};
 use serde::Deserialize;
 use std::time::Duration;
 
+use super::agent_of;
 use super::pages::{ChainPage, Stage};
-use super::{agent_of, require_navigation};
 use crate::context::Context;
 use crate::pass::{Checked, see_other};
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::{LiveSession, Visitor};
-use crate::web::headers::Allowed;
+use crate::web::headers::{Allowed, require_navigation};
 use crate::web::respond::html;
 
 /// How fresh a sign-in must be for a chain to follow it.

@@ -14,7 +14,6 @@ use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::id::{SessionId, UserId};
 use hallpass_core::zone::Zone;
 use hallpass_store::view::{AppEntry, Policy};
-use http::HeaderMap;
 use url::Position;
 
 use crate::pass::Checked;
@@ -94,18 +93,6 @@ pub fn way_stations(policy: &Policy, checked: &Checked) -> Vec<Origin> {
     agent.into_iter().chain([checked.destination.origin().clone()]).collect()
 }
 
-/// Codes are for a window that somebody looks at: not for frames, images, scripts, nor for a page that is fetched before anybody asked for
-/// it. Browsers that do not say are let through.
-fn require_navigation(headers: &HeaderMap) -> Result<(), Error> {
-    let says = |name: &str, expected: &str| headers.get(name).is_none_or(|value| value == expected);
-    if says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") && !headers.contains_key("sec-purpose")
-    {
-        return Ok(());
-    }
-    let refused = "This address is for browser windows only. Open the application itself.";
-    Err(Error::forbidden(refused).because("not a navigation of a window"))
-}
-
 /// What the audit log says of a handoff.
 fn entry<P>(call: &Call<P>, event: Event, zone: &Zone, whose: Option<(SessionId, UserId)>) -> Entry {
     // Whoever was turned away has not shown to be the one whose code it was.
@@ -118,26 +105,5 @@ fn entry<P>(call: &Call<P>, event: Event, zone: &Zone, whose: Option<(SessionId,
     match whose {
         Some((session, user)) => entry.session(session).user(user),
         None => entry,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderName, HeaderValue};
-
-    use super::*;
-
-    #[test]
-    fn frames_images_and_prefetches_are_refused() {
-        let verdict = |pairs: &[(&'static str, &'static str)]| {
-            let pairs = pairs.iter();
-            let headers = pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-            require_navigation(&headers.collect()).is_ok()
-        };
-        assert!(verdict(&[]) && verdict(&[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]));
-        assert!(!verdict(&[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]));
-        assert!(!verdict(&[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")]));
-        assert!(!verdict(&[("sec-fetch-mode", "cors")]));
-        assert!(!verdict(&[("sec-purpose", "prefetch;prerender"), ("sec-fetch-mode", "navigate")]));
     }
 }

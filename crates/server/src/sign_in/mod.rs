@@ -12,12 +12,13 @@ use serde::Deserialize;
 
 use crate::context::Context;
 use crate::pass::{Checked, Journey, see_other};
+use crate::upstream;
 use crate::web::call::Call;
 use crate::web::cookies::{self, Presented};
 use crate::web::error::Error;
 use crate::web::guard::{Visitor, device_mark};
 use crate::web::headers::Allowed;
-use crate::web::page::{SignInPage, SignInProblem as Problem};
+use crate::web::page::{SignInPage, SignInProblem as Problem, WayOn};
 use crate::web::respond::{html_with, person};
 
 use self::password::{Attempt, Outcome};
@@ -37,20 +38,44 @@ struct Fields {
     _csrf_token: String,
 }
 
+/// What the page is asked for with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    app: Option<String>,
+    return_to: Option<String>,
+    /// Show the form, also where the page leads straight to somewhere else: for users of our own, administrators among them.
+    local: Option<String>,
+}
+
+impl Asked {
+    fn split(self) -> (Journey, bool) {
+        (Journey { app: self.app, return_to: self.return_to }, self.local.is_some())
+    }
+}
+
 /// `GET /sign-in?app&return_to`. Somebody who is signed in already goes straight on.
 pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
-    let journey: Journey = call.query()?;
+    let (journey, local) = call.query::<Asked>()?.split();
     let checked = journey.check(&*call.context.view.policy().await?)?;
     // Without a destination somebody has come here on purpose, perhaps to sign in as another person: show who is here, and the form.
     if call.proof.session.is_some() && checked.is_some() {
         return Ok(see_other(&format!("/continue{}", journey.query())));
+    }
+    let elsewhere = call.context.kratos.as_ref().is_some_and(|kratos| kratos.config.primary);
+    if elsewhere && !local && call.proof.session.is_none() {
+        let mut response = see_other(&upstream::start_address(&journey));
+        if call.proof.stale_cookie {
+            response.headers_mut().append(header::SET_COOKIE, cookies::expire(cookies::SESSION));
+        }
+        return Ok(response);
     }
     Ok(render(&call, &journey, checked.as_ref(), "", None))
 }
 
 /// `POST /sign-in?app&return_to`.
 pub async fn submit(mut call: Call<Visitor>) -> Result<Response, Error> {
-    let journey: Journey = call.query()?;
+    let (journey, _) = call.query::<Asked>()?.split();
     let checked = journey.check(&*call.context.view.policy().await?)?;
     // Without the flow cookie that came with the page there is nothing to check the form against: somebody else's form, or a
     // browser without cookies. Show a fresh page rather than an error.
@@ -136,6 +161,11 @@ fn render(
         stay: false,
         problem,
         signed_in_as: call.proof.session.as_ref().map(|live| person(&live.user)),
+        upstream: call
+            .context
+            .kratos
+            .as_ref()
+            .map(|kratos| WayOn { label: kratos.config.label.clone(), url: upstream::start_address(journey) }),
     };
     let mut response = html_with(status, &page);
     let headers = response.headers_mut();

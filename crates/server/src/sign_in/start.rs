@@ -7,6 +7,7 @@ use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::SessionId;
 use hallpass_core::secret::{DeviceMark, Digest, Secret, SessionSecret};
 use hallpass_core::session::{EndReason, Session};
+use hallpass_core::sign_in::Authenticated;
 use hallpass_core::throttle::{self, GiveBack};
 use hallpass_core::time::Timestamp;
 
@@ -88,6 +89,48 @@ pub fn session_cookie(session: &Session, secret: &Secret<SessionSecret>) -> Head
     cookies::host_only(cookies::SESSION, &secret.expose(), maximum_age)
 }
 
+/// A session to be, with what the browser will hold of it. Nothing of it is stored yet.
+pub struct Beginning {
+    /// The session.
+    pub session: Session,
+    /// For the browser's host-only cookie.
+    pub secret: Secret<SessionSecret>,
+    /// The browser's known-device mark, to be remembered.
+    pub mark: Option<Digest<DeviceMark>>,
+    new_mark: Option<Secret<DeviceMark>>,
+}
+
+impl Beginning {
+    /// It has been stored.
+    pub fn started(self) -> Started {
+        Started { session: self.session, secret: self.secret, device: self.new_mark }
+    }
+}
+
+/// Draws it up, for somebody who has proved who they are.
+pub fn begin(context: &Context, authenticated: &Authenticated, browser: &Browser, now: Timestamp) -> Beginning {
+    let random = &mut SystemRandom;
+    let (absolute, inactivity) = context.session_policy().lifetimes(browser.persistent);
+    let session = Session {
+        id: SessionId::mint(random),
+        user_id: authenticated.user_id(),
+        acr: authenticated.acr(),
+        amr: authenticated.amr().to_vec(),
+        authenticated_at: authenticated.at(),
+        created_at: now,
+        last_seen_at: now,
+        expires_at: now + absolute,
+        inactivity,
+        persistent: browser.persistent,
+        ended: None,
+        user_agent: browser.user_agent.clone(),
+        ip: browser.ip.to_string(),
+    };
+    let new_mark = (browser.takes_mark && browser.device.is_none()).then(|| Secret::<DeviceMark>::mint(random));
+    let mark = browser.device.or_else(|| new_mark.as_ref().map(Secret::digest));
+    Beginning { session, secret: Secret::mint(random), mark, new_mark }
+}
+
 /// Starts it. `None` if the user was disabled, or their password changed, between the proof and now.
 pub async fn start(
     context: &Context,
@@ -97,35 +140,18 @@ pub async fn start(
 ) -> Result<Option<Started>, Error> {
     let random = &mut SystemRandom;
     let Proved { user, authenticated, password_changed_at, counted } = proved;
-    let (absolute, inactivity) = context.session_policy().lifetimes(browser.persistent);
-    let secret = Secret::<SessionSecret>::mint(random);
-    let session = Session {
-        id: SessionId::mint(random),
-        user_id: user.id,
-        acr: authenticated.acr(),
-        amr: authenticated.amr().to_vec(),
-        authenticated_at: now,
-        created_at: now,
-        last_seen_at: now,
-        expires_at: now + absolute,
-        inactivity,
-        persistent: browser.persistent,
-        ended: None,
-        user_agent: browser.user_agent,
-        ip: browser.ip.to_string(),
-    };
-    let new_mark = (browser.takes_mark && browser.device.is_none()).then(|| Secret::<DeviceMark>::mint(random));
-    let mark = browser.device.or_else(|| new_mark.as_ref().map(Secret::digest));
+    let beginning = begin(context, &authenticated, &browser, now);
 
     let mut write = context.store.write().await?;
     if let Some(previous) = browser.previous {
         sessions::end(&mut write, &previous, EndReason::Replaced, now).await?;
     }
-    let new = NewSession { session: session.clone(), secret: secret.digest(), device: mark };
+    let new =
+        NewSession { session: beginning.session.clone(), secret: beginning.secret.digest(), device: beginning.mark };
     if !sessions::start_by_password(&mut write, &new, password_changed_at).await? {
         return Ok(None);
     }
-    if let Some(mark) = &mark {
+    if let Some(mark) = &beginning.mark {
         devices::remember(&mut write, mark, &user.id, now).await?;
     }
     let mut taken_back = Vec::new();
@@ -136,10 +162,12 @@ pub async fn start(
         }
     }
     attempts::take_back(&mut write, &taken_back).await?;
-    let entry =
-        Entry::new(Event::SignedIn, Actor::User(user.id), now, random).user(user.id).session(session.id).ip(browser.ip);
+    let entry = Entry::new(Event::SignedIn, Actor::User(user.id), now, random)
+        .user(user.id)
+        .session(new.session.id)
+        .ip(browser.ip);
     audit::append(&mut write, &(&entry).into()).await?;
     write.commit().await?;
     context.telemetry.signed_in();
-    Ok(Some(Started { session, secret, device: new_mark }))
+    Ok(Some(beginning.started()))
 }

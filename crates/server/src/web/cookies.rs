@@ -13,6 +13,8 @@ pub const DEVICE: &str = "__Host-Http-hallpass-device";
 
 /// Handoffs under way; each has eight characters of its own after this.
 const TRANSACTION: &str = "__Host-Http-hallpass-tx-";
+/// Sign-ins at an upstream under way; the same.
+const UPSTREAM: &str = "__Host-Http-hallpass-up-";
 
 /// Values looked at in one request; protocol §14.
 const MAXIMUM_COOKIES: usize = 64;
@@ -44,9 +46,24 @@ pub fn transaction(state: &State) -> String {
 
 /// The names of all handoffs' cookies that this browser holds.
 pub fn transactions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    suffixed(headers, TRANSACTION)
+}
+
+/// The name of the cookie of one sign-in at an upstream.
+pub fn upstream_transaction(suffix: &str) -> String {
+    format!("{UPSTREAM}{suffix}")
+}
+
+/// The names of the cookies of all sign-ins at an upstream that this browser holds.
+pub fn upstream_transactions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    suffixed(headers, UPSTREAM)
+}
+
+/// Names that are `prefix` and eight characters more.
+fn suffixed<'h>(headers: &'h HeaderMap, prefix: &'static str) -> impl Iterator<Item = &'h str> {
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let ours = move |name: &[u8]| {
-        name.strip_prefix(TRANSACTION.as_bytes()).is_some_and(|rest| rest.len() == 8 && rest.iter().all(word))
+        name.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest.len() == 8 && rest.iter().all(word))
     };
     pairs(headers)
         .map(|(name, _)| name)

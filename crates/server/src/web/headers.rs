@@ -68,6 +68,18 @@ pub fn require_same_origin(headers: &HeaderMap, own: &Origin) -> Result<(), Erro
     }
 }
 
+/// What gives a browser a code, or a session, is for a window that somebody looks at: not for frames, images, scripts, nor for a page that is fetched before anybody asked for
+/// it. Browsers that do not say are let through.
+pub fn require_navigation(headers: &HeaderMap) -> Result<(), Error> {
+    let says = |name: &str, expected: &str| headers.get(name).is_none_or(|value| value == expected);
+    if says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") && !headers.contains_key("sec-purpose")
+    {
+        return Ok(());
+    }
+    let refused = "This address is for browser windows only. Open the application itself.";
+    Err(Error::forbidden(refused).because("not a navigation of a window"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,5 +107,19 @@ mod tests {
         ] {
             assert!(!verdict(refused), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn frames_images_and_prefetches_are_refused() {
+        let verdict = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter();
+            let headers = pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            require_navigation(&headers.collect()).is_ok()
+        };
+        assert!(verdict(&[]) && verdict(&[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]));
+        assert!(!verdict(&[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]));
+        assert!(!verdict(&[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")]));
+        assert!(!verdict(&[("sec-fetch-mode", "cors")]));
+        assert!(!verdict(&[("sec-purpose", "prefetch;prerender"), ("sec-fetch-mode", "navigate")]));
     }
 }

@@ -39,6 +39,8 @@ pub struct SignInPage {
     pub problem: Option<SignInProblem>,
     /// Who is signed in in this browser already.
     pub signed_in_as: Option<Person>,
+    /// Where somebody may sign in besides here.
+    pub upstream: Option<WayOn>,
 }
 
 impl SignInPage {
@@ -437,6 +439,7 @@ mod tests {
             stay: true,
             problem: Some(SignInProblem::Wrong),
             signed_in_as: Some(person()),
+            upstream: Some(WayOn { label: canary(), url: canary() }),
         };
         let expired = SignInPage { problem: Some(SignInProblem::Expired), ..sign_in.clone() };
         let throttled =
@@ -489,9 +492,9 @@ mod tests {
         };
         let one_step = ErrorPage { steps: vec![canary()], ..error.clone() };
         vec![
-            ("sign-in", render(&sign_in), 10),
-            ("sign-in, expired", render(&expired), 10),
-            ("sign-in, throttled", render(&throttled), 10),
+            ("sign-in", render(&sign_in), 12),
+            ("sign-in, expired", render(&expired), 12),
+            ("sign-in, throttled", render(&throttled), 12),
             ("change password", render(&change), 8),
             ("change password, forced", render(&forced), 7),
             ("account", render(&account), 19),
@@ -618,6 +621,7 @@ mod tests {
                 stay: false,
                 problem,
                 signed_in_as: None,
+                upstream: None,
             })
         };
         assert!(!page(None).contains("role=\"alert\""));

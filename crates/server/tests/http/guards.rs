@@ -74,6 +74,8 @@ async fn the_matrix() {
     GET     /favicon.ico                      anybody         200      200      200      200      200      200      200      200
     GET     /sign-in                          visitor         200      200      200      200      200      200      200      200
     POST    /sign-in                          visitor         200      200      200      200      200      200      200      200
+    GET     /upstream/kratos/start            visitor         404      404      404      404      404      404      404      404
+    GET     /upstream/kratos/callback         visitor         404      404      404      404      404      404      404      404
     GET     /continue                         session     sign-in  sign-in      303  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /sign-out                         visitor         200      200      200      200      200      200      200      200
     POST    /sign-out                         session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in

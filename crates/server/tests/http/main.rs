@@ -9,6 +9,7 @@ mod guards;
 mod handoff;
 mod headers;
 mod introspect;
+mod kratos;
 mod leaks;
 mod limits;
 mod nodes;

@@ -15,7 +15,7 @@ use super::Shards;
 /// Activity is written down once in each step of time. A step is this share of the inactivity that ends the session, so that a crash
 /// shortens it by a twelfth at most; but no longer than so many seconds.
 const TOUCH_SHARE: u32 = 12;
-const TOUCH_STEP: u32 = 300;
+pub(crate) const TOUCH_STEP: u32 = 300;
 /// Apps whose slot is below this are remembered in the session itself; beyond it, in a set.
 const TOLD_BITS: usize = 63;
 
@@ -71,7 +71,7 @@ impl SessionView {
     }
 }
 
-const ALL_AMR: [Amr; 3] = [Amr::Pwd, Amr::Otp, Amr::Hwk];
+const ALL_AMR: [Amr; 4] = [Amr::Pwd, Amr::Otp, Amr::Hwk, Amr::Pop];
 
 /// Activity that has not been written down yet, collected for the next batch.
 #[derive(Debug, Default)]

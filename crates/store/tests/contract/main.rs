@@ -13,3 +13,4 @@ mod schema;
 mod sessions;
 mod support;
 mod transactions;
+mod upstreams;

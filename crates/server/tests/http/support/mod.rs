@@ -80,7 +80,18 @@ impl Site {
 
     /// A node on a database of PostgreSQL. `directory` holds the master key that the nodes share; the first node brings the company.
     pub async fn node(url: &str, directory: &Arc<TempDir>, first: Option<&Self>) -> Self {
-        let config = Config { database_url: Some(url.to_owned()), ..config(directory.path()) };
+        Self::node_with(url, directory, first, |_| ()).await
+    }
+
+    /// The same with another configuration.
+    pub async fn node_with(
+        url: &str,
+        directory: &Arc<TempDir>,
+        first: Option<&Self>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = Config { database_url: Some(url.to_owned()), ..config(directory.path()) };
+        change(&mut config);
         let clock = first.map_or_else(|| Arc::new(AtomicI64::new(NOW * 1000)), |first| first.clock.clone());
         let engine = Engine::start(config, Clock::Fixed(clock.clone())).await.expect("starts");
         let company = match first {
