@@ -64,6 +64,14 @@ async fn code(browser: &mut Browser<'_>) -> String {
     returned(&answer, "code").expect("a code")
 }
 
+/// The pass that `till` fetches for a browser that is signed in at home.
+pub async fn fetched(site: &Site, browser: &mut Browser<'_>, till: &Caller) -> String {
+    let code = code(browser).await;
+    let answer = redeem(site, till, &code, CALLBACK, VERIFIER).await.json();
+    let line = answer["set_cookie"].as_str().expect("a line");
+    line.split(['=', ';']).nth(1).expect("a pass").to_owned()
+}
+
 async fn redeem(site: &Site, by: &Caller, code: &str, redirect_uri: &str, verifier: &str) -> Answer {
     let fields = [("code", code), ("redirect_uri", redirect_uri), ("code_verifier", verifier)];
     site.send(Ask::post("/handoff/token").by(by).form(&fields)).await

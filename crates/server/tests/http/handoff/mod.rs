@@ -1,7 +1,7 @@
 //! `/handoff/authorize` and the agent at an alias: how `shop.company2.com` learns who is signed in at `auth.company.com`. Protocol §8;
 //! T7–T11, T42–T52.
 
-mod app_agent;
+pub mod app_agent;
 mod assertion;
 mod chain;
 
@@ -11,13 +11,13 @@ use hallpass_store::{audit, zones};
 use crate::sign_in::return_to::hostile;
 use crate::support::{ALIAS, Ask, Browser, Caller, HOME, PASS, PASSWORD, Site};
 
-const SHOP: &str = "https://shop.company2.com/x?y=1";
+pub const SHOP: &str = "https://shop.company2.com/x?y=1";
 /// From an app of the other root domain to the sign-in page at home.
-const TO_SHOP: &str = "/sign-in?app=shop&return_to=https%3A%2F%2Fshop.company2.com%2Fx%3Fy%3D1";
+pub const TO_SHOP: &str = "/sign-in?app=shop&return_to=https%3A%2F%2Fshop.company2.com%2Fx%3Fy%3D1";
 const START: &str =
     "https://sso.company2.com/.sso/start?app=shop&return_to=https%3A%2F%2Fshop.company2.com%2Fx%3Fy%3D1";
 
-async fn shop(site: &Site) -> Caller {
+pub async fn shop(site: &Site) -> Caller {
     site.app("shop", |app| {
         app.zone = "elsewhere".parse().expect("a name");
         app.access = Access::Everyone;

@@ -240,6 +240,34 @@ async fn a_session_that_ends_there_ends_here() {
     }
 }
 
+/// Three root domains: home, one with an alias, one whose app is its own agent. One sign-in at Kratos, and one end of it there.
+#[tokio::test]
+async fn who_is_signed_in_there_is_known_on_three_roots_until_that_ends() {
+    let (site, kratos) = company(|_| ()).await;
+    let shop = crate::handoff::shop(&site).await;
+    let till = crate::handoff::app_agent::till(&site, |_| ()).await;
+    site.heard().await;
+    let mia = mia(&kratos);
+    let mut browser = signed_in(&site, &kratos, &mia).await;
+    browser.open("/continue?app=wiki").await;
+    let at_home = browser.cookie("https://wiki.company.com/", PASS).expect("a pass");
+    assert_eq!(browser.open(crate::handoff::TO_SHOP).await.url.as_str(), crate::handoff::SHOP, "without a form");
+    let at_shop = browser.cookie(crate::handoff::SHOP, PASS).expect("a pass");
+    let at_till = crate::handoff::app_agent::fetched(&site, &mut browser, &till).await;
+    let passes = [(&site.wiki, at_home), (&shop, at_shop), (&till, at_till)];
+    for (app, pass) in &passes {
+        assert_eq!(site.introspect(app, pass).await["username"], "mia@company.com", "{}", app.key);
+    }
+    kratos.change_session(&kratos.sessions()[0].id, |session| session.active = false);
+    let session = session_of(&site, &browser).await.expect("a session");
+    site.wait(300);
+    recheck(site.engine.context.clone()).await.expect("looks");
+    until("it ends here", async || end_of(&site, &session.id).await == Some("upstream_ended")).await;
+    for (app, pass) in &passes {
+        assert!(!site.is_active(app, pass).await, "{}", app.key);
+    }
+}
+
 /// Before a browser gets a new pass, it is looked at, however recently the job was there.
 #[tokio::test]
 async fn a_session_that_has_ended_there_gets_no_new_pass() {
