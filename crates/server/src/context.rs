@@ -21,6 +21,8 @@ use crate::alerts::Alerts;
 use crate::changes::Streams;
 use crate::config::{Config, ConfigError};
 use crate::handoff::token;
+use crate::oidc::grant::refresh_token;
+use crate::oidc::pending;
 use crate::outgoing::Outgoing;
 use crate::passwords::Passwords;
 use crate::sign_out::deliver::Deliveries;
@@ -86,6 +88,10 @@ pub struct DerivedKeys {
     pub chain: Arc<Sealer>,
     /// Addresses of sign-out receipts.
     pub receipt: Arc<Sealer>,
+    /// Authorization requests that wait for a sign-in, in addresses.
+    pub pending: Arc<Sealer>,
+    /// Answers to refresh tokens, for whoever did not hear them.
+    pub refresh_answer: Arc<Sealer>,
 }
 
 /// Where instants come from.
@@ -133,6 +139,8 @@ impl Context {
             handoff_answer: Arc::new(master.sealer(token::SEALER)),
             chain: Arc::new(master.sealer(handoff::chain::SEALER)),
             receipt: Arc::new(master.sealer(receipt::SEALER)),
+            pending: Arc::new(master.sealer(pending::SEALER)),
+            refresh_answer: Arc::new(master.sealer(refresh_token::SEALER)),
         };
         let outgoing = Outgoing::new(&config.sign_out.allow_internal);
         let outgoing = outgoing.map_err(|error| StartError::Other(format!("sign_out: {error}")))?;

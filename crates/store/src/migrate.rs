@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "handoffs", include_str!("../migrations/0002_handoffs.sql")),
     (3, "logouts", include_str!("../migrations/0003_logouts.sql")),
     (4, "agents", include_str!("../migrations/0004_agents.sql")),
+    (7, "oidc", include_str!("../migrations/0007_oidc.sql")),
 ];
 
 /// The version of the tables that this program makes.

@@ -380,6 +380,8 @@ mod tests {
             assertion: Assertion::None,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
             disabled_at: None,
         }
     }

@@ -96,7 +96,7 @@ pub fn way_stations(policy: &Policy, checked: &Checked) -> Vec<Origin> {
 
 /// Codes are for a window that somebody looks at: not for frames, images, scripts, nor for a page that is fetched before anybody asked for
 /// it. Browsers that do not say are let through.
-fn require_navigation(headers: &HeaderMap) -> Result<(), Error> {
+pub(crate) fn require_navigation(headers: &HeaderMap) -> Result<(), Error> {
     let says = |name: &str, expected: &str| headers.get(name).is_none_or(|value| value == expected);
     if says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document") && !headers.contains_key("sec-purpose")
     {

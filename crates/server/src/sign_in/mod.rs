@@ -11,6 +11,7 @@ use http::{StatusCode, header};
 use serde::Deserialize;
 
 use crate::context::Context;
+use crate::oidc::pending;
 use crate::pass::{Checked, Journey, see_other};
 use crate::web::call::Call;
 use crate::web::cookies::{self, Presented};
@@ -42,7 +43,9 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     let journey: Journey = call.query()?;
     let checked = journey.check(&*call.context.view.policy().await?)?;
     // Without a destination somebody has come here on purpose, perhaps to sign in as another person: show who is here, and the form.
-    if call.proof.session.is_some() && checked.is_some() {
+    // So does whoever has to prove again who they are.
+    let goes_on = |live| !pending::wants_sign_in(&call.context, &journey, live, call.now);
+    if call.proof.session.as_ref().is_some_and(goes_on) && checked.is_some() {
         return Ok(see_other(&format!("/continue{}", journey.query())));
     }
     Ok(render(&call, &journey, checked.as_ref(), "", None))

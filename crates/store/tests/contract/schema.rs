@@ -9,11 +9,14 @@ use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 use crate::support::*;
 
 /// Left out of backups, and why that is right.
-const NOT_KEPT: [&str; 4] = [
-    "attempts", // counts of minutes
-    "changes",  // the feed starts again after a restore
-    "handoffs", // codes of thirty seconds
-    "leases",   // of nodes that are gone
+const NOT_KEPT: [&str; 7] = [
+    "attempts",            // counts of minutes
+    "authorization_codes", // of one minute
+    "changes",             // the feed starts again after a restore
+    "handoffs",            // codes of thirty seconds
+    "leases",              // of nodes that are gone
+    "refresh_tokens",      // good for sessions that a restore ends
+    "token_families",      // the same
 ];
 
 /// To take a deliberate change over: `HALLPASS_WRITE_SCHEMA=1 cargo test -p hallpass-store schema`.
