@@ -12,6 +12,7 @@ mod introspect;
 mod leaks;
 mod limits;
 mod nodes;
+mod oauth;
 mod pass;
 mod sign_in;
 mod sign_out;
