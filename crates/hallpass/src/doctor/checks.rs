@@ -240,7 +240,7 @@ fn apps(registry: &Registry, now: Timestamp, findings: &mut Vec<Finding>) {
                 format!("correct the origins or the zone of {key} with `hallpass apply`"),
             ));
         }
-        if app.origins.is_empty() {
+        if app.origins.is_empty() && app.redirect_uris.is_empty() {
             findings.push(warning(
                 "app_origin",
                 format!("app {key} has no origin: sign-in cannot return to it"),

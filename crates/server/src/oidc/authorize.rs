@@ -103,7 +103,8 @@ async fn answer(call: &Call<Visitor>, pending: Pending, waited: bool) -> Result<
             return Ok(client.refuse(call, "login_required", "nobody is signed in, or not lately enough"));
         }
         here => {
-            let journey = pending.journey(client.key.as_str(), &context.keys.pending, &mut context.random());
+            let journey =
+                pending.understood(&request).journey(client.key.as_str(), &context.keys.pending, &mut context.random());
             return Ok(match here {
                 Here::MustChangePassword => see_other(&format!("/continue{}", journey.query())),
                 _ => sign_in::redirect(&journey, &call.proof),

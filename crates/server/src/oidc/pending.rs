@@ -30,6 +30,14 @@ impl Pending {
         Self { parameters, asked_at: now.as_millis() }
     }
 
+    /// With nothing in it but what was understood: what is ignored must not make an address too long.
+    #[must_use]
+    pub fn understood(mut self, request: &AuthorizationRequest) -> Self {
+        self.parameters.scope = Some(request.scope.to_string());
+        self.parameters.prompt = request.login.then(|| "login".to_owned());
+        self
+    }
+
     /// When it came.
     pub fn asked_at(&self) -> Timestamp {
         Timestamp::from_millis(self.asked_at)

@@ -2,13 +2,12 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use hallpass_core::oidc::verify_access_token;
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_store::tokens;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::revoke_family;
+use super::{access, revoke_family};
 use crate::web::call::{Call, content_type};
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
@@ -31,8 +30,7 @@ pub async fn revoke(mut call: Call<AppCaller>) -> Result<Response, Error> {
     let family = if let Some(secret) = Secret::<RefreshToken>::parse(&token) {
         tokens::by_token(&mut write, &secret.digest()).await?.map(|(_, family)| family)
     } else {
-        let issuer = context.public_url.as_str();
-        match verify_access_token(&token, &call.proof.policy.keyring, issuer, call.now) {
+        match access::verify(context, &token, call.now).await? {
             Ok(token) => tokens::find(&mut write, &token.family).await?,
             Err(_) => None,
         }

@@ -1,6 +1,10 @@
 //! `POST /oauth/token` for refresh tokens: one winner, ten seconds of patience, and the end of the family for whoever comes with an old one.
 //! T14, T17–T20.
 
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
 use super::*;
 
 #[tokio::test]
@@ -128,4 +132,38 @@ async fn a_sign_out_ends_the_tokens() {
     let page = browser.open("/sign-out").await;
     browser.submit(&page.action(), &[("csrf_token", page.answer.csrf_token())]).await;
     assert_dead(&site, &crm, &tokens).await;
+}
+
+/// T17: whoever asks at the same time hears the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_at_once_get_one_successor() {
+    let site = Arc::new(Site::start().await);
+    let crm = client(&site, "crm").await;
+    let (_, tokens) = tokens(&site, &crm).await;
+    let mut racers = JoinSet::new();
+    for _ in 0..16 {
+        let (site, crm, token) = (site.clone(), crm.clone(), tokens.refresh.clone());
+        racers.spawn(async move { refresh(&site, &crm, &token).await });
+    }
+    let mut bodies: Vec<_> = racers.join_all().await.into_iter().map(|answer| (answer.status, answer.body)).collect();
+    bodies.sort();
+    bodies.dedup();
+    assert!(bodies.len() == 1 && bodies[0].0 == 200, "{bodies:?}");
+}
+
+/// RFC 6749 §4.1.2: one gets tokens, the others show that there are two who know the code, and they are good no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_sixteen_with_one_code_one_gets_tokens_and_nobody_keeps_them() {
+    let site = Arc::new(Site::start().await);
+    let crm = client(&site, "crm").await;
+    let code = code(&mut at_home(&site).await, &[]).await;
+    let mut racers = JoinSet::new();
+    for _ in 0..16 {
+        let (site, crm, code) = (site.clone(), crm.clone(), code.clone());
+        racers.spawn(async move { redeem(&site, &crm, &code, &[]).await });
+    }
+    let answers = racers.join_all().await;
+    let won: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
+    assert_eq!(won.len(), 1);
+    assert_dead(&site, &crm, &Tokens::of(won[0])).await;
 }
