@@ -1,6 +1,7 @@
 //! The OIDC provider over HTTP: from the authorization endpoint to the sign-out. OIDC Core 1.0, RFC 6749, protocol §11; T1–T32.
 
 mod authorize;
+mod interoperability;
 mod logout;
 mod refresh;
 mod token;
