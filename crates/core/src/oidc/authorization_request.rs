@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_sign_in_counts_once_it_comes_after_the_request() {
         let asked = Timestamp::from_seconds(1_800_000_000);
-        let (before, second) = (asked - Duration::from_secs(60), Duration::from_secs(1));
+        let (before, second) = (asked - Duration::from_mins(1), Duration::from_secs(1));
         let request = |change: fn(&mut Parameters)| {
             let mut parameters = good();
             change(&mut parameters);

@@ -118,7 +118,7 @@ mod tests {
             user_id: UserId::mint(&mut Seeded(2)),
             acr: Acr::Aal1,
             amr: vec![Amr::Pwd],
-            authenticated_at: NOW - Duration::from_secs(60),
+            authenticated_at: NOW - Duration::from_mins(1),
             created_at: NOW,
             last_seen_at: NOW,
             expires_at: NOW + Duration::from_hours(24),

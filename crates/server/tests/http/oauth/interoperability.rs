@@ -71,7 +71,7 @@ async fn a_client_that_knows_only_the_standard_gets_along() {
     let refresh = tokens.refresh_token().expect("a refresh token");
     let refreshed = client.exchange_refresh_token(refresh).expect("a token endpoint");
     let refreshed = refreshed.request_async(&ask).await.expect("tokens");
-    assert_ne!(refreshed.refresh_token().map(|token| token.secret()), Some(refresh.secret()));
+    assert_ne!(refreshed.refresh_token().map(openidconnect::RefreshToken::secret), Some(refresh.secret()));
     let again = refreshed.id_token().expect("an ID token");
     // A refreshed one repeats no nonce (OIDC Core 1.0 §12.2).
     let no_nonce = |nonce: Option<&Nonce>| nonce.map_or(Ok(()), |_| Err("a nonce".to_owned()));
