@@ -212,6 +212,8 @@ impl Installation {
                 assertion: hallpass_core::app::Assertion::None,
                 audiences: Vec::new(),
                 logout_urls: Vec::new(),
+                redirect_uris: Vec::new(),
+                post_logout_redirect_uris: Vec::new(),
                 disabled_at: None,
             };
             apps::upsert(&mut write, &app, now).await?;

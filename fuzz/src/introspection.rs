@@ -91,6 +91,8 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             assertion: hallpass_core::app::Assertion::None,
             audiences: vec!["billing".parse().expect("an audience")],
             logout_urls: Vec::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
             disabled_at: None,
         };
         let row = AppSecret {

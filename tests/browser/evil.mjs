@@ -1,5 +1,6 @@
 // A hostile neighbour. The same server is reachable as a sibling (evil.company.localhost, same site, so the browser takes
-// its cookies for Domain=company.localhost) and as a stranger (evil.company2.localhost, another site).
+// its cookies for Domain=company.localhost), as a stranger (evil.company2.localhost, another site), beside the back office
+// (evil.company3.localhost) and below it.
 
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -27,6 +28,8 @@ export async function startEvil(world) {
     const evil = {
         sibling: `http://evil.company.localhost:${port}`,
         stranger: `http://evil.company2.localhost:${port}`,
+        beside: `http://evil.company3.localhost:${port}`,
+        below: `http://evil.office.company3.localhost:${port}`,
 
         /** Publishes a page that sets these cookies (whole `Set-Cookie` lines) and returns its path. */
         page({ cookies = [], html = "<!doctype html><title>evil</title>" } = {}) {
@@ -36,9 +39,9 @@ export async function startEvil(world) {
         },
 
         /** Lures the visitor onto a page that sets these cookies, in a tab of its own. */
-        async toss(visitor, cookies, html) {
+        async toss(visitor, cookies, html, from = evil.sibling) {
             const tab = await visitor.context.newPage();
-            await tab.goto(evil.sibling + evil.page({ cookies, html }));
+            await tab.goto(from + evil.page({ cookies, html }));
             await tab.close();
         },
 

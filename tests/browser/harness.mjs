@@ -55,7 +55,7 @@ class Visitor {
             if (hops > LONGEST_CHAIN) this.troubles.push(`redirected ${hops} times on the way to ${request.url()}`);
         });
         page.on("pageerror", (error) => {
-            if (isEvil(page.url()) || error.message.includes(PHOTOGRAPHER)) return;
+            if (isEvil(page.url()) || error.message.includes(PHOTOGRAPHER) || this.tolerates(error.message)) return;
             this.troubles.push(`script error on ${page.url()}: ${error.message}`);
         });
         page.on("console", (message) => {
@@ -64,7 +64,7 @@ class Visitor {
             // Chromium reports a 403 page as an error of its own; the journey looks at the status of documents itself.
             const document = this.documents.has(from) || from.startsWith("chrome-error:");
             if (document && message.text().startsWith("Failed to load resource")) return;
-            if (this.tolerated.some((pattern) => pattern.test(message.text()))) return;
+            if (this.tolerates(message.text())) return;
             this.troubles.push(`console error on ${page.url()}: ${message.text()}`);
         });
     }
@@ -72,6 +72,10 @@ class Visitor {
     /** Console errors that this journey provokes on purpose. */
     tolerate(pattern) {
         this.tolerated.push(pattern);
+    }
+
+    tolerates(text) {
+        return this.tolerated.some((pattern) => pattern.test(text));
     }
 
     /** Goes to an address in the visitor's tab, as if it had been typed. */

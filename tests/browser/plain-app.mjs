@@ -4,10 +4,11 @@
 import { once } from "node:events";
 import { createServer, request } from "node:http";
 import { text } from "node:stream/consumers";
+import { eventually } from "./eventually.mjs";
 
 const PASS = "__Secure-hallpass-pass";
 
-/** Starts one on a free port; it serves once the registry knows its `origin` and it knows its `secret`. It stops with the journey. */
+/** Starts one on a free port. It has to be registered, and stops with the journey. */
 export async function startApp({ demo, finally: atTheEnd }, key, host) {
     const app = { key, told: [] };
     const server = createServer(async (asked, response) => {
@@ -33,6 +34,12 @@ export async function startApp({ demo, finally: atTheEnd }, key, host) {
         await once(server, "close");
     };
     app.up = () => once(server.listen(port, "127.0.0.1"), "listening");
+    /** By these lines of TOML; returns when the running engine knows it. */
+    app.register = async (lines) => {
+        await demo.apply(lines);
+        app.secret = await demo.secretOf(key);
+        await eventually(`the engine knows ${key}`, 5_000, async () => (await introspect(demo.engine, app, "nobody's")).active === false);
+    };
     app.backchannel = `http://127.0.0.1:${port}/backchannel`;
     app.origin = `http://${host}:${port}`;
     atTheEnd(app.down);

@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::id::{AppKey, Audience, SecretId, ZoneName};
 use crate::logout::LogoutUrl;
+use crate::oidc::RedirectUri;
 use crate::secret::{Digest, SecretKey};
 use crate::time::Timestamp;
 
@@ -34,6 +35,10 @@ pub struct App {
     pub audiences: Vec<Audience>,
     /// Where it hears that a session has ended, all of them each time.
     pub logout_urls: Vec<LogoutUrl>,
+    /// Where authorization codes may be sent: with one of these it is an OIDC client.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// Where a browser may be sent after a sign-out that the app asked for.
+    pub post_logout_redirect_uris: Vec<RedirectUri>,
     /// Its SDK serves `/.sso/*` at each of its origins: the app fetches passes by handoffs of its own (protocol §8).
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion through the browser instead of a code.

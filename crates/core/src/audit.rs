@@ -88,6 +88,12 @@ words! {
         HandedOff = "handed_off",
         /// A handoff came back that this browser did not begin, or that is not what it began.
         HandoffRefused = "handoff_refused",
+        /// An OIDC client redeemed an authorization code for tokens.
+        TokensIssued = "tokens_issued",
+        /// An OIDC client presented a code or a refresh token that is not good for it.
+        TokensRefused = "tokens_refused",
+        /// The tokens that came of one authorization code are good no longer.
+        TokensRevoked = "tokens_revoked",
         /// The person signed out, here or everywhere.
         SignedOut = "signed_out",
         /// An app could not be told of the end of a session for a day.

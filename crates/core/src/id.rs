@@ -105,6 +105,8 @@ random_ids! {
     KeyId = "kid_", "key id";
     /// One access token; `jti` on the wire.
     TokenId = "t_", "token id";
+    /// The tokens that came of one authorization code: they are revoked together.
+    FamilyId = "f_", "token family id";
     /// One entry of the audit log.
     AuditId = "e_", "audit id";
 }

@@ -29,11 +29,13 @@ pub enum Kind {
     LogoutToken,
     /// `handoff+jwt`
     Assertion,
+    /// `JWT`: an ID token (OIDC Core 1.0 §2), the one kind without a name of its own
+    IdToken,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Pass, Self::AccessToken, Self::LogoutToken, Self::Assertion];
+    pub const ALL: [Self; 5] = [Self::Pass, Self::AccessToken, Self::LogoutToken, Self::Assertion, Self::IdToken];
 
     /// `typ` in the header.
     pub const fn as_str(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Kind {
             Self::AccessToken => "at+jwt",
             Self::LogoutToken => "logout+jwt",
             Self::Assertion => "handoff+jwt",
+            Self::IdToken => "JWT",
         }
     }
 
@@ -49,7 +52,7 @@ impl Kind {
     pub const fn purpose(self) -> Purpose {
         match self {
             Self::Pass => Purpose::Pass,
-            Self::AccessToken | Self::LogoutToken | Self::Assertion => Purpose::Token,
+            Self::AccessToken | Self::LogoutToken | Self::Assertion | Self::IdToken => Purpose::Token,
         }
     }
 

@@ -17,6 +17,7 @@ pub mod jose;
 pub mod jwk;
 pub mod keyring;
 pub mod logout;
+pub mod oidc;
 pub mod pass;
 pub mod permission;
 pub mod secret;

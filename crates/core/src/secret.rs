@@ -41,6 +41,10 @@ kinds! {
     DeviceMark = "hp_dm_";
     /// What another root domain redeems for its pass.
     HandoffCode = "hp_hc_";
+    /// What an OIDC client redeems for its tokens.
+    AuthorizationCode = "hp_ac_";
+    /// What an OIDC client gets the next tokens for.
+    RefreshToken = "hp_rt_";
 }
 
 /// A secret in the clear: just minted, or just presented. Not `Clone`, not `Serialize`; `Debug` shows only its kind.

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use hallpass_core::app::{Access, App, AppSecret, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, ZoneName};
 use hallpass_core::logout::LogoutUrl;
+use hallpass_core::oidc::RedirectUri;
 use hallpass_core::time::Timestamp;
 use hallpass_server::admin::apps::{self as verbs, Minted};
 use hallpass_server::admin::{AdminError, ago};
@@ -77,6 +78,12 @@ pub struct Add {
     /// Where it hears that a session has ended (OIDC Back-Channel Logout); may be repeated
     #[arg(long = "logout-url", value_name = "URL")]
     logout_urls: Vec<LogoutUrl>,
+    /// Where OIDC sends its codes: makes the app an OIDC client; may be repeated
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    redirect_uris: Vec<RedirectUri>,
+    /// Where a browser may go after a sign-out that the app asked for by OIDC; may be repeated
+    #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
+    post_logout_redirect_uris: Vec<RedirectUri>,
     #[command(flatten)]
     file: SecretFile,
 }
@@ -158,6 +165,8 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         assertion: Assertion::None,
         audiences: add.audiences,
         logout_urls: add.logout_urls,
+        redirect_uris: add.redirect_uris,
+        post_logout_redirect_uris: add.post_logout_redirect_uris,
         disabled_at: None,
     };
     verbs::add(&mut write, &app, &ACTOR, shell.now).await?;
@@ -247,6 +256,8 @@ async fn show(store: &Store, key: &AppKey, shell: &Shell) -> Result<(), Failure>
         ("agent", word(&app.agent)),
         ("assertion", word(&app.assertion)),
         ("audiences", joined(&app.audiences)),
+        ("redirect URIs", joined(&app.redirect_uris)),
+        ("after sign-out", joined(&app.post_logout_redirect_uris)),
         (
             "state",
             app.disabled_at.map_or_else(|| "enabled".to_owned(), |at| format!("disabled {}", ago(at, shell.now))),
@@ -323,6 +334,8 @@ fn object(app: &App) -> Value {
         "agent": app.agent,
         "assertion": app.assertion,
         "audiences": app.audiences,
+        "redirect_uris": app.redirect_uris,
+        "post_logout_redirect_uris": app.post_logout_redirect_uris,
         "disabled_at": maybe(app.disabled_at),
     })
 }

@@ -22,6 +22,8 @@ use crate::alerts::Alerts;
 use crate::changes::Streams;
 use crate::config::{Config, ConfigError};
 use crate::handoff::token;
+use crate::oidc::grant::refresh_token;
+use crate::oidc::pending;
 use crate::outgoing::Outgoing;
 use crate::passwords::Passwords;
 use crate::sign_out::deliver::Deliveries;
@@ -96,6 +98,10 @@ pub struct DerivedKeys {
     pub upstream_transaction: Arc<Sealer>,
     /// What sessions that stand on an upstream's are asked about with.
     pub upstream_credential: Arc<Sealer>,
+    /// Authorization requests that wait for a sign-in, in addresses.
+    pub pending: Arc<Sealer>,
+    /// Answers to refresh tokens, for whoever did not hear them.
+    pub refresh_answer: Arc<Sealer>,
 }
 
 /// Where instants come from.
@@ -145,6 +151,8 @@ impl Context {
             receipt: Arc::new(master.sealer(receipt::SEALER)),
             upstream_transaction: Arc::new(master.sealer(upstream::transaction::SEALER)),
             upstream_credential: Arc::new(master.sealer(upstream::CREDENTIAL_SEALER)),
+            pending: Arc::new(master.sealer(pending::SEALER)),
+            refresh_answer: Arc::new(master.sealer(refresh_token::SEALER)),
         };
         let outgoing = Outgoing::new(&config.sign_out.allow_internal);
         let outgoing = outgoing.map_err(|error| StartError::Other(format!("sign_out: {error}")))?;

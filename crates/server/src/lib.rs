@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod listen;
 pub mod mail;
 pub mod master_key;
+pub mod oidc;
 pub mod outgoing;
 pub mod pass;
 pub mod passwords;

@@ -92,6 +92,8 @@ pub struct Journey {
     pub app: Option<String>,
     /// An absolute URL at one of the app's origins.
     pub return_to: Option<String>,
+    /// An authorization request that waits for a sign-in, sealed ([`crate::oidc::pending`]).
+    pub pending: Option<String>,
 }
 
 /// A journey whose app and destination have been checked against the registry.
@@ -131,6 +133,10 @@ impl Journey {
         let destination = if let Some(text) = return_to {
             Destination::return_to(text, &entry.app.origins)
                 .map_err(|_| wrong("return_to is not at one of the app's origins"))?
+        } else if self.pending.is_some() {
+            // Only a name and a front door: where it really leads the authorization endpoint decides, once it has opened the request.
+            let uri = entry.app.redirect_uris.first().ok_or_else(|| wrong("a pending request of no OIDC client"))?;
+            Destination::front_door(uri.origin())
         } else {
             Destination::front_door(entry.app.origins.first().ok_or_else(|| wrong("the app has no address"))?)
         };
@@ -142,7 +148,11 @@ impl Journey {
             zone: entry.zone.clone(),
             stations: Vec::new(),
         };
-        checked.stations = handoff::way_stations(policy, &checked);
+        checked.stations = if self.pending.is_some() {
+            entry.app.redirect_uris.iter().map(|uri| uri.origin().clone()).collect()
+        } else {
+            handoff::way_stations(policy, &checked)
+        };
         Ok(Some(checked))
     }
 
@@ -154,6 +164,9 @@ impl Journey {
         }
         if let Some(return_to) = &self.return_to {
             query.append_pair("return_to", return_to);
+        }
+        if let Some(pending) = &self.pending {
+            query.append_pair("pending", pending);
         }
         let query = query.finish();
         if query.is_empty() { query } else { format!("?{query}") }

@@ -17,9 +17,9 @@ use crate::telemetry::{Stopwatch, Times};
 use crate::web::call::Call;
 use crate::web::caller_ip::caller_ip;
 use crate::web::error::{Error, Voice};
-use crate::web::guard::{ALIAS, ANYBODY, APP, By, Proof, SESSION, VISITOR};
+use crate::web::guard::{ALIAS, ANYBODY, APP, BEARER, By, Proof, SESSION, VISITOR};
 use crate::web::headers;
-use crate::{account, changes, handoff, home, introspect, pass, sign_in, sign_out, upstream, well_known};
+use crate::{account, changes, handoff, home, introspect, oidc, pass, sign_in, sign_out, upstream, well_known};
 
 /// The table. `get` and `form` are pages for people; `post` and `read` are for machines and speak problem details, `oauth` RFC 6749.
 pub fn table() -> Vec<Route> {
@@ -49,6 +49,15 @@ pub fn table() -> Vec<Route> {
         get("/account/password", SESSION, account::password::page),
         form("/account/password", SESSION, account::password::submit),
         read("/.well-known/jwks.json", ANYBODY, well_known::jwks),
+        read("/.well-known/openid-configuration", ANYBODY, oidc::discovery::metadata),
+        read("/.well-known/oauth-authorization-server", ANYBODY, oidc::discovery::metadata),
+        get("/oauth/authorize", VISITOR, upstream::current::oauth_authorize),
+        get("/oauth/continue", VISITOR, oidc::authorize::resume),
+        oauth("/oauth/token", APP, oidc::token::token),
+        row(Method::GET, "/oauth/userinfo", BEARER, Voice::OAuth, false, oidc::userinfo::userinfo),
+        oauth("/oauth/userinfo", BEARER, oidc::userinfo::userinfo),
+        oauth("/oauth/revoke", APP, oidc::revoke::revoke),
+        get("/oauth/logout", VISITOR, oidc::logout::logout),
         oauth("/introspect", APP, introspect::introspect),
         post("/api/v1/sign-in", APP, sign_in::relayed::sign_in),
         post("/api/v1/sign-out", APP, sign_out::by_app),

@@ -261,6 +261,8 @@ pub(crate) mod tests {
             assertion: hallpass_core::app::Assertion::None,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
             disabled_at: None,
         };
         AppEntry { app, zone: Arc::new(zone), slot }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use hallpass_core::app::{App, AppSecret};
 use hallpass_core::id::{AppKey, SecretId};
+use hallpass_core::oidc::RedirectUri;
 use hallpass_core::secret::{Digest, SecretKey};
 use hallpass_core::time::Timestamp;
 
 use crate::columns::{from_word, word};
 use crate::error::StoreError;
-use crate::sql::{Row, Statement, sql};
+use crate::sql::{Row, Statement, composed_sql, sql};
 use crate::{Change, Read, Write};
 
 /// How many secrets of one app may be live at once: the one in use and the one it is being replaced by.
@@ -74,6 +75,15 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         }
         write.execute(insert).await?;
     }
+    for (table, uris) in [REDIRECT_URIS, POST_LOGOUT_REDIRECT_URIS].into_iter().zip(uris_of(app)) {
+        write.execute(composed_sql(format!("DELETE FROM {table} WHERE app_key = $1")).bind(&app.key)).await?;
+        if !uris.is_empty() {
+            let head = format!("INSERT INTO {table} (app_key, rank, uri) VALUES ");
+            let insert = crate::insert(&head, uris.len(), 3, "");
+            let bind = |insert: Statement, (rank, uri)| insert.bind(&app.key).bind(&rank).bind(uri);
+            write.execute((0i64..).zip(uris.iter()).fold(insert, bind)).await?;
+        }
+    }
     write.change(now, Change::PolicyChanged { app: Some(app.key.clone()) });
     Ok(())
 }
@@ -96,6 +106,12 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
     let urls = sql("SELECT url FROM app_logout_urls WHERE app_key = $1 ORDER BY rank");
     for row in read.all(urls.bind(key)).await? {
         app.logout_urls.push(row.column("url")?);
+    }
+    for (table, uris) in [REDIRECT_URIS, POST_LOGOUT_REDIRECT_URIS].into_iter().zip(uris_of_mut(&mut app)) {
+        let find = composed_sql(format!("SELECT uri FROM {table} WHERE app_key = $1 ORDER BY rank"));
+        for row in read.all(find.bind(key)).await? {
+            uris.push(row.column("uri")?);
+        }
     }
     Ok(Some(app))
 }
@@ -129,6 +145,14 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
     for row in read.all(sql("SELECT app_key, url FROM app_logout_urls ORDER BY app_key, rank")).await? {
         if let Some((app, _)) = by_key.get_mut(&row.column::<AppKey>("app_key")?) {
             app.logout_urls.push(row.column("url")?);
+        }
+    }
+    for (index, table) in [REDIRECT_URIS, POST_LOGOUT_REDIRECT_URIS].into_iter().enumerate() {
+        let all = composed_sql(format!("SELECT app_key, uri FROM {table} ORDER BY app_key, rank"));
+        for row in read.all(all).await? {
+            if let Some((app, _)) = by_key.get_mut(&row.column::<AppKey>("app_key")?) {
+                uris_of_mut(app)[index].push(row.column("uri")?);
+            }
         }
     }
     Ok(by_key.into_values().collect())
@@ -227,6 +251,18 @@ async fn changed_secret(write: &mut Write, statement: Statement, now: Timestamp)
     Ok(true)
 }
 
+const REDIRECT_URIS: &str = "app_redirect_uris";
+const POST_LOGOUT_REDIRECT_URIS: &str = "app_post_logout_redirect_uris";
+
+/// In the order of those two.
+fn uris_of(app: &App) -> [&[RedirectUri]; 2] {
+    [&app.redirect_uris, &app.post_logout_redirect_uris]
+}
+
+fn uris_of_mut(app: &mut App) -> [&mut Vec<RedirectUri>; 2] {
+    [&mut app.redirect_uris, &mut app.post_logout_redirect_uris]
+}
+
 /// Without origins and audiences, which are rows of their own.
 fn app(row: &Row) -> Result<App, StoreError> {
     Ok(App {
@@ -242,6 +278,8 @@ fn app(row: &Row) -> Result<App, StoreError> {
         assertion: from_word(row.text("assertion")?.unwrap_or_default())?,
         audiences: Vec::new(),
         logout_urls: Vec::new(),
+        redirect_uris: Vec::new(),
+        post_logout_redirect_uris: Vec::new(),
         disabled_at: row.optional("disabled_at")?,
     })
 }

@@ -96,6 +96,10 @@ const TABLES: &[Table] = &[
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },
     Table { name: "app_logout_urls", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("url", Text)] },
+    Table { name: "app_redirect_uris", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("uri", Text)] },
+    Table { name: "app_post_logout_redirect_uris", key: 2, columns: &[
+        ("app_key", Text), ("rank", Integer), ("uri", Text),
+    ] },
     Table { name: "app_secrets", key: 1, columns: &[
         ("id", Text), ("app_key", Text), ("digest", Bytes), ("created_at", Integer), ("expires_at", Integer),
         ("last_used_at", Integer),

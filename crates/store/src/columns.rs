@@ -9,10 +9,11 @@ use std::time::Duration;
 use hallpass_core::app::Origin;
 use hallpass_core::handoff::CodeChallenge;
 use hallpass_core::id::{
-    AppKey, Audience, AuditId, GroupId, GroupName, KeyId, PermissionName, RoleId, RoleName, SecretId, SessionId,
-    UserId, ZoneName,
+    AppKey, Audience, AuditId, FamilyId, GroupId, GroupName, KeyId, PermissionName, RoleId, RoleName, SecretId,
+    SessionId, UserId, ZoneName,
 };
 use hallpass_core::logout::LogoutUrl;
+use hallpass_core::oidc::{RedirectUri, Scope};
 use hallpass_core::secret::Digest;
 use hallpass_core::session::{Acr, Amr, EndReason};
 use hallpass_core::time::Timestamp;
@@ -89,8 +90,8 @@ macro_rules! texts {
 }
 
 texts! {
-    AppKey Audience AuditId GroupId GroupName KeyId PermissionName RoleId RoleName SecretId SessionId UserId ZoneName
-    Origin DisplayName CookieDomain Username LogoutUrl UpstreamId
+    AppKey Audience AuditId FamilyId GroupId GroupName KeyId PermissionName RoleId RoleName SecretId SessionId UserId ZoneName
+    Origin DisplayName CookieDomain Username LogoutUrl RedirectUri Scope UpstreamId
 }
 
 impl Parameter for str {

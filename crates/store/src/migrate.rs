@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "agents", include_str!("../migrations/0004_agents.sql")),
     (5, "upstreams", include_str!("../migrations/0005_upstreams.sql")),
     (6, "lighter_sign_ins", include_str!("../migrations/0006_lighter_sign_ins.sql")),
+    (7, "oidc", include_str!("../migrations/0007_oidc.sql")),
 ];
 
 /// The version of the tables that this program makes.

@@ -156,6 +156,12 @@ pub async fn count_live(read: &mut Read, now: Timestamp) -> Result<i64, StoreErr
     read.one(count.bind(&now)).await?.column("count")
 }
 
+/// Keeps a session from ending until this transaction is over. `false` when it has ended already, or is not there.
+pub async fn hold(write: &mut Write, id: &SessionId) -> Result<bool, StoreError> {
+    let hold = sql("UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL");
+    Ok(write.execute(hold.bind(id)).await? > 0)
+}
+
 /// Ends one session, and writes down which apps have to be told, and the upstream that it stood on. `false` when it had ended already or is not there: of two that end it at once, one is told `true`.
 pub async fn end(write: &mut Write, id: &SessionId, reason: EndReason, now: Timestamp) -> Result<bool, StoreError> {
     let end = sql("UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL

@@ -106,6 +106,8 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         assertion: hallpass_core::app::Assertion::None,
         audiences: Vec::new(),
         logout_urls: Vec::new(),
+        redirect_uris: Vec::new(),
+        post_logout_redirect_uris: Vec::new(),
         disabled_at: None,
     };
     let mut write = store.write().await?;

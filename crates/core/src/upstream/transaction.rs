@@ -26,6 +26,9 @@ pub struct Transaction {
     pub app: Option<String>,
     /// Where in it. Checked when it begins, and again before anybody is sent there.
     pub return_to: Option<String>,
+    /// An authorization request that waits for this sign-in, sealed.
+    #[serde(default)]
+    pub pending: Option<String>,
     /// The person is to prove anew who they are.
     pub anew: bool,
     /// They have been sent back for a second factor: not twice.
@@ -37,7 +40,7 @@ impl Transaction {
     pub fn begin(app: Option<String>, return_to: Option<String>, now: Timestamp, random: &mut dyn Random) -> Self {
         let mut state = [0; 32];
         random.fill(&mut state);
-        Self { state, started_at: now.as_millis(), app, return_to, anew: false, stepped_up: false }
+        Self { state, started_at: now.as_millis(), app, return_to, pending: None, anew: false, stepped_up: false }
     }
 
     /// When it began.

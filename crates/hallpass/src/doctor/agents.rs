@@ -145,6 +145,8 @@ mod tests {
             assertion: Assertion::None,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
             disabled_at: None,
         };
         let about =

@@ -240,7 +240,7 @@ fn apps(registry: &Registry, now: Timestamp, findings: &mut Vec<Finding>) {
                 format!("correct the origins or the zone of {key} with `hallpass apply`"),
             ));
         }
-        if app.origins.is_empty() {
+        if app.origins.is_empty() && app.redirect_uris.is_empty() {
             findings.push(warning(
                 "app_origin",
                 format!("app {key} has no origin: sign-in cannot return to it"),
@@ -380,6 +380,8 @@ mod tests {
             assertion: Assertion::None,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
             disabled_at: None,
         }
     }

@@ -67,7 +67,8 @@ pub async fn start(call: Call<Alias>) -> Result<Response, Error> {
         }
         Transaction::begin_step(chain, call.now, random)
     } else {
-        let Some(Checked { app, destination, .. }) = check(&call, &Journey { app, return_to }).await? else {
+        let Some(Checked { app, destination, .. }) = check(&call, &Journey { app, return_to, pending: None }).await?
+        else {
             let message =
                 "The link that led here is not for this site. Open the application again from its own address.";
             return Err(Error::invalid_request(message).because("no app of this zone"));
@@ -195,7 +196,8 @@ async fn finish(
     if returned.iss.as_deref() != Some(context.public_url.as_str()) {
         return Ok(Err(HandoffRefused::WrongIssuer));
     }
-    let journey = Journey { app: Some(transaction.app.clone()), return_to: transaction.return_to.clone() };
+    let journey =
+        Journey { app: Some(transaction.app.clone()), return_to: transaction.return_to.clone(), pending: None };
     let way_on = match &transaction.chain {
         Some(chain) => chain::next_url(context, chain, call.now),
         // Checked when it began; the registry may have changed since.

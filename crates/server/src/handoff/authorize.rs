@@ -63,7 +63,7 @@ pub async fn authorize(call: Call<Visitor>) -> Result<Response, Error> {
         && !matches!(call.context.view.standing(&policy, live.user.id, index).await?, Standing::Admitted(_))
     {
         // The app would refuse the pass and ask again; here they are told why.
-        let journey = Journey { app: Some(policy.apps[index].app.key.to_string()), return_to: None };
+        let journey = Journey { app: Some(policy.apps[index].app.key.to_string()), ..Journey::default() };
         return Ok(see_other(&format!("/continue{}", journey.query())));
     }
     let name = asked
@@ -112,7 +112,7 @@ fn understand(request: Request, policy: &Policy) -> Result<Asked, Error> {
     if request.prompt != "none" {
         return Err(wrong("prompt other than none"));
     }
-    let journey = Journey { app: request.app, return_to: request.return_to };
+    let journey = Journey { app: request.app, return_to: request.return_to, pending: None };
     let return_to = match journey.check(policy)? {
         None => None,
         Some(checked) if agent.app.is_some() && checked.zone.name == agent.zone.name && !agent.zone.bound => {

@@ -11,6 +11,7 @@ use http::{StatusCode, header};
 use serde::Deserialize;
 
 use crate::context::Context;
+use crate::oidc::pending;
 use crate::pass::{Checked, Journey, see_other};
 use crate::upstream;
 use crate::web::call::Call;
@@ -44,13 +45,14 @@ struct Fields {
 struct Asked {
     app: Option<String>,
     return_to: Option<String>,
+    pending: Option<String>,
     /// Show the form, also where the page leads straight to somewhere else: for users of our own, administrators among them.
     local: Option<String>,
 }
 
 impl Asked {
     fn split(self) -> (Journey, bool) {
-        (Journey { app: self.app, return_to: self.return_to }, self.local.is_some())
+        (Journey { app: self.app, return_to: self.return_to, pending: self.pending }, self.local.is_some())
     }
 }
 
@@ -59,7 +61,9 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     let (journey, local) = call.query::<Asked>()?.split();
     let checked = journey.check(&*call.context.view.policy().await?)?;
     // Without a destination somebody has come here on purpose, perhaps to sign in as another person: show who is here, and the form.
-    if call.proof.session.is_some() && checked.is_some() {
+    // So does whoever has to prove again who they are.
+    let goes_on = |live| !pending::wants_sign_in(&call.context, &journey, live, call.now);
+    if call.proof.session.as_ref().is_some_and(goes_on) && checked.is_some() {
         return Ok(see_other(&format!("/continue{}", journey.query())));
     }
     let elsewhere = call.context.kratos.as_ref().is_some_and(|kratos| kratos.config.primary);

@@ -7,6 +7,7 @@ use hallpass_store::view::Standing;
 use http::header;
 
 use crate::handoff::{self, chain};
+use crate::oidc::authorize;
 use crate::pass::{self, Journey, see_other};
 use crate::web::call::Call;
 use crate::web::cookies;
@@ -22,6 +23,8 @@ pub async fn next(call: Call<LiveSession>) -> Result<Response, Error> {
     let checked = journey.check(&policy)?;
     let destination = match &checked {
         None => Destination::Account,
+        // Whether they may enter, the authorization endpoint tells the client itself.
+        Some(_) if journey.pending.is_some() => Destination::App { admitted: true },
         Some(checked) => {
             let standing = call.context.view.standing(&policy, call.proof.user.id, checked.index).await?;
             Destination::App { admitted: matches!(standing, Standing::Admitted(_)) }
@@ -42,6 +45,7 @@ pub async fn next(call: Call<LiveSession>) -> Result<Response, Error> {
             let line = pass::home_line(&call.context, &call.proof, call.now).await?;
             let there = match &checked {
                 None => "/".to_owned(),
+                Some(_) if journey.pending.is_some() => authorize::way_back(&journey),
                 Some(checked) => {
                     match chain::after_sign_in(&call.context, &policy, &call.proof, checked, call.now).await? {
                         Some(chain) => chain,

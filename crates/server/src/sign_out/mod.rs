@@ -60,18 +60,24 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
         audit::append(&mut write, &(&entry).into()).await?;
     }
     write.commit().await?;
-    let mut response = see_other(&way_on(&call.context, &id, call.now).await?);
+    let mut response = see_other(&way_on(&call.context, &id, None, call.now).await?);
     forget(&call.context, &mut response).await?;
     Ok(response)
 }
 
-/// Where a browser goes on to whose session has just ended: through the other zones that knew it, if there are any, to the receipt.
-async fn way_on(context: &Context, ended: &SessionId, now: Timestamp) -> Result<String, Error> {
-    let receipt = receipt::path(&context.keys.receipt, &[*ended], now, &mut context.random());
+/// Where a browser goes on to whose session has just ended: through the other zones that knew it, if there are any, to `there`, which the caller has
+/// checked, or to the receipt.
+pub async fn way_on(
+    context: &Context,
+    ended: &SessionId,
+    there: Option<String>,
+    now: Timestamp,
+) -> Result<String, Error> {
+    let there = there.unwrap_or_else(|| receipt::path(&context.keys.receipt, &[*ended], now, &mut context.random()));
     let policy = context.view.policy().await?;
     let mut read = context.store.read().await?;
-    let chain = chain::after_sign_out(context, &policy, &mut read, ended, receipt.clone(), now).await?;
-    Ok(chain.unwrap_or(receipt))
+    let chain = chain::after_sign_out(context, &policy, &mut read, ended, there.clone(), now).await?;
+    Ok(chain.unwrap_or(there))
 }
 
 /// Expires the session cookie and the home zone's pass in this browser.
@@ -109,7 +115,7 @@ pub async fn by_app(mut call: Call<AppCaller>) -> Result<Response, Error> {
         audit::append(&mut write, &(&entry).into()).await?;
     }
     write.commit().await?;
-    let there = if theirs { way_on(&call.context, &sid, call.now).await? } else { "/sign-out".to_owned() };
+    let there = if theirs { way_on(&call.context, &sid, None, call.now).await? } else { "/sign-out".to_owned() };
     let answer =
         serde_json::json!({ "signed_out": true, "continue_at": format!("{}{there}", call.context.public_url) });
     let mut response = Response::new(Body::from(answer.to_string()));

@@ -16,7 +16,7 @@ use crate::pass::Journey;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::{LiveSession, Visitor};
-use crate::{handoff, pass, sign_in};
+use crate::{handoff, oidc, pass, sign_in};
 
 /// An answer is believed for so long.
 const BELIEVED: Duration = Duration::from_secs(30);
@@ -43,6 +43,11 @@ pub async fn refresh_by_fetch(call: Call<Visitor>) -> Result<Response, Error> {
 /// `GET /handoff/authorize`, for a session that still stands: what it leads to is a new pass of another zone.
 pub async fn authorize(call: Call<Visitor>) -> Result<Response, Error> {
     standing(call, handoff::authorize::authorize).await
+}
+
+/// `GET /oauth/authorize`, for a session that still stands.
+pub async fn oauth_authorize(call: Call<Visitor>) -> Result<Response, Error> {
+    standing(call, oidc::authorize::authorize).await
 }
 
 /// Somebody whose session has lost its footing is a visitor without one.

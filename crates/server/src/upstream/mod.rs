@@ -43,6 +43,7 @@ const COOKIE_LENGTH: usize = 4000;
 struct Departure {
     app: Option<String>,
     return_to: Option<String>,
+    pending: Option<String>,
     /// The person is to prove anew who they are.
     again: Option<String>,
 }
@@ -51,13 +52,14 @@ struct Departure {
 pub async fn start(call: Call<Visitor>) -> Result<Response, Error> {
     require_navigation(call.headers())?;
     let kratos = configured(&call.context)?;
-    let Departure { app, return_to, again } = call.query()?;
-    let journey = Journey { app, return_to };
+    let Departure { app, return_to, pending, again } = call.query()?;
+    let journey = Journey { app, return_to, pending };
     journey.check(&*call.context.view.policy().await?)?;
     if !kratos.ready(call.now).await {
         return Ok(pages::away(&call, &kratos.config.label, &journey));
     }
     let mut transaction = Transaction::begin(journey.app, journey.return_to, call.now, &mut call.context.random());
+    transaction.pending = journey.pending;
     transaction.anew = again.is_some();
     Ok(depart(&call, &kratos, transaction))
 }
@@ -80,7 +82,7 @@ fn depart(call: &Call<Visitor>, kratos: &Kratos, mut transaction: Transaction) -
     let mut value = transaction.seal(kratos::NAME, &context.keys.upstream_transaction, random);
     if name.len() + value.len() > COOKIE_LENGTH {
         // Better to arrive at the front door than not at all.
-        transaction.return_to = None;
+        (transaction.return_to, transaction.pending) = (None, None);
         value = transaction.seal(kratos::NAME, &context.keys.upstream_transaction, random);
     }
     let back = format!("{}/upstream/kratos/callback?state={state}", context.public_url);
@@ -141,7 +143,8 @@ pub async fn callback(call: Call<Visitor>) -> Result<Response, Error> {
 
 /// From a transaction of this browser's to its end.
 async fn arrive(call: &Call<Visitor>, kratos: &Kratos, transaction: Transaction) -> Result<Response, Error> {
-    let journey = Journey { app: transaction.app.clone(), return_to: transaction.return_to.clone() };
+    let Transaction { app, return_to, pending, .. } = transaction.clone();
+    let journey = Journey { app, return_to, pending };
     // Checked when it began; the registry may have changed since.
     journey.check(&*call.context.view.policy().await?)?;
     let credential = match cookies::presented(call.headers(), &kratos.config.session_cookie) {
@@ -196,6 +199,7 @@ fn judge(
 /// Back once more, for the second factor. Kratos takes that question only from somebody who has shown the first.
 fn step_up(call: &Call<Visitor>, kratos: &Kratos, before: Transaction) -> Response {
     let mut next = Transaction::begin(before.app, before.return_to, call.now, &mut call.context.random());
+    next.pending = before.pending;
     (next.stepped_up, next.anew) = (true, before.anew);
     depart(call, kratos, next)
 }

@@ -163,8 +163,12 @@ impl Error {
         }
         if self.status == StatusCode::UNAUTHORIZED && voice != Voice::Page {
             // RFC 9110 §15.5.2 wants a challenge. `Basic` is for apps alone: a browser answers it with a password prompt of its own.
-            let challenge =
-                if self.code == "invalid_client" { "Basic realm=\"hallpass\"" } else { "Cookie realm=\"hallpass\"" };
+            let challenge = match self.code {
+                "invalid_client" => "Basic realm=\"hallpass\"",
+                "invalid_token" => "Bearer realm=\"hallpass\", error=\"invalid_token\"",
+                "token_required" => "Bearer realm=\"hallpass\"",
+                _ => "Cookie realm=\"hallpass\"",
+            };
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response

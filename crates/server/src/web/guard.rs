@@ -19,6 +19,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 
 use crate::context::Context;
+use crate::oidc::bearer::Bearer;
 use crate::web::cookies::{self, Presented};
 use crate::web::error::Error;
 
@@ -49,6 +50,9 @@ pub const SESSION: By<LiveSession> = By(PhantomData);
 pub const ALIAS: By<Alias> = By(PhantomData);
 /// A registered app with its key pair.
 pub const APP: By<AppCaller> = By(PhantomData);
+
+/// Whoever carries an access token.
+pub const BEARER: By<Bearer> = By(PhantomData);
 
 /// No proof needed.
 #[derive(Debug)]

@@ -94,6 +94,15 @@ async fn the_matrix() {
     GET     /account/password                 session     sign-in  sign-in      200  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/password                 session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /.well-known/jwks.json            anybody         200      200      200      200      200      200      200      200
+    GET     /.well-known/openid-configuration anybody         200      200      200      200      200      200      200      200
+    GET     /.well-known/oauth-authorization-server anybody         200      200      200      200      200      200      200      200
+    GET     /oauth/authorize                  visitor         400      400      400      400      400      400      400      400
+    GET     /oauth/continue                   visitor         400      400      400      400      400      400      400      400
+    POST    /oauth/token                      app             403      403      403      400      401      403      403      401
+    GET     /oauth/userinfo                   bearer          401      401      401      401      401      401      401      401
+    POST    /oauth/userinfo                   bearer          401      401      401      401      401      401      401      401
+    POST    /oauth/revoke                     app             403      403      403      200      401      403      403      401
+    GET     /oauth/logout                     visitor         303      303      303      303      303      303      303      303
     POST    /introspect                       app             403      403      403      200      401      403      403      401
     POST    /api/v1/sign-in                   app             403      403      403      403      401      403      403      401
     POST    /api/v1/sign-out                  app             403      403      403      400      401      403      403      401
@@ -126,7 +135,7 @@ async fn matrix(site: &Site, table: Vec<Route>, host: &str, ana: &SignedIn) -> S
     }
     matrix.push('\n');
     for route in table {
-        write!(matrix, "{:<8}{:<34}{:<10}", route.method.as_str(), route.path, route.guard).expect("memory");
+        write!(matrix, "{:<8}{:<33} {:<10}", route.method.as_str(), route.path, route.guard).expect("memory");
         for who in Who::ALL {
             let answer = site.open(request(site, &route, who, ana).at(host)).await;
             let to_sign_in = answer.headers().get("location").is_some_and(|location| location == "/sign-in");

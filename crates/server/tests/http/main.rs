@@ -13,6 +13,7 @@ mod kratos;
 mod leaks;
 mod limits;
 mod nodes;
+mod oauth;
 mod pass;
 mod sign_in;
 mod sign_out;

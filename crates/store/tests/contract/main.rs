@@ -6,6 +6,7 @@ mod backup;
 mod handoffs;
 mod logouts;
 mod machinery;
+mod oidc;
 mod people;
 mod races;
 mod registry;

@@ -9,12 +9,15 @@ use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 use crate::support::*;
 
 /// Left out of backups, and why that is right.
-const NOT_KEPT: [&str; 5] = [
-    "attempts",          // counts of minutes
-    "changes",           // the feed starts again after a restore
-    "handoffs",          // codes of thirty seconds
-    "leases",            // of nodes that are gone
-    "session_upstreams", // credentials of sessions that end with a restore
+const NOT_KEPT: [&str; 8] = [
+    "attempts",            // counts of minutes
+    "authorization_codes", // of one minute
+    "changes",             // the feed starts again after a restore
+    "handoffs",            // codes of thirty seconds
+    "leases",              // of nodes that are gone
+    "refresh_tokens",      // good for sessions that a restore ends
+    "session_upstreams",   // credentials of sessions that end with a restore
+    "token_families",      // the same
 ];
 
 /// To take a deliberate change over: `HALLPASS_WRITE_SCHEMA=1 cargo test -p hallpass-store schema`.

@@ -27,6 +27,7 @@ use std::str::FromStr;
 use hallpass_core::app::{Access, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, GroupName, PermissionName, RoleName, ZoneName};
 use hallpass_core::logout::LogoutUrl;
+use hallpass_core::oidc::RedirectUri;
 use hallpass_core::zone::{CookieDomain, CookieName};
 use serde::{Deserialize, Deserializer};
 
@@ -89,6 +90,10 @@ pub struct AppEntry {
     pub audiences: Vec<Audience>,
     /// Where it hears that a session has ended (OIDC Back-Channel Logout).
     pub logout_urls: Vec<LogoutUrl>,
+    /// Where authorization codes may be sent: makes the app an OIDC client.
+    pub redirect_uris: Vec<RedirectUri>,
+    /// Where a browser may be sent after a sign-out that the app asked for (OIDC RP-Initiated Logout).
+    pub post_logout_redirect_uris: Vec<RedirectUri>,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.

@@ -357,6 +357,8 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         assertion: entry.assertion,
         audiences: audiences.into_iter().collect(),
         logout_urls: entry.logout_urls.clone(),
+        redirect_uris: entry.redirect_uris.clone(),
+        post_logout_redirect_uris: entry.post_logout_redirect_uris.clone(),
         disabled_at: known.and_then(|known| known.disabled_at),
     }
 }
@@ -389,6 +391,12 @@ fn app_differences(before: &App, after: &App) -> String {
         ("assertion", assertion(before.assertion), assertion(after.assertion)),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
         ("logout_urls", listed(&before.logout_urls), listed(&after.logout_urls)),
+        ("redirect_uris", listed(&before.redirect_uris), listed(&after.redirect_uris)),
+        (
+            "post_logout_redirect_uris",
+            listed(&before.post_logout_redirect_uris),
+            listed(&after.post_logout_redirect_uris),
+        ),
     ])
 }
 
@@ -420,6 +428,7 @@ fn said_of(app: &App) -> String {
         _ = write!(text, ", assertion {}", assertion(app.assertion));
     }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
+    app.redirect_uris.iter().for_each(|uri| _ = write!(text, ", redirect_uri {uri}"));
     text
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use hallpass_server::context::Clock;
+
 use super::Site;
 
 /// Nothing here may take longer.
@@ -20,7 +22,19 @@ pub struct Live {
 
 impl Live {
     pub async fn start() -> Self {
-        let site = Arc::new(Site::start().await);
+        Self::of(Site::start().await).await
+    }
+
+    /// For a peer that looks at its own clock.
+    pub async fn start_by_the_systems_clock() -> Self {
+        let site = Site::start().await;
+        let now = Clock::System.now();
+        site.advance(now.since(site.now()));
+        Self::of(site).await
+    }
+
+    async fn of(site: Site) -> Self {
+        let site = Arc::new(site);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let served = site.clone();

@@ -90,6 +90,8 @@ fn app(key: &str) -> App {
         assertion: hallpass_core::app::Assertion::None,
         audiences: vec!["billing".parse().expect("an audience")],
         logout_urls: Vec::new(),
+        redirect_uris: Vec::new(),
+        post_logout_redirect_uris: Vec::new(),
         disabled_at: None,
     }
 }

@@ -87,6 +87,10 @@ pub fn app(text: &str, zone: &str) -> App {
         assertion: hallpass_core::app::Assertion::Query,
         audiences: vec!["billing".parse().expect("valid"), "stock".parse().expect("valid")],
         logout_urls: vec!["https://backend.company.com/logout".parse().expect("valid")],
+        redirect_uris: ["b", "a"]
+            .map(|name| format!("https://{text}.company.com/{name}").parse().expect("valid"))
+            .into(),
+        post_logout_redirect_uris: vec![format!("https://{text}.company.com/bye").parse().expect("valid")],
         disabled_at: None,
     }
 }

@@ -1,0 +1,225 @@
+//! The access token of an OIDC client: a JWT for our own userinfo endpoint (RFC 9068). It names its family, so that a revoked one is refused at
+//! once, however well it is signed.
+//!
+//! The same `typ` as a request token (`token.rs`), and never taken for one: each has a claim that the other refuses, and this one's audience is
+//! ourselves.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Scope, TOKEN_LIFETIME};
+use crate::crypto::Random;
+use crate::id::{AppKey, FamilyId, SessionId, TokenId, UserId};
+use crate::jose::{self, Buffer, Kind, Refused};
+use crate::keyring::{Keyring, SigningKey};
+use crate::pass::CLOCK_LEEWAY;
+use crate::time::Timestamp;
+
+/// What an access token says.
+#[derive(Debug, Clone, Copy)]
+pub struct AccessToken<'a> {
+    /// `iss` and `aud`: the home host's URL.
+    pub issuer: &'a str,
+    /// `client_id`
+    pub app: &'a AppKey,
+    /// `sub`
+    pub user_id: UserId,
+    /// `sid`
+    pub session_id: SessionId,
+    /// `fam`: what it is revoked with.
+    pub family: FamilyId,
+    /// `scope`
+    pub scope: Scope,
+    /// `iat`; `exp` is [`TOKEN_LIFETIME`] later.
+    pub issued_at: Timestamp,
+}
+
+impl AccessToken<'_> {
+    /// Signed, with a `jti` of its own.
+    pub fn mint(&self, key: &SigningKey, random: &mut dyn Random) -> String {
+        let claims = Claims {
+            iss: self.issuer,
+            sub: self.user_id,
+            aud: self.issuer,
+            client_id: self.app.as_str(),
+            iat: self.issued_at.as_seconds(),
+            exp: (self.issued_at + TOKEN_LIFETIME).as_seconds(),
+            jti: TokenId::mint(random),
+            sid: self.session_id,
+            fam: self.family,
+            scope: &self.scope.to_string(),
+        };
+        jose::sign(key, Kind::AccessToken, &claims)
+    }
+}
+
+/// An access token whose signature, issuer, audience and times were checked. Whether session and family live is for the caller to find out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedAccessToken {
+    /// The client that it was issued to.
+    pub app: AppKey,
+    /// Whom it stands for.
+    pub user_id: UserId,
+    /// The session that it came of.
+    pub session_id: SessionId,
+    /// What it is revoked with.
+    pub family: FamilyId,
+    /// What it opens.
+    pub scope: Scope,
+    /// Names it.
+    pub id: TokenId,
+    /// When it was minted, to the second.
+    pub issued_at: Timestamp,
+    /// From when it is refused.
+    pub expires_at: Timestamp,
+}
+
+/// Everything about a presented access token that can be known from it.
+pub fn verify(token: &str, keyring: &Keyring, issuer: &str, now: Timestamp) -> Result<VerifiedAccessToken, Refused> {
+    let mut buffer = Buffer::default();
+    let (claims, _): (Claims<'_>, _) = jose::verify(token, Kind::AccessToken, keyring, now, &mut buffer)?;
+    if claims.iss != issuer {
+        return Err(Refused::WrongIssuer);
+    }
+    if claims.aud != issuer {
+        return Err(Refused::WrongAudience);
+    }
+    if claims.iat < 0 || claims.exp < claims.iat {
+        return Err(Refused::Malformed);
+    }
+    let (issued_at, expires_at) = (Timestamp::from_seconds(claims.iat), Timestamp::from_seconds(claims.exp));
+    if expires_at.since(issued_at) > TOKEN_LIFETIME {
+        return Err(Refused::LivesTooLong);
+    }
+    if now >= expires_at {
+        return Err(Refused::Expired);
+    }
+    if issued_at > now + CLOCK_LEEWAY {
+        return Err(Refused::NotYetValid);
+    }
+    Ok(VerifiedAccessToken {
+        app: claims.client_id.parse().map_err(|_| Refused::Malformed)?,
+        user_id: claims.sub,
+        session_id: claims.sid,
+        family: claims.fam,
+        scope: claims.scope.parse().map_err(|_| Refused::Malformed)?,
+        id: claims.jti,
+        issued_at,
+        expires_at,
+    })
+}
+
+/// RFC 9068 §2.2, with `sid` and `fam`: all required, nothing else.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Claims<'c> {
+    iss: &'c str,
+    sub: UserId,
+    aud: &'c str,
+    client_id: &'c str,
+    iat: i64,
+    exp: i64,
+    jti: TokenId,
+    sid: SessionId,
+    fam: FamilyId,
+    scope: &'c str,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::crypto::Algorithm;
+    use crate::crypto::tests::Seeded;
+    use crate::keyring::Purpose;
+    use crate::keyring::tests::keyring;
+    use crate::token;
+
+    const ISSUER: &str = "https://auth.company.com";
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn claims() -> Value {
+        json!({
+            "iss": ISSUER, "sub": UserId::mint(&mut Seeded(1)), "aud": ISSUER, "client_id": "wiki",
+            "iat": NOW.as_seconds(), "exp": NOW.as_seconds() + 300, "jti": TokenId::mint(&mut Seeded(2)),
+            "sid": SessionId::mint(&mut Seeded(3)), "fam": FamilyId::mint(&mut Seeded(4)), "scope": "openid",
+        })
+    }
+
+    fn outcome(ring: &Keyring, kind: Kind, claims: &Value, now: Timestamp) -> Result<VerifiedAccessToken, Refused> {
+        verify(&jose::sign(&ring.keys()[0], kind, claims), ring, ISSUER, now)
+    }
+
+    #[test]
+    fn what_was_minted_is_read_back_until_it_expires() {
+        let ring = keyring(Purpose::Token, Algorithm::EdDsa);
+        let app: AppKey = "wiki".parse().expect("a key");
+        let minted = AccessToken {
+            issuer: ISSUER,
+            app: &app,
+            user_id: UserId::mint(&mut Seeded(1)),
+            session_id: SessionId::mint(&mut Seeded(3)),
+            family: FamilyId::mint(&mut Seeded(4)),
+            scope: Scope { profile: true, email: false },
+            issued_at: NOW,
+        };
+        let token = minted.mint(&ring.keys()[0], &mut Seeded(9));
+        let second = Duration::from_secs(1);
+        let read = verify(&token, &ring, ISSUER, NOW + TOKEN_LIFETIME - second).expect("good");
+        assert_eq!((&read.app, read.user_id, read.family), (&app, minted.user_id, minted.family));
+        assert_eq!((read.session_id, read.scope), (minted.session_id, minted.scope));
+        assert_eq!(verify(&token, &ring, ISSUER, NOW + TOKEN_LIFETIME), Err(Refused::Expired));
+        assert_eq!(verify(&token, &ring, ISSUER, NOW - CLOCK_LEEWAY - second), Err(Refused::NotYetValid));
+        assert_eq!(verify(&token, &ring, "https://evil.com", NOW), Err(Refused::WrongIssuer));
+    }
+
+    /// T28, T29: each claim left out, of another type, or of another value.
+    #[test]
+    fn every_claim_is_needed_and_checked() {
+        let ring = keyring(Purpose::Token, Algorithm::EdDsa);
+        assert!(outcome(&ring, Kind::AccessToken, &claims(), NOW).is_ok());
+        let members: Vec<String> = claims().as_object().expect("an object").keys().cloned().collect();
+        for member in &members {
+            let mut without = claims();
+            without.as_object_mut().expect("an object").remove(member);
+            assert_eq!(outcome(&ring, Kind::AccessToken, &without, NOW), Err(Refused::Malformed), "{member}");
+            for value in [Value::Null, json!([]), json!("x"), json!("1800000300"), json!(-1)] {
+                let mut other = claims();
+                other[member] = value.clone();
+                assert!(
+                    outcome(&ring, Kind::AccessToken, &other, NOW).is_err()
+                        || (member == "client_id" && value.is_string()),
+                    "{member} {value}"
+                );
+            }
+        }
+        let mut long = claims();
+        long["exp"] = json!(NOW.as_seconds() + 301);
+        assert_eq!(outcome(&ring, Kind::AccessToken, &long, NOW), Err(Refused::LivesTooLong));
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::AccessToken && *kind != Kind::Pass) {
+            assert_eq!(outcome(&ring, kind, &claims(), NOW), Err(Refused::WrongType), "{kind:?}");
+        }
+    }
+
+    /// T15: two uses of one `typ`, even for a service that has our own address for a name.
+    #[test]
+    fn it_is_no_request_token_and_no_request_token_is_one() {
+        let ring = keyring(Purpose::Token, Algorithm::EdDsa);
+        let ours = jose::sign(&ring.keys()[0], Kind::AccessToken, &claims());
+        let audience = [ISSUER.parse().expect("an audience")];
+        assert_eq!(token::verify(&ours, &ring, ISSUER, &audience, NOW), Err(Refused::Malformed));
+        let request = token::RequestToken {
+            issuer: ISSUER,
+            audience: &audience[0],
+            app_key: &"wiki".parse().expect("a key"),
+            user_id: UserId::mint(&mut Seeded(1)),
+            session_id: SessionId::mint(&mut Seeded(3)),
+            permissions: &["openid".parse().expect("a permission")],
+            issued_at: NOW,
+        };
+        let request = request.mint(&ring.keys()[0], &mut Seeded(5)).expect("short");
+        assert_eq!(verify(&request, &ring, ISSUER, NOW), Err(Refused::Malformed));
+    }
+}

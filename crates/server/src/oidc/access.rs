@@ -1,0 +1,55 @@
+//! What an access token is still worth: the signature says that it was ours, the session, the family, the person and the app say the rest.
+
+use hallpass_core::jose::Refused;
+use hallpass_core::oidc::{VerifiedAccessToken, verify_access_token};
+use hallpass_core::time::Timestamp;
+use hallpass_store::tokens;
+use hallpass_store::view::Standing;
+
+use crate::context::Context;
+use crate::web::error::Error;
+
+/// The token, if it opens anything at `now`. The inner error is the reason, for the log. The outer one is a fault of ours.
+pub async fn live(
+    context: &Context,
+    text: &str,
+    now: Timestamp,
+) -> Result<Result<VerifiedAccessToken, &'static str>, Error> {
+    let token = match verify(context, text, now).await? {
+        Ok(token) => token,
+        Err(refused) => return Ok(Err(refused.as_str())),
+    };
+    let policy = context.view.policy().await?;
+    let family = tokens::find(&mut context.store.read().await?, &token.family).await?;
+    // Both must be those that the token was made for: a database that was set back may have given their names away again.
+    let family = family.filter(|family| family.app == token.app && family.session == token.session_id);
+    if family.is_none_or(|family| family.revoked_at.is_some()) {
+        return Ok(Err("revoked"));
+    }
+    let session = context.view.session(token.session_id, now).await?;
+    if !session.is_some_and(|session| session.user_id == token.user_id && session.check(now).is_ok()) {
+        return Ok(Err("session_over"));
+    }
+    let index = policy.by_key(token.app.as_str()).filter(|index| policy.apps[*index].app.disabled_at.is_none());
+    let Some(index) = index else { return Ok(Err("app_disabled")) };
+    Ok(match context.view.standing(&policy, token.user_id, index).await? {
+        Standing::Admitted(_) => Ok(token),
+        _ => Err("no_access"),
+    })
+}
+
+/// The token, if it is ours and its time is not over. Whether it still opens anything is another question.
+pub async fn verify(
+    context: &Context,
+    text: &str,
+    now: Timestamp,
+) -> Result<Result<VerifiedAccessToken, Refused>, Error> {
+    let issuer = context.public_url.as_str();
+    let verified = verify_access_token(text, &context.view.policy().await?.keyring, issuer, now);
+    if verified != Err(Refused::UnknownKey) {
+        return Ok(verified);
+    }
+    // Another node may have made the key a moment ago and signed with it.
+    context.view.current().await?;
+    Ok(verify_access_token(text, &context.view.policy().await?.keyring, issuer, now))
+}

@@ -1,0 +1,47 @@
+//! The guard of what an access token opens (RFC 6750 §2.1: in the `Authorization` header, nowhere else).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hallpass_core::oidc::VerifiedAccessToken;
+use hallpass_core::time::Timestamp;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode, header};
+
+use super::access;
+use crate::context::Context;
+use crate::web::error::Error;
+use crate::web::guard::Proof;
+
+/// Whoever carries an access token that is good.
+#[derive(Debug)]
+pub struct Bearer {
+    /// The token.
+    pub token: VerifiedAccessToken,
+}
+
+impl Proof for Bearer {
+    const NAME: &'static str = "bearer";
+
+    async fn establish(context: &Arc<Context>, parts: &Parts, _: IpAddr, now: Timestamp) -> Result<Self, Error> {
+        let refused = |code, message| Error::new(StatusCode::UNAUTHORIZED, code, message);
+        let Some(text) = bearer(&parts.headers) else {
+            // Without an `error` in the challenge: nothing was presented that could be wrong (RFC 6750 §3.1).
+            return Err(refused("token_required", "This address takes an access token.").because("no Bearer token"));
+        };
+        match access::live(context, text, now).await? {
+            Ok(token) => Ok(Self { token }),
+            Err(because) => {
+                Err(refused("invalid_token", "The access token is not good, or not any more.").because(because))
+            }
+        }
+    }
+}
+
+/// The one Bearer token of a request. Two `Authorization` headers are none.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}

@@ -1,0 +1,88 @@
+//! The next tokens for a refresh token (RFC 6749 §6, RFC 9700 §4.14.2). One winner moves the family on; whoever lost the race or the answer gets
+//! the same answer for ten seconds, as long as nobody has used what it brought; an older token ends the family. Protocol §11.
+
+use hallpass_core::oidc::{GrantRefused, Presented, REFRESH_INACTIVITY, Scope, presented};
+use hallpass_core::secret::{RefreshToken, Secret};
+use hallpass_store::tokens::{self, Family, Rotation};
+use http::StatusCode;
+
+use super::{Grant, judge};
+use crate::oidc::revoke_family;
+use crate::web::call::Call;
+use crate::web::error::Error;
+use crate::web::guard::AppCaller;
+
+/// The purpose of the key that answers are kept under.
+pub const SEALER: &str = "refresh answer";
+
+/// The answer, as JSON. The outer error is a fault of ours: the token is then as it was.
+pub async fn exchange(
+    call: &Call<AppCaller>,
+    token: &str,
+    scope: Option<&str>,
+) -> Result<Result<Vec<u8>, GrantRefused>, Error> {
+    let Some(token) = Secret::<RefreshToken>::parse(token) else { return Ok(Err(GrantRefused::Unknown)) };
+    let (context, digest) = (&call.context, token.digest());
+    let mut write = context.store.write().await?;
+    let Some((_, found)) = tokens::by_token(&mut write, &digest).await? else { return Ok(Err(GrantRefused::Unknown)) };
+    if let Err(refused) = fits(call, &found) {
+        return Ok(Err(refused));
+    }
+    let scope = narrowed(&found, scope)?;
+    let session = match judge(call, &mut write, &found.session).await? {
+        Ok(session) => session,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    // Again, now that nobody else can move a family of this session: who comes second shall see what the first has done.
+    let again = tokens::by_token(&mut write, &digest).await?;
+    let Some((generation, family)) = again else { return Ok(Err(GrantRefused::Unknown)) };
+    let answer = match presented(generation, family.generation, family.rotated_at, call.now) {
+        Presented::Current => {
+            let next = Secret::<RefreshToken>::mint(&mut context.random());
+            let answer = Grant { session: &session, family: family.id, scope, nonce: None }.answer(call, &next)?;
+            let sealed = context.keys.refresh_answer.seal(&answer, digest.as_bytes(), &mut context.random());
+            let rotation = Rotation { family: family.id, from: generation, token: next.digest(), answer: &sealed };
+            if !tokens::rotate(&mut write, &rotation, call.now).await? {
+                // Revoked since it was read: that needs no hold on the session.
+                return Ok(Err(GrantRefused::Revoked));
+            }
+            Some(answer)
+        }
+        Presented::JustReplaced => {
+            let sealed = family.answer.as_deref();
+            let opened = sealed.and_then(|sealed| context.keys.refresh_answer.open(sealed, digest.as_bytes()));
+            opened.map(|answer| answer.to_vec())
+        }
+        Presented::Reused => None,
+    };
+    let Some(answer) = answer else {
+        revoke_family(call, &mut write, &family.id, GrantRefused::RefreshTokenReused.as_str()).await?;
+        write.commit().await?;
+        return Ok(Err(GrantRefused::RefreshTokenReused));
+    };
+    write.commit().await?;
+    context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
+    Ok(Ok(answer))
+}
+
+/// Whether the family is this client's, and lives.
+fn fits(call: &Call<AppCaller>, family: &Family) -> Result<(), GrantRefused> {
+    if family.app != call.proof.app().app.key {
+        Err(GrantRefused::WrongApp)
+    } else if family.revoked_at.is_some() {
+        Err(GrantRefused::Revoked)
+    } else if family.expires_at <= call.now || call.now.since(family.rotated_at) >= REFRESH_INACTIVITY {
+        Err(GrantRefused::Expired)
+    } else {
+        Ok(())
+    }
+}
+
+/// What was granted, or less if the client asks for less; never more (RFC 6749 §6).
+fn narrowed(family: &Family, asked: Option<&str>) -> Result<Scope, Error> {
+    let Some(asked) = asked else { return Ok(family.scope) };
+    let asked = asked.parse::<Scope>().ok().filter(|asked| asked.is_within(family.scope));
+    asked.ok_or_else(|| {
+        Error::new(StatusCode::BAD_REQUEST, "invalid_scope", "The scope is more than was granted, or without openid.")
+    })
+}

@@ -1,0 +1,57 @@
+//! The OIDC provider: the standard door to the same sessions, for programs that know nothing of passes. Protocol §11; OIDC Core 1.0, RFC 6749.
+//!
+//! [`authorize`] sends a code through the browser, [`token`] gives tokens for it ([`grant`] by grant), [`userinfo`] and introspection say what an
+//! access token is still worth, [`revoke`] and [`logout`] end it.
+
+mod access;
+pub mod authorize;
+pub mod bearer;
+pub mod discovery;
+pub mod grant;
+pub mod introspection;
+pub mod logout;
+pub mod pending;
+pub mod revoke;
+pub mod token;
+pub mod userinfo;
+
+use axum::body::Body;
+use axum::response::Response;
+use hallpass_core::audit::{Actor, Entry, Event};
+use hallpass_core::id::FamilyId;
+use hallpass_store::tokens::Family;
+use hallpass_store::{StoreError, Write, audit, tokens};
+use http::{HeaderValue, header};
+
+use crate::web::call::Call;
+use crate::web::guard::AppCaller;
+
+/// Ends what came of one code, and writes down why.
+async fn revoke_family(
+    call: &Call<AppCaller>,
+    write: &mut Write,
+    id: &FamilyId,
+    because: &'static str,
+) -> Result<(), StoreError> {
+    if !tokens::revoke(write, id, call.now).await? {
+        return Ok(());
+    }
+    let entry = entry(call, Event::TokensRevoked).with("because", &hallpass_core::audit::Word(because));
+    let entry = match tokens::find(write, id).await? {
+        Some(Family { session, .. }) => entry.session(session),
+        None => entry,
+    };
+    audit::append(write, &(&entry).into()).await
+}
+
+/// What the audit log says of something that a client did.
+fn entry(call: &Call<AppCaller>, event: Event) -> Entry {
+    let app = &call.proof.app().app.key;
+    Entry::new(event, Actor::App(app.clone()), call.now, &mut call.context.random()).app(app).ip(call.ip)
+}
+
+fn json(answer: impl Into<Body>) -> Response {
+    let mut response = Response::new(answer.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

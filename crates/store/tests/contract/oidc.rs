@@ -1,0 +1,115 @@
+//! Authorization codes and refresh tokens: once, in time, and never after the session has ended.
+
+use hallpass_core::handoff::CodeChallenge;
+use hallpass_core::id::FamilyId;
+use hallpass_core::oidc::{CODE_LIFETIME, REFRESH_ABSOLUTE, Scope};
+use hallpass_core::secret::{AuthorizationCode, Digest, RefreshToken};
+use hallpass_core::session::EndReason;
+use hallpass_store::codes::{self, NewCode};
+use hallpass_store::sessions::{self, NewSession};
+use hallpass_store::tokens::{self, NewFamily, Rotation};
+use hallpass_store::{Write, apps, zones};
+
+use crate::support::*;
+
+const SCOPE: Scope = Scope { profile: true, email: false };
+
+/// A live session and a client.
+pub async fn prepared(write: &mut Write) -> NewSession {
+    zones::upsert(write, &zone("home", true), NOW).await.expect("adds");
+    apps::upsert(write, &app("crm", "home"), NOW).await.expect("adds");
+    let ana = added_user(write, "ana").await;
+    let new = session(&ana);
+    assert!(sessions::start(write, &new).await.expect("starts"));
+    new
+}
+
+pub async fn code(write: &mut Write, session: &NewSession) -> Digest<AuthorizationCode> {
+    let (code, key) = (digest(), key("crm"));
+    let new = NewCode {
+        code,
+        app: &key,
+        session: session.session.id,
+        redirect_uri: "https://crm.company.com/b",
+        scope: SCOPE,
+        nonce: Some("n"),
+        challenge: CodeChallenge::from_bytes([3; 32]),
+    };
+    assert!(codes::issue(write, &new, NOW).await.expect("issues"));
+    code
+}
+
+pub async fn family(write: &mut Write, session: &NewSession) -> (FamilyId, Digest<RefreshToken>) {
+    let (id, token) = (FamilyId::mint(&mut Different), digest());
+    let code = code(write, session).await;
+    let key = key("crm");
+    let new = NewFamily { id, code, app: &key, session: session.session.id, scope: SCOPE, token };
+    tokens::begin(write, &new, NOW).await.expect("begins");
+    assert_eq!(tokens::of_code(write, &code).await.expect("reads"), Some(id));
+    (id, token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_reads_back_and_is_used_up_once_and_in_time() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let session = prepared(&mut write).await;
+        let one = code(&mut write, &session).await;
+        let found = codes::find(&mut write, &one).await.expect("reads").expect("there");
+        assert_eq!((found.app, found.session, found.scope), (key("crm"), session.session.id, SCOPE));
+        assert_eq!((&*found.redirect_uri, found.nonce.as_deref()), ("https://crm.company.com/b", Some("n")));
+        assert_eq!((found.expires_at, found.redeemed_at), (NOW + CODE_LIFETIME, None));
+        assert!(codes::redeem(&mut write, &one, later(59)).await.expect("redeems"));
+        assert!(!codes::redeem(&mut write, &one, later(59)).await.expect("asks"), "used up");
+        let two = code(&mut write, &session).await;
+        assert!(!codes::redeem(&mut write, &two, later(60)).await.expect("asks"), "too late");
+        assert!(!codes::redeem(&mut write, &digest(), NOW).await.expect("asks"), "nobody's");
+        assert_eq!(codes::prune(&mut write, later(60), 10).await.expect("prunes"), 0);
+        assert_eq!(codes::prune(&mut write, later(61), 10).await.expect("prunes"), 2);
+
+        sessions::end(&mut write, &session.session.id, EndReason::SignedOut, NOW).await.expect("ends");
+        assert!(!sessions::hold(&mut write, &session.session.id).await.expect("asks"));
+        let key = key("crm");
+        let late = NewCode {
+            code: digest(),
+            app: &key,
+            session: session.session.id,
+            redirect_uri: "",
+            scope: SCOPE,
+            nonce: None,
+            challenge: CodeChallenge::from_bytes([3; 32]),
+        };
+        assert!(!codes::issue(&mut write, &late, NOW).await.expect("asks"), "none for a session that is over");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_family_moves_on_generation_by_generation_until_it_is_revoked() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let session = prepared(&mut write).await;
+        let (id, first) = family(&mut write, &session).await;
+        let second = digest();
+        let rotation = Rotation { family: id, from: 1, token: second, answer: b"sealed" };
+        assert!(tokens::rotate(&mut write, &rotation, later(5)).await.expect("rotates"));
+        let again = Rotation { token: digest(), ..rotation.clone() };
+        assert!(!tokens::rotate(&mut write, &again, later(5)).await.expect("asks"), "it is further already");
+        for (token, generation) in [(first, 1), (second, 2)] {
+            let (presented, found) = tokens::by_token(&mut write, &token).await.expect("reads").expect("there");
+            assert_eq!((presented, found.id, found.generation, found.rotated_at), (generation, id, 2, later(5)));
+            assert_eq!((found.answer.as_deref(), found.revoked_at), (Some(&b"sealed"[..]), None));
+            assert_eq!((found.app, found.session, found.scope), (key("crm"), session.session.id, SCOPE));
+        }
+        assert!(tokens::revoke(&mut write, &id, later(6)).await.expect("revokes"));
+        assert!(!tokens::revoke(&mut write, &id, later(7)).await.expect("asks"));
+        let found = tokens::find(&mut write, &id).await.expect("reads").expect("there");
+        assert_eq!((found.revoked_at, found.answer), (Some(later(6)), None), "and repeats nothing any more");
+        let next = Rotation { family: id, from: 2, token: digest(), answer: b"" };
+        assert!(!tokens::rotate(&mut write, &next, later(8)).await.expect("asks"), "revoked is revoked");
+        assert_eq!(tokens::prune(&mut write, NOW + REFRESH_ABSOLUTE, 10).await.expect("prunes"), 0);
+        assert_eq!(tokens::prune(&mut write, later(7 * 24 * 3600 + 1), 10).await.expect("prunes"), 1);
+        assert!(tokens::by_token(&mut write, &first).await.expect("reads").is_none(), "gone with its family");
+    })
+    .await;
+}
