@@ -67,6 +67,13 @@ pub fn wants_sign_in(context: &Context, journey: &Journey, live: &LiveSession, n
     })
 }
 
+/// Whether an upstream must ask for a new proof, too, though it may know the person.
+pub fn wants_login(context: &Context, journey: &Journey, now: Timestamp) -> bool {
+    Pending::of(journey, &context.keys.pending, now)
+        .and_then(|pending| AuthorizationRequest::read(&pending.parameters).ok())
+        .is_some_and(|request| request.login || request.max_age.is_some_and(|age| age.is_zero()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

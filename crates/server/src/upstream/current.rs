@@ -45,9 +45,14 @@ pub async fn authorize(call: Call<Visitor>) -> Result<Response, Error> {
     standing(call, handoff::authorize::authorize).await
 }
 
-/// `GET /oauth/authorize`, for a session that still stands.
-pub async fn oauth_authorize(call: Call<Visitor>) -> Result<Response, Error> {
+/// `GET /oauth/authorize`, for a session that still stands: what it leads to is tokens.
+pub async fn authorize_client(call: Call<Visitor>) -> Result<Response, Error> {
     standing(call, oidc::authorize::authorize).await
+}
+
+/// `GET /oauth/continue`, likewise.
+pub async fn resume_client(call: Call<Visitor>) -> Result<Response, Error> {
+    standing(call, oidc::authorize::resume).await
 }
 
 /// Somebody whose session has lost its footing is a visitor without one.

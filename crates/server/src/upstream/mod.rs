@@ -25,6 +25,7 @@ use serde::Deserialize;
 use self::credential::Credential;
 use self::kratos::{Kratos, Whoami};
 use crate::context::Context;
+use crate::oidc::pending;
 use crate::pass::{Journey, see_other};
 use crate::sign_in::start::Browser;
 use crate::web::call::Call;
@@ -58,9 +59,9 @@ pub async fn start(call: Call<Visitor>) -> Result<Response, Error> {
     if !kratos.ready(call.now).await {
         return Ok(pages::away(&call, &kratos.config.label, &journey));
     }
+    let anew = again.is_some() || pending::wants_login(&call.context, &journey, call.now);
     let mut transaction = Transaction::begin(journey.app, journey.return_to, call.now, &mut call.context.random());
-    transaction.pending = journey.pending;
-    transaction.anew = again.is_some();
+    (transaction.anew, transaction.pending) = (anew, journey.pending);
     Ok(depart(&call, &kratos, transaction))
 }
 
