@@ -170,7 +170,7 @@ impl Context {
             app_refusals: Counter::new(limits.caller.attempts, limits.caller.window),
             refreshes: Counter::new(3, Duration::from_secs(30)),
             // A restored window with many tabs sends each of them once.
-            handoffs: Counter::new(10, Duration::from_secs(30)),
+            handoffs: Counter::new(24, Duration::from_secs(30)),
             handoff_refusals: Counter::new(20, Duration::from_mins(1)),
             streams: Streams::default(),
             stopping,

@@ -24,8 +24,8 @@ use crate::web::headers::require_navigation;
 use crate::web::page::ErrorPage;
 use crate::web::respond::html_with;
 
-/// Handoffs that one browser may have under way.
-const MAXIMUM_TRANSACTIONS: usize = 4;
+/// Handoffs that one browser may have under way: the tabs of a restored window begin nearly at once, and each needs its own.
+const MAXIMUM_TRANSACTIONS: usize = 12;
 
 /// `GET /` at an alias: there is nothing here; the apps are listed at home.
 pub async fn home(call: Call<Anybody>) -> Result<Response, Error> {
