@@ -14,7 +14,7 @@ use crate::set_cookie::{self, LONGEST_PAIR, MOST_EXPIRY_LINES};
 /// How long a browser may take from start to callback.
 const LIFETIME_SECONDS: u64 = 120;
 /// That many under way are not one person's any more, but left behind.
-const MOST_AT_ONCE: usize = 4;
+const MOST_AT_ONCE: usize = 12;
 const NAME_PREFIX: &str = "__Host-Http-hallpass-tx-";
 const PURPOSE: &str = "handoff";
 

@@ -12,7 +12,7 @@ export const TRANSACTION_COOKIE = "__Host-Http-hallpass-tx-";
 
 const LIFETIME_SECONDS = 120;
 /** Given up half way, they would fill the browser's request line. */
-const MOST_TRANSACTIONS = 4;
+const MOST_TRANSACTIONS = 12;
 /** What browsers keep, name and value together (protocol §2). */
 const LONGEST_COOKIE = 4096;
 /** 32 bytes as base64url without padding. */
