@@ -90,7 +90,7 @@ pub(crate) const HANDOFF_REFUSED: Refusal = Refusal {
     status: StatusCode::FORBIDDEN,
     code: "handoff_refused",
     title: "This sign-in was not begun here",
-    detail: "The address that you opened finishes a sign-in which was begun in another browser or too long ago, or which is over already. Nothing was done.",
+    detail: "The address that you opened finishes a sign-in which was begun in another browser or too long ago, or which is over already. Nothing was done. If this comes again and again, allow cookies for this site in your browser's settings.",
 };
 
 pub(crate) const SUBJECT_SWITCH: Refusal = Refusal {

@@ -78,6 +78,11 @@ impl Chain {
         (now < Timestamp::from_millis(chain.began_at) + OPENS_FOR).then_some((chain, position))
     }
 
+    /// What is left of the time that all stops together have.
+    pub fn left(&self, now: Timestamp) -> Duration {
+        (Timestamp::from_millis(self.began_at) + MAXIMUM_TIME).since(now)
+    }
+
     /// The step that comes when `position` are over; `None` when it is time to arrive.
     pub fn next(&self, position: usize, now: Timestamp) -> Option<&Step> {
         let over = now >= Timestamp::from_millis(self.began_at) + MAXIMUM_TIME;
@@ -138,5 +143,7 @@ mod tests {
         let last = NOW + MAXIMUM_TIME - Duration::from_millis(1);
         assert_eq!(zone(1, last).as_deref(), Some("zone1"));
         assert_eq!((zone(2, NOW), zone(1, NOW + MAXIMUM_TIME)), (None, None));
+        assert_eq!(two.left(NOW + Duration::from_secs(5)), Duration::from_secs(1));
+        assert_eq!(two.left(NOW + Duration::from_secs(7)), Duration::ZERO);
     }
 }

@@ -23,8 +23,8 @@ pub use assertion::{Assertion, Expected, VerifiedAssertion, nonce_of, verify};
 pub const CODE_LIFETIME: Duration = Duration::from_secs(30);
 /// How long a browser may take from start to callback.
 pub const TRANSACTION_LIFETIME: Duration = Duration::from_mins(2);
-/// Codes of one session for one zone that may be open at a time.
-pub const MAXIMUM_CODES: u32 = 5;
+/// Codes of one session for one agent that may be open at a time: the tabs of a restored window ask for theirs nearly at once.
+pub const MAXIMUM_CODES: u32 = 12;
 /// The purpose of the key that transactions are sealed with: `master_key.sealer(handoff::SEALER)`.
 pub const SEALER: &str = "handoff transaction";
 

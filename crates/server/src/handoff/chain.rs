@@ -64,6 +64,7 @@ pub async fn next(call: Call<Visitor>) -> Result<Response, Error> {
         check: format!("{}/.well-known/sso-agent", step.agent),
         go: format!("{}/.sso/{verb}?chain={following}", step.agent),
         skip: format!("{page}?chain={following}"),
+        left: chain.left(call.now).as_millis(),
     });
     let allowed = Allowed { connects: vec![step.agent.clone()], scripts: true, ..Allowed::default() };
     response.extensions_mut().insert(allowed);

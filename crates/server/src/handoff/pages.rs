@@ -22,6 +22,8 @@ pub struct ChainPage {
     pub go: String,
     /// The stop after this one.
     pub skip: String,
+    /// After so many milliseconds the script goes there at the latest.
+    pub left: u128,
 }
 
 /// One zone of a chain.
@@ -103,6 +105,7 @@ mod tests {
             check: canary(),
             go: canary(),
             skip: canary(),
+            left: 6000,
         };
         let person = || Person { display_name: canary(), username: canary() };
         let continue_ = ContinuePage { brand: canary(), csrf_token: canary(), action: canary(), person: person() };

@@ -21,7 +21,7 @@ export const HANDOFF_REFUSED: Refusal = {
   code: "handoff_refused",
   title: "This sign-in was not begun here",
   detail:
-    "The address that you opened finishes a sign-in which was begun in another browser or too long ago, or which is over already. Nothing was done.",
+    "The address that you opened finishes a sign-in which was begun in another browser or too long ago, or which is over already. Nothing was done. If this comes again and again, allow cookies for this site in your browser's settings.",
 };
 
 /** The end of a handoff that was not begun in this browser, or is over: 403, and how to begin anew. */
