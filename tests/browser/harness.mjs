@@ -216,9 +216,9 @@ class Visitor {
         await this.page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
     }
 
-    async photograph(path, page = this.page) {
+    async photograph(path, page = this.page, timeout = PATIENCE) {
         mkdirSync(dirname(path), { recursive: true });
-        await page.screenshot({ path, fullPage: true });
+        await page.screenshot({ path, fullPage: true, timeout });
     }
 }
 
@@ -280,7 +280,7 @@ async function keepEvidence(name, world) {
     for (const visitor of world.visitors) {
         for (const [index, page] of visitor.context.pages().entries()) {
             const path = join(artifacts, `${slug}.${visitor.name}-${index}.png`);
-            await visitor.photograph(path, page).catch(() => {});
+            await visitor.photograph(path, page, 3_000).catch(() => {}); // a page that hangs cannot be photographed
             console.error(`${visitor.name} ended at ${page.url()}; photograph: ${relative(process.cwd(), path)}`);
         }
         for (const request of visitor.requests.slice(-8)) console.error(`  ${request.method()} ${request.url()}`);

@@ -7,6 +7,7 @@ pub mod start;
 
 use axum::response::Response;
 use hallpass_core::secret::{FlowSecret, Secret};
+use hallpass_core::user::Username;
 use http::{StatusCode, header};
 use serde::Deserialize;
 
@@ -20,6 +21,7 @@ use crate::web::error::Error;
 use crate::web::guard::{Visitor, device_mark};
 use crate::web::headers::Allowed;
 use crate::web::page::{SignInPage, SignInProblem as Problem, WayOn};
+use crate::web::parameters::parameters;
 use crate::web::respond::{html_with, person};
 
 use self::password::{Attempt, Outcome};
@@ -84,6 +86,9 @@ pub async fn submit(mut call: Call<Visitor>) -> Result<Response, Error> {
     // Without the flow cookie that came with the page there is nothing to check the form against: somebody else's form, or a
     // browser without cookies. Show a fresh page rather than an error.
     let Some(flow) = presented_flow(&call) else {
+        if checked.is_some() && is_here_already(&mut call).await? {
+            return Ok(see_other(&format!("/continue{}", journey.query())));
+        }
         return Ok(render(&call, &journey, checked.as_ref(), "", Some(Problem::Expired)));
     };
     let fields: Fields = match call.form(flow.digest().as_bytes()).await {
@@ -116,6 +121,17 @@ pub async fn submit(mut call: Call<Visitor>) -> Result<Response, Error> {
         Outcome::Throttled(after) => Problem::Throttled(after),
     };
     Ok(render(&call, &journey, checked.as_ref(), &fields.username, Some(problem)))
+}
+
+/// Whether the person who is named in a form that came too late is signed in: another tab was first, and its answer has taken away what this one's form
+/// was bound to. Nothing of the form is believed but the name, which is compared.
+async fn is_here_already(call: &mut Call<Visitor>) -> Result<bool, Error> {
+    let Some(here) = call.proof.session.as_ref().map(|live| live.user.username.canonical().to_owned()) else {
+        return Ok(false);
+    };
+    let body = call.bytes().await?;
+    let named = parameters::<Fields>(&body).ok().and_then(|fields| fields.username.parse::<Username>().ok());
+    Ok(named.is_some_and(|named| named.canonical() == here))
 }
 
 /// Sends a visitor without a session to the sign-in page; a session cookie that opens nothing is expired on the way.

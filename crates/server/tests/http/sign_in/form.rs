@@ -186,6 +186,23 @@ async fn every_sign_in_gives_a_new_secret_and_ends_the_session_before() {
     assert!(!site.is_active(&site.wiki, &attacker.pass).await, "nor does the pass of the planted session outlive it");
 }
 
+/// Two tabs with the form, sent one after the other: the first one's answer has taken away what the second form was bound to.
+#[tokio::test]
+async fn a_tab_that_comes_second_goes_on_as_the_same_person_and_nobody_else_does() {
+    let site = Site::start().await;
+    site.user("bob").await;
+    let mut browser = Browser::new(&site);
+    let page = browser.open("/sign-in?app=wiki").await;
+    let (action, token) = (page.action(), page.answer.csrf_token().to_owned());
+    browser.sign_in("/sign-in?app=pos", "ana", PASSWORD).await;
+    let fields = |name| [("csrf_token", token.clone()), ("username", name), ("password", "whatever".to_owned())];
+    for (name, end) in [("Ana", "https://wiki.company.com/"), ("bob", "https://auth.company.com/sign-in?app=wiki")] {
+        let fields = fields(name.to_owned());
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(browser.submit(&action, &fields).await.url.as_str(), end, "{name}");
+    }
+}
+
 /// T42: two cookies of a host-only name cannot both be ours.
 #[tokio::test]
 async fn a_doubled_session_cookie_counts_as_none_and_is_expired() {
