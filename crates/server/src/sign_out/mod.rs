@@ -3,6 +3,8 @@
 pub mod deliver;
 pub mod receipt;
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use hallpass_core::audit::{Actor, Entry, Event};
@@ -15,6 +17,7 @@ use serde::Deserialize;
 
 use crate::context::Context;
 use crate::handoff::chain;
+use crate::jobs;
 use crate::pass::{Journey, see_other};
 use crate::web::call::Call;
 use crate::web::cookies;
@@ -50,6 +53,7 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
 pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let id = call.proof.session.id;
     let _: Confirmed = call.form(id.as_bytes()).await?;
+    catch_up(&call.context).await;
     let mut write = call.context.store.write().await?;
     if sessions::end(&mut write, &id, EndReason::SignedOut, call.now).await? {
         let user = call.proof.user.id;
@@ -63,6 +67,14 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let mut response = see_other(&way_on(&call.context, &id, None, call.now).await?);
     forget(&call.context, &mut response).await?;
     Ok(response)
+}
+
+/// Which apps have learned of a session is written down twice a second. Somebody who signs out sooner than that must not miss one of them on the receipt,
+/// nor keep its cookie. If it fails now, the job does it, and the apps are told all the same.
+async fn catch_up(context: &Arc<Context>) {
+    if let Err(error) = jobs::write_down(context.clone()).await {
+        tracing::warn!(%error, "the last activity could not be written down before a sign-out");
+    }
 }
 
 /// Where a browser goes on to whose session has just ended: through the other zones that knew it, if there are any, to `there`, which the caller has
@@ -105,6 +117,7 @@ struct ByApp {
 pub async fn by_app(mut call: Call<AppCaller>) -> Result<Response, Error> {
     let ByApp { sid, sub } = call.json().await?;
     let app = call.proof.app().app.key.clone();
+    catch_up(&call.context).await;
     let mut write = call.context.store.write().await?;
     let theirs = sessions::find(&mut write, &sid).await?.is_some_and(|session| session.user_id == sub);
     if theirs && sessions::end(&mut write, &sid, EndReason::SignedOut, call.now).await? {
