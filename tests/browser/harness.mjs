@@ -52,7 +52,8 @@ class Visitor {
             this.requests.push(request);
             let hops = 0;
             for (let from = request.redirectedFrom(); from; from = from.redirectedFrom()) hops += 1;
-            if (hops > LONGEST_CHAIN) this.troubles.push(`redirected ${hops} times on the way to ${request.url()}`);
+            const far = `redirected ${hops} times on the way to ${request.url()}`;
+            if (hops > LONGEST_CHAIN && !this.tolerates(far)) this.troubles.push(far);
         });
         page.on("pageerror", (error) => {
             if (isEvil(page.url()) || error.message.includes(PHOTOGRAPHER) || this.tolerates(error.message)) return;
