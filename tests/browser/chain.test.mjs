@@ -77,7 +77,7 @@ for (const browser of ["chromium", "firefox"]) {
     }, { browser });
 }
 
-journey("a chain without JavaScript: by itself, and by the link where a zone hangs", async (world) => {
+journey("a chain without JavaScript: by itself, past a zone that hangs, and by the link", async (world) => {
     const { demo } = world;
     const alias = await startAlias(world, "sso.company2.localhost");
     const ana = await backAgain(world, { alias: alias.origin, javaScriptEnabled: false });
@@ -88,7 +88,16 @@ journey("a chain without JavaScript: by itself, and by the link where a zone han
     await ana.signOut();
     await alias.falls("accepts and never answers");
     await ana.open(demo.apps.cashier);
-    // The refresh has begun and hangs: the page stays, and so does its link.
+    // The engine asks, and is not answered: it leads past the zone.
+    await signInUpToTheChain(ana);
+    await ana.reaches(`${demo.apps.cashier}/`);
+    assert.equal(await ana.who(), "ana");
+    assert.equal((await ana.cookies(PASS)).length, 1);
+
+    // What hangs only when the browser comes can be left by the link: the page stays while the next one has not begun.
+    await ana.signOut();
+    await alias.falls("says that it is there, and never answers beyond that");
+    await ana.open(demo.apps.cashier);
     const hangs = ana.page.waitForRequest((request) => request.url().startsWith(`${alias.origin}/.sso/start`));
     const { skip } = await signInUpToTheChain(ana);
     await hangs;
@@ -97,6 +106,22 @@ journey("a chain without JavaScript: by itself, and by the link where a zone han
     assert.equal(await ana.who(), "ana");
     assert.equal((await ana.cookies(PASS)).length, 1);
 });
+
+for (const illness of ["refuses connections", "answers 500 to everything"]) {
+    journey(`a chain without JavaScript, past a zone that ${illness}`, async (world) => {
+        const { demo } = world;
+        const alias = await startAlias(world, "sso.company2.localhost");
+        const ana = await backAgain(world, { alias: alias.origin, javaScriptEnabled: false });
+        await alias.falls(illness);
+        await signInUpToTheChain(ana);
+        await ana.reaches(`${demo.apps.cashier}/`);
+        assert.equal(await ana.who(), "ana");
+        assert.equal((await ana.cookies(PASS)).length, 1);
+        await alias.recovers();
+        await ana.open(demo.apps.outlet);
+        assert.equal(await ana.who(), "ana", "on demand, later");
+    });
+}
 
 journey("reloading the chain's page, going back over it, and its address later", async (world) => {
     const { demo } = world;

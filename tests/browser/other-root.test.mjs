@@ -158,8 +158,6 @@ for (const browser of ["chromium", "firefox"]) {
         journey(`cookies blocked at ${where}: a page that says so, and no loop`, async ({ demo, signedIn }) => {
             const app = demo.apps[key];
             const ana = await signedIn("ana", { blocked: app.replace(`${key}.`, "") });
-            // Firefox looks for an icon beside the SDK's page, whose policy lets it load nothing, and says so.
-            ana.tolerate(/favicon\.ico/);
             // However often somebody tries, each time the browser comes to rest.
             for (let time = 1; time <= 3; time += 1) {
                 const { path, navigations, result } = await ana.during(() => ana.open(app));

@@ -139,10 +139,10 @@ for (const scheme of ["light", "dark"]) {
         });
         await ana.click(ana.page.getByTestId("skip"));
         await ana.reaches(/\/sign-out\/receipt\?/);
-        // It looks again every three seconds, which is what it is for; an answer without content leaves it as it is.
+        // It looks again every three seconds; an answer without content leaves it as it is.
         await held(ana.page, /\/sign-out\/receipt\?/, { status: 204 }, async () => {
             assert.match(await ana.page.getByTestId("told").allInnerTexts().then(String), /Being told/);
-            await inspect(ana, "receipt-pending", scheme, ["meta-refresh"]);
+            await inspect(ana, "receipt-pending", scheme);
         });
 
         await ana.open(apps.cashier);

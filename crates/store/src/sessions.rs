@@ -108,8 +108,8 @@ fn bind(insert: Statement, NewSession { session, secret, device }: &NewSession) 
         .bind(&session.user_agent)
         .bind(&session.ip)
         .bind(device)
-        // Whoever has just signed in has typed or clicked.
-        .bind(&session.created_at)
+        // Whoever signed in has typed or clicked then: here, or at an upstream, which may be long before this session.
+        .bind(&session.authenticated_at.min(session.created_at))
 }
 
 /// By identifier; ended ones too, until they are deleted.

@@ -254,7 +254,7 @@ function html(status: number, title: string, body: string, formsMayLeadTo?: stri
     '<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">' +
     `<title>${escaped(title)}</title><style>${STYLE}</style></head><body><main>${body}</main></body></html>`;
   const formAction = formsMayLeadTo === undefined ? "'self'" : `'self' ${formsMayLeadTo}`;
-  const policy = `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; form-action ${formAction}; base-uri 'none'; frame-ancestors 'none'`;
+  const policy = `default-src 'none'; img-src 'self'; style-src 'sha256-${STYLE_HASH}'; form-action ${formAction}; base-uri 'none'; frame-ancestors 'none'`;
   return {
     status,
     headers: [

@@ -137,7 +137,8 @@ impl Door {
     pub async fn sign_out(&self, secret: &str, session: SessionId, user: UserId) -> Checked<()> {
         let body = json!({ "sid": session, "sub": user });
         let response = self.post("/api/v1/sign-out").basic_auth(APP, Some(secret)).json(&body).send().await?;
-        expect(response, StatusCode::NO_CONTENT).await.map(drop)
+        let answer: Value = serde_json::from_str(&expect(response, StatusCode::OK).await?)?;
+        if answer["signed_out"] == true { Ok(()) } else { Err(format!("a sign-out was answered {answer}").into()) }
     }
 
     /// The form for ending every session of a person: its token.

@@ -143,7 +143,7 @@ fn html(status: StatusCode, title: &str, body: &str, forms_may_lead_to: Option<&
         escaped(title)
     );
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; form-action 'self'{}{}; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; img-src 'self'; style-src 'sha256-{}'; form-action 'self'{}{}; base-uri 'none'; frame-ancestors 'none'",
         *STYLE_HASH,
         if forms_may_lead_to.is_some() { " " } else { "" },
         forms_may_lead_to.unwrap_or_default(),

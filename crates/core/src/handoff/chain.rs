@@ -2,7 +2,7 @@
 //! take its cookie away after a sign-out. Protocol §8 "chain page", §9 number 5.
 //!
 //! The whole plan travels in the address, sealed: no row to write, nothing to clean up, any node can go on with it. Where the browser is in it
-//! is the number behind the dot, so asking twice for the same place shows the same place.
+//! is what stands behind the dot, a letter for each zone that is over, so asking twice for the same place shows the same place.
 
 use std::time::Duration;
 
@@ -45,6 +45,28 @@ pub struct Step {
     pub agent: Origin,
 }
 
+/// How a zone was left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// By its agent.
+    Visited,
+    /// Without it: it did not answer, or the person would not wait.
+    Skipped,
+}
+
+impl Passage {
+    const fn letter(self) -> char {
+        match self {
+            Self::Visited => 'v',
+            Self::Skipped => 's',
+        }
+    }
+
+    fn read(letter: char) -> Option<Self> {
+        [Self::Visited, Self::Skipped].into_iter().find(|passage| passage.letter() == letter)
+    }
+}
+
 /// A plan that has been begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
@@ -61,21 +83,23 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// The text for `position`: how many steps are over.
-    pub fn seal(&self, position: usize, sealer: &Sealer, random: &mut dyn Random) -> String {
+    /// The text of its beginning. `None` if it would be longer than one that is looked at.
+    pub fn seal(&self, sealer: &Sealer, random: &mut dyn Random) -> Option<String> {
         let plain = serde_json::to_vec(self).expect("texts and numbers");
-        format!("{}.{position}", URL_SAFE_NO_PAD.encode(sealer.seal(&plain, b"", random)))
+        let text = format!("{}.", URL_SAFE_NO_PAD.encode(sealer.seal(&plain, b"", random)));
+        (text.len() + self.steps.len() <= MAXIMUM_LENGTH).then_some(text)
     }
 
-    /// Reads a text of [`seal`](Self::seal), and how many steps are over by it.
-    pub fn open(text: &str, sealer: &Sealer, now: Timestamp) -> Option<(Self, usize)> {
+    /// Reads a text of [`seal`](Self::seal), and which steps are over by it.
+    pub fn open(text: &str, sealer: &Sealer, now: Timestamp) -> Option<(Self, Vec<Passage>)> {
         if text.len() > MAXIMUM_LENGTH {
             return None;
         }
-        let (sealed, position) = text.split_once('.')?;
+        let (sealed, over) = text.split_once('.')?;
         let chain: Self = serde_json::from_slice(&sealer.open(&URL_SAFE_NO_PAD.decode(sealed).ok()?, b"")?).ok()?;
-        let position = position.parse().ok().filter(|over| *over <= chain.steps.len())?;
-        (now < Timestamp::from_millis(chain.began_at) + OPENS_FOR).then_some((chain, position))
+        let over: Vec<Passage> = over.chars().map(Passage::read).collect::<Option<_>>()?;
+        let ours = over.len() <= chain.steps.len() && now < Timestamp::from_millis(chain.began_at) + OPENS_FOR;
+        ours.then_some((chain, over))
     }
 
     /// What is left of the time that all stops together have.
@@ -83,17 +107,16 @@ impl Chain {
         (Timestamp::from_millis(self.began_at) + MAXIMUM_TIME).since(now)
     }
 
-    /// The step that comes when `position` are over; `None` when it is time to arrive.
-    pub fn next(&self, position: usize, now: Timestamp) -> Option<&Step> {
-        let over = now >= Timestamp::from_millis(self.began_at) + MAXIMUM_TIME;
-        self.steps.get(position).filter(|_| !over)
+    /// The step that comes when `over` are over; `None` when it is time to arrive.
+    pub fn next(&self, over: usize, now: Timestamp) -> Option<&Step> {
+        let late = now >= Timestamp::from_millis(self.began_at) + MAXIMUM_TIME;
+        self.steps.get(over).filter(|_| !late)
     }
 }
 
-/// The same chain, `position` steps on: only the number changes.
-pub fn moved_on(text: &str, position: usize) -> String {
-    let sealed = text.split_once('.').map_or(text, |(sealed, _)| sealed);
-    format!("{sealed}.{position}")
+/// The same chain, one step on.
+pub fn moved_on(text: &str, passage: Passage) -> String {
+    format!("{text}{}", passage.letter())
 }
 
 #[cfg(test)]
@@ -122,17 +145,36 @@ mod tests {
     fn a_chain_opens_whole_and_for_its_time_only() {
         let sealer = MasterKey::new([1; 32]).sealer(SEALER);
         let whole = chain(MAXIMUM_STEPS);
-        let text = whole.seal(0, &sealer, &mut Seeded(1));
-        assert!(text.len() <= MAXIMUM_LENGTH, "{}", text.len());
+        let text = whole.seal(&sealer, &mut Seeded(1)).expect("fits");
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)));
-        assert_eq!(Chain::open(&text, &sealer, NOW), Some((whole.clone(), 0)));
-        assert_eq!(Chain::open(&moved_on(&text, 5), &sealer, NOW), Some((whole, 5)));
-        assert_eq!(Chain::open(&moved_on(&text, 6), &sealer, NOW), None);
+        assert_eq!(Chain::open(&text, &sealer, NOW), Some((whole.clone(), vec![])));
         assert_eq!(Chain::open(&text, &sealer, NOW + OPENS_FOR), None);
         assert_eq!(Chain::open(&text, &MasterKey::new([2; 32]).sealer(SEALER), NOW), None);
         for cut in 0..text.len() {
             assert_eq!(Chain::open(&text[..cut], &sealer, NOW), None);
         }
+        let (mut on, mut over) = (text.clone(), Vec::new());
+        for passage in [Passage::Visited, Passage::Skipped, Passage::Skipped, Passage::Visited, Passage::Skipped] {
+            on = moved_on(&on, passage);
+            over.push(passage);
+            assert_eq!(Chain::open(&on, &sealer, NOW), Some((whole.clone(), over.clone())));
+        }
+        for bad in [moved_on(&on, Passage::Visited), format!("{text}x"), format!("{text}1"), format!("{text}v.")] {
+            assert_eq!(Chain::open(&bad, &sealer, NOW), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_chain_is_no_longer_at_its_end_than_what_is_looked_at() {
+        let sealer = MasterKey::new([1; 32]).sealer(SEALER);
+        let mut longest = chain(MAXIMUM_STEPS);
+        while longest.seal(&sealer, &mut Seeded(1)).is_some() {
+            longest.destination.push('x');
+        }
+        longest.destination.pop();
+        let begun = longest.seal(&sealer, &mut Seeded(1)).expect("fits");
+        let ended = (0..MAXIMUM_STEPS).fold(begun, |text, _| moved_on(&text, Passage::Visited));
+        assert!(Chain::open(&ended, &sealer, NOW).is_some(), "{}", ended.len());
     }
 
     #[test]

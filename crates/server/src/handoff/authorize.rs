@@ -209,8 +209,8 @@ async fn give_assertion(
 /// else, if we send the browser on without having been touched.
 async fn idle_for_long(call: &Call<Visitor>, live: &LiveSession) -> Result<bool, Error> {
     let long_ago = call.now - call.context.config.handoff.max_idle;
-    // No interaction is older than its session: nearly nobody needs the question.
-    if live.session.created_at >= long_ago {
+    // Whoever signed in clicked or typed then, here or at an upstream of this site: nearly nobody needs the question.
+    if live.session.authenticated_at >= long_ago {
         return Ok(false);
     }
     let interacted = sessions::interacted_at(&mut call.context.store.read().await?, &live.session.id).await?;

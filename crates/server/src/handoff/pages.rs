@@ -20,6 +20,8 @@ pub struct ChainPage {
     pub check: String,
     /// The stop itself.
     pub go: String,
+    /// This page once more, for a browser without scripts: the engine asks, and leads to one of the two.
+    pub plain: String,
     /// The stop after this one.
     pub skip: String,
     /// After so many milliseconds the script goes there at the latest.
@@ -31,7 +33,7 @@ pub struct ChainPage {
 pub struct Stage {
     /// Its domain.
     pub domain: String,
-    /// `done`, `now`, `waiting` or `later` (on demand).
+    /// `done`, `now`, `waiting`, `later` (on demand) or `skipped`.
     pub state: &'static str,
 }
 
@@ -40,7 +42,8 @@ impl Stage {
         match self.state {
             "done" => "done",
             "now" => "under way",
-            "later" => "when you go there",
+            "later" => "on your next visit",
+            "skipped" => "skipped",
             _ => "next",
         }
     }
@@ -104,6 +107,7 @@ mod tests {
             stages: vec![stage("done"), stage("now"), stage("waiting"), stage("later")],
             check: canary(),
             go: canary(),
+            plain: canary(),
             skip: canary(),
             left: 6000,
         };

@@ -72,7 +72,7 @@ async fn end(
         audit::append(&mut write, &(&entry).into()).await?;
     }
     write.commit().await?;
-    let mut response = see_other(&sign_out::way_on(context, &id, there, call.now).await?);
+    let mut response = see_other(&sign_out::way_on(context, &id, None, there, call.now).await?);
     sign_out::forget(context, &mut response).await?;
     Ok(response)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use hallpass_core::audit::{Actor, Entry, Event};
-use hallpass_core::id::{SessionId, UserId};
+use hallpass_core::id::{SessionId, UserId, ZoneName};
 use hallpass_core::session::EndReason;
 use hallpass_core::time::Timestamp;
 use hallpass_store::{audit, sessions};
@@ -64,7 +64,7 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
         audit::append(&mut write, &(&entry).into()).await?;
     }
     write.commit().await?;
-    let mut response = see_other(&way_on(&call.context, &id, None, call.now).await?);
+    let mut response = see_other(&way_on(&call.context, &id, None, None, call.now).await?);
     forget(&call.context, &mut response).await?;
     Ok(response)
 }
@@ -77,18 +77,18 @@ async fn catch_up(context: &Arc<Context>) {
     }
 }
 
-/// Where a browser goes on to whose session has just ended: through the other zones that knew it, if there are any, to `there`, which the caller has
-/// checked, or to the receipt.
+/// Where a browser goes on to whose session has just ended in the zone `here`: through the other zones that knew it, if there are any, to `there`, which
+/// the caller has checked, or to the receipt.
 pub async fn way_on(
     context: &Context,
     ended: &SessionId,
+    here: Option<&ZoneName>,
     there: Option<String>,
     now: Timestamp,
 ) -> Result<String, Error> {
     let there = there.unwrap_or_else(|| receipt::path(&context.keys.receipt, &[*ended], now, &mut context.random()));
     let policy = context.view.policy().await?;
-    let mut read = context.store.read().await?;
-    let chain = chain::after_sign_out(context, &policy, &mut read, ended, there.clone(), now).await?;
+    let chain = chain::after_sign_out(context, &policy, ended, here, there.clone(), now).await?;
     Ok(chain.unwrap_or(there))
 }
 
@@ -116,7 +116,7 @@ struct ByApp {
 /// the receipt. A session that is not there, or not theirs, is signed out already.
 pub async fn by_app(mut call: Call<AppCaller>) -> Result<Response, Error> {
     let ByApp { sid, sub } = call.json().await?;
-    let app = call.proof.app().app.key.clone();
+    let (app, zone) = (call.proof.app().app.key.clone(), call.proof.app().zone.name.clone());
     catch_up(&call.context).await;
     let mut write = call.context.store.write().await?;
     let theirs = sessions::find(&mut write, &sid).await?.is_some_and(|session| session.user_id == sub);
@@ -128,7 +128,8 @@ pub async fn by_app(mut call: Call<AppCaller>) -> Result<Response, Error> {
         audit::append(&mut write, &(&entry).into()).await?;
     }
     write.commit().await?;
-    let there = if theirs { way_on(&call.context, &sid, None, call.now).await? } else { "/sign-out".to_owned() };
+    let there =
+        if theirs { way_on(&call.context, &sid, Some(&zone), None, call.now).await? } else { "/sign-out".to_owned() };
     let answer =
         serde_json::json!({ "signed_out": true, "continue_at": format!("{}{there}", call.context.public_url) });
     let mut response = Response::new(Body::from(answer.to_string()));

@@ -19,6 +19,7 @@ use super::forget;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::Visitor;
+use crate::web::headers::Allowed;
 use crate::web::page::{ReceiptLine, SignedOutPage};
 use crate::web::respond::html;
 
@@ -68,6 +69,11 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
         apps: lines,
         pending,
     });
+    if pending {
+        // Its script looks again.
+        let connects = vec![call.context.public_url.clone()];
+        response.extensions_mut().insert(Allowed { connects, scripts: true, ..Allowed::default() });
+    }
     // Whoever signed out at an app comes with cookies of this host that open nothing any more.
     if call.proof.session.is_none() {
         forget(&call.context, &mut response).await?;

@@ -1,6 +1,6 @@
 //! The engine's HTML pages and the files they need (protocol.md §18): plain values in, a finished document out.
 //!
-//! Pages carry no inline script and no inline style (the two that need a script link to a file), so the policy sent with them needs neither a nonce nor `unsafe-inline`. Nothing
+//! Pages carry no inline script and no inline style (the three that need a script link to a file), so the policy sent with them needs neither a nonce nor `unsafe-inline`. Nothing
 //! in them comes from a request header: a link taken from `Referer` is somebody else's link (advisory T11). Every dynamic
 //! text is escaped by the template engine; no template switches that off, and a test puts a canary into each field.
 
@@ -173,6 +173,14 @@ pub struct ReceiptLine {
 }
 
 impl ReceiptLine {
+    fn state(&self) -> &'static str {
+        match self.told {
+            Told::SignedOut => "signed_out",
+            Told::Retrying => "retrying",
+            Told::Unreachable => "unreachable",
+        }
+    }
+
     fn words(&self) -> &'static str {
         match self.told {
             Told::SignedOut => "Signed out",
@@ -383,11 +391,12 @@ pub struct Asset {
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// All of them. Serve with `Cache-Control: public, max-age=31536000, immutable`.
-pub static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
+pub static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
     [
         Asset::new("style.css", "text/css; charset=utf-8", include_bytes!("../../assets/style.css")),
         Asset::new("emblem.svg", "image/svg+xml", include_bytes!("../../assets/emblem.svg")),
         Asset::new("chain.js", JAVASCRIPT, include_bytes!("../../assets/chain.js")),
+        Asset::new("receipt.js", JAVASCRIPT, include_bytes!("../../assets/receipt.js")),
         Asset::new("submit.js", JAVASCRIPT, include_bytes!("../../assets/submit.js")),
     ]
 });

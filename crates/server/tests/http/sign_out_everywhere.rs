@@ -169,7 +169,12 @@ async fn an_app_that_is_down_is_told_when_it_is_back() {
         [("The desk", "Signed out"), ("The till", till)].map(|(app, told)| (app.to_owned(), told.to_owned()))
     };
     let page = site.send(Ask::get(&path)).await;
-    assert!(page.body.contains("http-equiv=\"refresh\""), "it looks again by itself");
+    assert!(page.body.contains("/assets/receipt-"), "it looks again by itself");
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(
+        policy.contains("connect-src https://auth.company.com") && policy.contains("script-src 'self'"),
+        "{policy}"
+    );
     assert_eq!(receipt(&site, &path).await, said("Being told"));
     for attempt in [3, 4] {
         deliver(site.engine.context.clone()).await.expect("reads");
@@ -182,7 +187,7 @@ async fn an_app_that_is_down_is_told_when_it_is_back() {
         settled(&site, attempt).await;
     }
     assert_eq!(receipt(&site, &path).await, said("Signed out"));
-    assert!(!site.send(Ask::get(&path)).await.body.contains("http-equiv"));
+    assert!(!site.send(Ask::get(&path)).await.body.contains("/assets/receipt-"), "and need not");
 }
 
 /// Eight at a time wait for an app that does not answer; another one is told meanwhile.

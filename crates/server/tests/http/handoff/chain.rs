@@ -3,10 +3,13 @@
 
 use hallpass_core::app::Access;
 use hallpass_store::zones;
+use http::StatusCode;
 use proptest::prelude::*;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{SHOP, TO_SHOP, callback_url, shop};
-use crate::support::{ALIAS, Browser, Caller, HOME, Landing, PASS, PASSWORD, Site};
+use crate::support::{ALIAS, Ask, Browser, Caller, HOME, Landing, PASS, PASSWORD, Site};
 
 /// `shop` at company2.com and `depot` at company3.com, both fetched at sign-in.
 async fn two_zones(site: &Site) -> (Caller, Caller) {
@@ -65,12 +68,12 @@ async fn after_a_sign_in_the_chain_fetches_each_zone_and_arrives() {
     let mut browser = been_everywhere(&site, &shop, &depot).await;
     let first = browser.sign_in("/sign-in?app=pos&return_to=https%3A%2F%2Fpos.company.com%2Fx", "ana", PASSWORD).await;
     assert_eq!(first.url.path(), "/handoff/next");
-    assert!(first.answer.body.contains("Signing you in to company2.com"), "{first:?}");
+    assert!(first.answer.body.contains("Signing you in to company2.<wbr>com"), "{first:?}");
     let policy = first.answer.header("content-security-policy").expect("a policy");
     assert!(policy.contains("connect-src https://sso.company2.com") && policy.contains("script-src 'self'"));
     assert_eq!(attribute(&first, "data-check"), format!("{ALIAS}/.well-known/sso-agent"));
     let second = browser.open(&attribute(&first, "data-go")).await;
-    assert!(second.answer.body.contains("Signing you in to company3.com"), "{second:?}");
+    assert!(second.answer.body.contains("Signing you in to company3.<wbr>com"), "{second:?}");
     assert!(second.answer.body.contains("told done"), "company2.com is");
     // The same place, asked for twice, is the same place.
     let again = browser.open(second.url.as_str()).await;
@@ -93,9 +96,9 @@ async fn the_destinations_zone_comes_first_and_a_browser_that_was_never_there_is
     assert_eq!(new.sign_in(TO_SHOP, "ana", PASSWORD).await.url.as_str(), SHOP, "no chain for a new browser");
     let mut browser = been_everywhere(&site, &shop, &depot).await;
     let first = browser.sign_in("/sign-in?app=depot", "ana", PASSWORD).await;
-    assert!(first.answer.body.contains("Signing you in to company3.com"), "{first:?}");
+    assert!(first.answer.body.contains("Signing you in to company3.<wbr>com"), "{first:?}");
     let second = browser.open(&attribute(&first, "data-skip")).await;
-    assert!(second.answer.body.contains("company2.com") && second.answer.body.contains("told later"), "skipped");
+    assert!(second.answer.body.contains("company2.<wbr>com") && second.answer.body.contains("told later"), "skipped");
     let end = browser.open(&attribute(&second, "data-skip")).await;
     assert_eq!(end.url.as_str(), "https://depot.company3.com/");
     assert_eq!(browser.cookie(SHOP, PASS), None, "skipped: fetched on demand");
@@ -127,6 +130,59 @@ async fn a_chain_ends_after_six_seconds_and_for_anybody_else() {
     }
 }
 
+/// Nobody is taken round the zones where they have just been, only because the chain had nothing to do at the sign-in itself.
+#[tokio::test]
+async fn a_visit_on_demand_within_the_minute_is_followed_by_no_chain() {
+    let site = Site::start().await;
+    let (shop, depot) = two_zones(&site).await;
+    let mut browser = Browser::new(&site);
+    assert_eq!(browser.sign_in("/sign-in?app=pos", "ana", PASSWORD).await.url.as_str(), "https://pos.company.com/");
+    assert_eq!(browser.open(TO_SHOP).await.url.as_str(), SHOP);
+    assert!(site.is_active(&shop, &browser.cookie(SHOP, PASS).expect("a pass")).await);
+    site.written_down().await;
+    let depots = browser.open("/sign-in?app=depot").await;
+    assert_eq!(depots.url.as_str(), "https://depot.company3.com/", "{:?}", depots.way);
+    assert!(site.is_active(&depot, &browser.cookie(depots.url.as_str(), PASS).expect("a pass")).await);
+}
+
+/// Without scripts the page cannot ask a zone first; the engine does, and leads past one that does not answer.
+#[tokio::test]
+async fn for_a_browser_without_scripts_the_engine_asks_the_zone() {
+    let site = Site::start().await;
+    let (shop, depot) = two_zones(&site).await;
+    let agent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = agent.local_addr().expect("an address").port();
+    let mut browser = been_everywhere(&site, &shop, &depot).await;
+    let alias = format!("http://sso.company2.localhost:{port}");
+    let mut write = site.store().write().await.expect("writes");
+    let mut zone = zones::all(&mut write).await.expect("reads").remove(0);
+    zone.alias = Some(alias.parse().expect("an origin"));
+    zones::upsert(&mut write, &zone, site.now()).await.expect("changes");
+    write.commit().await.expect("commits");
+    site.heard().await;
+    let first = browser.sign_in("/sign-in?app=pos", "ana", PASSWORD).await;
+    let (go, skip) = (attribute(&first, "data-go"), attribute(&first, "data-skip"));
+    assert!(go.starts_with(&alias), "{go}");
+    let plain =
+        first.answer.body.split("content=\"1;url=").nth(1).expect("leads on").split('"').next().expect("it ends");
+    let plain = format!("{HOME}{}", plain.replace("&#38;", "&"));
+    for (status, there) in [(StatusCode::OK, &go), (StatusCode::BAD_GATEWAY, &skip)] {
+        let one = async {
+            let accepted = tokio::time::timeout(Duration::from_secs(10), agent.accept()).await;
+            let (mut stream, _) = accepted.expect("in time").expect("a visitor");
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).await.expect("a request");
+            assert!(request[..read].starts_with(b"GET /.well-known/sso-agent HTTP/1.1\r\n"));
+            let answer = format!("HTTP/1.1 {} x\r\ncontent-length: 0\r\n\r\n", status.as_u16());
+            stream.write_all(answer.as_bytes()).await.expect("an answer");
+        };
+        let (step, ()) = tokio::join!(browser.step(&plain), one);
+        assert_eq!((step.status, step.location()), (303, there.as_str()));
+    }
+    drop(agent);
+    assert_eq!(browser.step(&plain).await.location(), skip, "refused");
+}
+
 /// A zone whose agent finds nobody signed in does not hold the chain up.
 #[tokio::test]
 async fn a_step_that_fails_goes_on() {
@@ -149,7 +205,7 @@ async fn a_step_that_fails_goes_on() {
             .as_ref()
         + "&iss=https%3A%2F%2Fauth.company.com";
     let next = browser.open(&spoilt).await;
-    assert!(next.answer.body.contains("Signing you in to company3.com"), "{next:?}");
+    assert!(next.answer.body.contains("Signing you in to company3.<wbr>com"), "{next:?}");
 }
 
 #[tokio::test]
@@ -169,13 +225,38 @@ async fn signing_out_cleans_the_zones_that_knew_and_ends_at_the_receipt() {
     let page = browser.open("/sign-out").await;
     let token = page.answer.csrf_token().to_owned();
     let first = browser.submit(&page.url, &[("csrf_token", &token)]).await;
-    assert!(first.answer.body.contains("Signing you out of company2.com"), "{first:?}");
+    assert!(first.answer.body.contains("Signing you out of company2.<wbr>com"), "{first:?}");
     let second = browser.open(&attribute(&first, "data-go")).await;
     assert_eq!(browser.cookie(SHOP, PASS), None, "cleaned");
     let end = browser.open(&attribute(&second, "data-go")).await;
     assert_eq!(end.url.path(), "/sign-out/receipt");
     assert!(end.answer.body.contains("The shop") && end.answer.body.contains("The depot"), "{end:?}");
     assert_eq!(browser.cookie("https://depot.company3.com/", PASS), None);
+}
+
+#[tokio::test]
+async fn the_way_through_the_zones_leaves_out_the_one_signed_out_at_and_says_which_were_skipped() {
+    let site = Site::start().await;
+    let apps = many_zones(&site, 3).await;
+    let mut browser = Browser::new(&site);
+    browser.sign_in("/sign-in?app=pos", "ana", PASSWORD).await;
+    for (app, url) in &apps {
+        browser.open(&format!("/sign-in?app={}", app.key)).await;
+        assert!(site.is_active(app, &browser.cookie(url, PASS).expect("a pass")).await);
+    }
+    site.written_down().await;
+    let (here, url) = &apps[1];
+    let envelope = site.introspect(here, &browser.cookie(url, PASS).expect("a pass")).await;
+    let body = serde_json::json!({ "sid": envelope["sid"], "sub": envelope["sub"] });
+    let answer = site.send(Ask::post("/api/v1/sign-out").by(here).json(&body)).await;
+    let there = answer.json()["continue_at"].as_str().expect("a way on").to_owned();
+    let first = browser.open(&there).await;
+    assert!(first.answer.body.contains("Signing you out of zone0.<wbr>com"), "{first:?}");
+    let second = browser.open(&attribute(&first, "data-skip")).await;
+    assert!(second.answer.body.contains("Signing you out of zone2.<wbr>com"), "{second:?}");
+    assert!(second.answer.body.contains("told skipped") && !second.answer.body.contains("told done"), "{second:?}");
+    assert!(!second.answer.body.contains("zone1."), "{second:?}");
+    assert_eq!(browser.open(&attribute(&second, "data-go")).await.url.path(), "/sign-out/receipt");
 }
 
 /// Browsers delete what belongs to a site that only ever redirects: after 25 days without a click, one is asked for.
