@@ -11,6 +11,7 @@ use hallpass_server::admin::{AdminError, ago};
 use hallpass_store::{Read, Store, apps, roles, zones};
 use serde_json::{Value, json};
 
+use crate::client;
 use crate::print::{Listing, counted, done, facts, instant, joined, maybe};
 use crate::secret_file::SecretFile;
 use crate::shell::{ACTOR, Failure, Shell};
@@ -22,8 +23,8 @@ pub enum Verb {
     Add(Add),
     /// List apps
     List,
-    /// Show one app
-    Show(Key),
+    /// Show one app; with --oidc, what to paste into a program that speaks OpenID Connect
+    Show(Show),
     /// Remove an app with its secrets, its roles and everything assigned in it
     Remove(Key),
     /// Stop answering an app
@@ -41,6 +42,16 @@ pub enum Verb {
 pub struct Key {
     /// The app's key
     app: AppKey,
+}
+
+/// What `app show` takes.
+#[derive(Args)]
+pub struct Show {
+    /// The app's key
+    app: AppKey,
+    /// Show it as an OpenID Connect client: issuer, addresses, scopes
+    #[arg(long)]
+    oidc: bool,
 }
 
 /// What `app add` takes.
@@ -108,7 +119,7 @@ pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
     match verb {
         Verb::Add(add) => shell.with_store(async |store| register(store, add, shell).await).await,
         Verb::List => shell.with_store(async |store| list(store, shell).await).await,
-        Verb::Show(Key { app }) => shell.with_store(async |store| show(store, &app, shell).await).await,
+        Verb::Show(asked) => shell.with_store(async |store| show(store, &asked, shell).await).await,
         Verb::Remove(Key { app }) => shell.with_store(async |store| {
             let mut write = store.write().await?;
             verbs::remove(&mut write, &app, &ACTOR, shell.now).await?;
@@ -231,9 +242,12 @@ async fn list(store: &Store, shell: &Shell) -> Result<(), Failure> {
     Ok(listing.end("There are no apps yet; `hallpass app add` registers one.")?)
 }
 
-async fn show(store: &Store, key: &AppKey, shell: &Shell) -> Result<(), Failure> {
+async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> Result<(), Failure> {
     let mut read = store.snapshot().await?;
     let app = verbs::find(&mut read, key).await?;
+    if *oidc {
+        return client::show(&app, shell);
+    }
     let secrets = apps::secrets_of(&mut read, key).await?;
     let mut roles = roles::all(&mut read).await?;
     roles.retain(|role| role.app == *key);

@@ -6,6 +6,7 @@ mod app;
 mod apply;
 mod audit;
 mod backup;
+mod client;
 mod demo;
 mod doctor;
 mod group;

@@ -1,4 +1,4 @@
-//! `/` and the files that pages need.
+//! `/`, which is also `/apps`, and the files that pages need.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -13,7 +13,7 @@ use crate::web::guard::{Anybody, Visitor};
 use crate::web::page::{ASSETS, AppLink, Asset, HomePage};
 use crate::web::respond::{html, person};
 
-/// `GET /`: who is signed in, and the apps that this person may enter.
+/// `GET /` and `GET /apps`: who is signed in, and the apps that this person may enter, each by one click.
 pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     let Some(live) = &call.proof.session else { return Ok(sign_in::redirect(&Journey::default(), &call.proof)) };
     if live.user.must_change_password {

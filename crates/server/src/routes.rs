@@ -25,6 +25,7 @@ use crate::{account, changes, handoff, home, introspect, oidc, pass, sign_in, si
 pub fn table() -> Vec<Route> {
     vec![
         get("/", VISITOR, home::page),
+        get("/apps", VISITOR, home::page),
         get("/assets/{name}", ANYBODY, home::asset),
         get("/favicon.ico", ANYBODY, home::icon),
         get("/sign-in", VISITOR, sign_in::page),

@@ -160,3 +160,25 @@ fn what_is_not_there_is_named_with_the_command_that_shows_what_is() {
     assert!(!weak.success && weak.err.contains("at least 15 characters"), "{}", weak.err);
     assert_eq!(installation.json(&["audit"]).as_array().map(Vec::len), Some(1), "a refusal leaves nothing behind");
 }
+
+#[test]
+fn an_app_says_what_to_paste_into_a_program_that_speaks_openid_connect() {
+    let installation = Installation::furnished();
+    installation.ok(&["app", "add", "pos", "--origin", "https://pos.company.localhost"]);
+    let refused = installation.fails(&["app", "show", "pos", "--oidc"]);
+    assert!(refused.contains("pos is no OpenID Connect client") && refused.contains("redirect_uris"), "{refused}");
+    let uri = "https://wiki.company.localhost/callback";
+    installation.ok(&["app", "add", "wiki", "--origin", "https://wiki.company.localhost", "--redirect-uri", uri]);
+    let printed = installation.ok(&["app", "show", "wiki", "--oidc"]);
+    let shown = installation.json(&["app", "show", "wiki", "--oidc"]);
+    assert_eq!((&shown["client_id"], &shown["redirect_uris"]), (&"wiki".into(), &serde_json::json!([uri])));
+    let issuer = shown["issuer"].as_str().expect("an issuer");
+    for (name, path) in [("authorization", "authorize"), ("token", "token"), ("userinfo", "userinfo"), ("end_session", "logout")] {
+        let url = format!("{issuer}/oauth/{path}");
+        assert_eq!(shown["endpoints"][name], *url);
+        assert!(printed.contains(&url), "{printed}");
+    }
+    for said in [uri, "client_secret_basic", "openid profile email", "/.well-known/openid-configuration"] {
+        assert!(printed.contains(said), "{said} is not in {printed}");
+    }
+}

@@ -70,6 +70,7 @@ async fn the_matrix() {
     insta::assert_snapshot!(matrix, @r"
     route                                     guard        nobody     dead  session      app    wrong     pass as sess.   bearer
     GET     /                                 visitor     sign-in  sign-in      200  sign-in  sign-in  sign-in  sign-in  sign-in
+    GET     /apps                             visitor     sign-in  sign-in      200  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /assets/{name}                    anybody         200      200      200      200      200      200      200      200
     GET     /favicon.ico                      anybody         200      200      200      200      200      200      200      200
     GET     /sign-in                          visitor         200      200      200      200      200      200      200      200

@@ -2,6 +2,7 @@
 
 mod account;
 mod api;
+mod bindings;
 mod continue_;
 mod disabled;
 mod faults;

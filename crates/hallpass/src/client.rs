@@ -1,0 +1,65 @@
+//! `hallpass app show APP --oidc`: what to paste into a program that signs people in by OpenID Connect. OIDC Discovery 1.0 §3.
+
+use hallpass_core::app::App;
+use hallpass_core::oidc::metadata::metadata;
+use serde_json::{Value, json};
+
+use crate::print::{done, facts, joined};
+use crate::shell::{Failure, Shell};
+
+/// Prints it. An app without redirect URIs is told how it becomes a client.
+pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
+    let key = &app.key;
+    if app.redirect_uris.is_empty() {
+        return Err(format!(
+            "{key} is no OpenID Connect client: it has no redirect URI. Add redirect_uris = [\"https://…\"] below [apps.{key}] in your file, \
+             and `hallpass apply` it; the other program's documentation names the address"
+        )
+        .into());
+    }
+    let issuer = shell.config()?.public_url.ok_or("public_url is not set, so nobody knows what the issuer is called")?;
+    let provider = metadata(issuer.as_str(), &[]);
+    let at = |name: &str| provider[name].as_str().unwrap_or_default().to_owned();
+    let discovery = format!("{issuer}/.well-known/openid-configuration");
+    if shell.json {
+        let object = json!({
+            "issuer": issuer,
+            "discovery": discovery,
+            "client_id": key,
+            "redirect_uris": app.redirect_uris,
+            "post_logout_redirect_uris": app.post_logout_redirect_uris,
+            "logout_urls": app.logout_urls,
+            "scopes": provider["scopes_supported"],
+            "token_endpoint_auth_methods": provider["token_endpoint_auth_methods_supported"],
+            "endpoints": {
+                "authorization": at("authorization_endpoint"),
+                "token": at("token_endpoint"),
+                "userinfo": at("userinfo_endpoint"),
+                "end_session": at("end_session_endpoint"),
+                "keys": at("jwks_uri"),
+            },
+        });
+        return Ok(done(true, "", &object)?);
+    }
+    let words = |name: &str| joined(provider[name].as_array().into_iter().flatten().filter_map(Value::as_str));
+    let scopes = words("scopes_supported").replace(", ", " ");
+    let shown = [
+        ("issuer", issuer.to_string()),
+        ("discovery", discovery),
+        ("client ID", key.to_string()),
+        ("client secret", format!("the app's secret key, hp_sk_…; `hallpass app rotate-secret {key}` makes one")),
+        ("sent by", words("token_endpoint_auth_methods_supported")),
+        ("redirect URI", joined(&app.redirect_uris)),
+        ("after sign-out", joined(&app.post_logout_redirect_uris)),
+        ("told of sign-outs at", joined(app.logout_urls.iter().map(|url| url.as_str().to_owned()))),
+        ("scopes", scopes),
+        ("PKCE", "on, S256".to_owned()),
+        ("authorization URL", at("authorization_endpoint")),
+        ("token URL", at("token_endpoint")),
+        ("userinfo URL", at("userinfo_endpoint")),
+        ("sign-out URL", at("end_session_endpoint")),
+        ("keys (JWKS)", at("jwks_uri")),
+    ];
+    done(false, format!("What {} needs to know. A program that takes the discovery address needs nothing below it.\n", app.name), &Value::Null)?;
+    Ok(facts(&shown)?)
+}
