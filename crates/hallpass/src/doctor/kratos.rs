@@ -61,7 +61,7 @@ fn public(url: &BaseUrl, answer: Result<u16, &str>) -> Option<Finding> {
         ),
         Ok(status @ 300..=399) => (
             format!("sends requests elsewhere (status {status})"),
-            "name the base of Kratos' public API, not its pages for people; the host of those is browser_url",
+            "name the base of Kratos' public API, by default on port 4433: not its admin API, and not its pages for people; the host of those is browser_url",
         ),
         Ok(status) => (
             format!("is no public API of Kratos: /sessions/whoami is answered {status} instead of 401"),

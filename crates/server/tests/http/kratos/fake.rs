@@ -137,7 +137,8 @@ impl Fake {
             .route("/admin/identities/{id}", delete(delete_identity))
             .route("/admin/sessions", get(list_sessions))
             .route("/admin/sessions/{id}", delete(disable_session))
-            .route("/health/ready", get(ready))
+            .route("/admin/health/ready", get(ready))
+            .route("/health/ready", get(below_admin))
             .layer(axum::middleware::from_fn_with_state((fake.clone(), fake.admin.subscribe()), record))
             .with_state(fake.clone());
         tokio::spawn(async move { axum::serve(public, routes).await });
@@ -320,6 +321,11 @@ async fn ready() -> Response {
     axum::Json(json!({ "status": "ok" })).into_response()
 }
 
+/// Whoever asks the admin API for a path that does not begin with `/admin` is sent there, as by Kratos 1.3.
+async fn below_admin() -> Response {
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/admin/health/ready")]).into_response()
+}
+
 async fn whoami(State(fake): State<Fake>, headers: HeaderMap) -> Response {
     let Some(session) = fake.by_credential(&headers) else {
         return problem(StatusCode::UNAUTHORIZED, "session_inactive");
@@ -338,7 +344,7 @@ async fn begin_in_browser(
 ) -> Response {
     let return_to = query.get("return_to").cloned();
     if return_to.as_deref().is_some_and(|there| !there.starts_with(&*fake.allowed)) {
-        return problem(StatusCode::BAD_REQUEST, "security_return_to");
+        return problem(StatusCode::BAD_REQUEST, "self_service_flow_return_to_forbidden");
     }
     let asked = query.get("aal").map_or("aal1", String::as_str);
     match fake.by_credential(&headers) {
