@@ -17,7 +17,8 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         )
         .into());
     }
-    let issuer = shell.config()?.public_url.ok_or("public_url is not set, so nobody knows what the issuer is called")?;
+    let issuer =
+        shell.config()?.public_url.ok_or("public_url is not set, so nobody knows what the issuer is called")?;
     let provider = metadata(issuer.as_str(), &[]);
     let at = |name: &str| provider[name].as_str().unwrap_or_default().to_owned();
     let discovery = format!("{issuer}/.well-known/openid-configuration");
@@ -60,6 +61,13 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         ("sign-out URL", at("end_session_endpoint")),
         ("keys (JWKS)", at("jwks_uri")),
     ];
-    done(false, format!("What {} needs to know. A program that takes the discovery address needs nothing below it.\n", app.name), &Value::Null)?;
+    done(
+        false,
+        format!(
+            "What {} needs to know. A program that takes the discovery address needs nothing below it.\n",
+            app.name
+        ),
+        &Value::Null,
+    )?;
     Ok(facts(&shown)?)
 }

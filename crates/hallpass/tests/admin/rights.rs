@@ -173,7 +173,9 @@ fn an_app_says_what_to_paste_into_a_program_that_speaks_openid_connect() {
     let shown = installation.json(&["app", "show", "wiki", "--oidc"]);
     assert_eq!((&shown["client_id"], &shown["redirect_uris"]), (&"wiki".into(), &serde_json::json!([uri])));
     let issuer = shown["issuer"].as_str().expect("an issuer");
-    for (name, path) in [("authorization", "authorize"), ("token", "token"), ("userinfo", "userinfo"), ("end_session", "logout")] {
+    for (name, path) in
+        [("authorization", "authorize"), ("token", "token"), ("userinfo", "userinfo"), ("end_session", "logout")]
+    {
         let url = format!("{issuer}/oauth/{path}");
         assert_eq!(shown["endpoints"][name], *url);
         assert!(printed.contains(&url), "{printed}");

@@ -10,7 +10,7 @@ use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::authenticator::password::{Password, PasswordPolicy, Verdict};
 use hallpass_core::secret::{Secret, SessionSecret};
 use hallpass_core::session::EndReason;
-use hallpass_store::{audit, authenticators, sessions, users};
+use hallpass_store::{audit, authenticators, sessions, upstreams, users};
 use http::{StatusCode, header};
 use serde::Deserialize;
 
@@ -49,7 +49,8 @@ struct Wrong {
 pub async fn page(call: Call<LiveSession>) -> Result<Response, Error> {
     let journey: Journey = call.query()?;
     let checked = journey.check(&*call.context.view.policy().await?)?;
-    Ok(render(&call, &journey, checked.as_ref(), Wrong::default()))
+    let forced = just_proved(&call).await?;
+    Ok(render(&call, &journey, checked.as_ref(), forced, Wrong::default()))
 }
 
 /// `POST /account/password`
@@ -59,7 +60,8 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let binding = *call.proof.session.id.as_bytes();
     let fields: Fields = call.form(&binding).await?;
     let LiveSession { session, user } = call.proof.clone();
-    if !just_proved(&call) {
+    let forced = just_proved(&call).await?;
+    if !forced {
         let attempt = Attempt {
             username: user.username.as_str(),
             password: fields.current_password.unwrap_or_default(),
@@ -71,14 +73,14 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
             Outcome::Proved(_) => {}
             Outcome::Refused => {
                 let current = Some("That is not your current password.".to_owned());
-                return Ok(render(&call, &journey, checked.as_ref(), Wrong { current, ..Wrong::default() }));
+                return Ok(render(&call, &journey, checked.as_ref(), forced, Wrong { current, ..Wrong::default() }));
             }
             Outcome::Throttled(after) => return Err(Error::too_many_requests(after)),
         }
     }
     if fields.new_password != fields.new_password_again {
         let again = Some("The two do not match. Type the new password once more.".to_owned());
-        return Ok(render(&call, &journey, checked.as_ref(), Wrong { again, ..Wrong::default() }));
+        return Ok(render(&call, &journey, checked.as_ref(), forced, Wrong { again, ..Wrong::default() }));
     }
     let new = match Password::presented(fields.new_password) {
         Ok(new) => new,
@@ -87,6 +89,7 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
                 &call,
                 &journey,
                 checked.as_ref(),
+                forced,
                 Wrong { new: Some(problem.to_string()), ..Wrong::default() },
             ));
         }
@@ -96,6 +99,7 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
             &call,
             &journey,
             checked.as_ref(),
+            forced,
             Wrong { new: Some(problem.to_string()), ..Wrong::default() },
         ));
     }
@@ -103,7 +107,7 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let (verdict, new) = call.context.passwords.verify(new, stored.map(|stored| stored.hash)).await?;
     if verdict != Verdict::Wrong {
         let same = Some("That is the password you have now. Choose another one.".to_owned());
-        return Ok(render(&call, &journey, checked.as_ref(), Wrong { new: same, ..Wrong::default() }));
+        return Ok(render(&call, &journey, checked.as_ref(), forced, Wrong { new: same, ..Wrong::default() }));
     }
     let hash = call.context.passwords.hash(new).await?;
     let secret = Secret::<SessionSecret>::mint(&mut call.context.random());
@@ -138,13 +142,23 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
 }
 
 /// Whether this is part of a sign-in: the current password was typed a moment ago, and asking again would ask twice. In a session
-/// that has been open for longer it is asked for even if the change is forced: whoever finds an open browser does not know it.
-fn just_proved(call: &Call<LiveSession>) -> bool {
+/// that has been open for longer it is asked for even if the change is forced: whoever finds an open browser does not know it. Nor does whoever has
+/// come by way of an upstream, where it was never typed: with a session of theirs alone nobody may give themselves a password here.
+async fn just_proved(call: &Call<LiveSession>) -> Result<bool, Error> {
     let LiveSession { session, user } = &call.proof;
-    user.must_change_password && call.now.since(session.authenticated_at) < JUST_PROVED
+    if !user.must_change_password || call.now.since(session.authenticated_at) >= JUST_PROVED {
+        return Ok(false);
+    }
+    Ok(upstreams::footing(&mut call.context.store.read().await?, &session.id).await?.is_none())
 }
 
-fn render(call: &Call<LiveSession>, journey: &Journey, checked: Option<&Checked>, wrong: Wrong) -> Response {
+fn render(
+    call: &Call<LiveSession>,
+    journey: &Journey,
+    checked: Option<&Checked>,
+    forced: bool,
+    wrong: Wrong,
+) -> Response {
     let LiveSession { session, user } = &call.proof;
     let refused = wrong.current.is_some() || wrong.new.is_some() || wrong.again.is_some();
     let status = if refused { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -153,7 +167,7 @@ fn render(call: &Call<LiveSession>, journey: &Journey, checked: Option<&Checked>
         csrf_token: call.page_token(session.id.as_bytes()),
         action: format!("/account/password{}", journey.query()),
         username: user.username.to_string(),
-        forced: just_proved(call),
+        forced,
         minimum_length: PasswordPolicy::default().minimum,
         current_error: wrong.current,
         new_error: wrong.new,

@@ -66,19 +66,36 @@ const BINDINGS: [(Credential, &[Attribute]); 10] = [
     (
         C::HandoffCode,
         &[
-            A::Text, A::Client, A::Secret, A::Address, A::Proof, A::Time, A::Session, A::Person, A::Access, A::App, A::Once,
+            A::Text,
+            A::Client,
+            A::Secret,
+            A::Address,
+            A::Proof,
+            A::Time,
+            A::Session,
+            A::Person,
+            A::Access,
+            A::App,
+            A::Once,
         ],
     ),
     (
         C::AuthorizationCode,
         &[
-            A::Text, A::Client, A::Secret, A::Address, A::Proof, A::Time, A::Session, A::Person, A::Access, A::App, A::Once,
+            A::Text,
+            A::Client,
+            A::Secret,
+            A::Address,
+            A::Proof,
+            A::Time,
+            A::Session,
+            A::Person,
+            A::Access,
+            A::App,
+            A::Once,
         ],
     ),
-    (
-        C::RefreshToken,
-        &[A::Text, A::Client, A::Secret, A::Time, A::Session, A::Person, A::Access, A::App, A::Once],
-    ),
+    (C::RefreshToken, &[A::Text, A::Client, A::Secret, A::Time, A::Session, A::Person, A::Access, A::App, A::Once]),
     (C::AccessToken, &[A::Text, A::Time, A::Session, A::Person, A::Access, A::App]),
     (C::IdTokenHint, &[A::Text, A::Client, A::Session]),
     (C::PendingRequest, &[A::Text, A::Client, A::Time]),
@@ -167,7 +184,10 @@ impl Held {
         let verifier = if changed == A::Proof { VERIFIER.replace('d', "e") } else { VERIFIER.to_owned() };
         match credential {
             C::AppSecret => {
-                let by = Caller { key: if changed == A::Client { "wiki" } else { "pos" }.to_owned(), secret: text.to_owned() };
+                let by = Caller {
+                    key: if changed == A::Client { "wiki" } else { "pos" }.to_owned(),
+                    secret: text.to_owned(),
+                };
                 site.send(Ask::introspect(&by, "x")).await.status == 200
             }
             C::Session => site.send(Ask::get("/account").cookie(SESSION, text)).await.status == 200,
@@ -231,7 +251,8 @@ impl Held {
             }),
             A::Session => {
                 let mut write = site.store().write().await.expect("writes");
-                let ended = sessions::end_all_of(&mut write, &site.ana.id, None, EndReason::EndedByAdmin, site.now()).await;
+                let ended =
+                    sessions::end_all_of(&mut write, &site.ana.id, None, EndReason::EndedByAdmin, site.now()).await;
                 assert_eq!(ended.expect("writes").len(), 1);
                 write.commit().await.expect("commits");
             }

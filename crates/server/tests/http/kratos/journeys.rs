@@ -357,3 +357,23 @@ async fn where_none_is_configured_there_is_nothing() {
     let page = site.send(Ask::get("/sign-in")).await;
     assert!(!page.shows("upstream"));
 }
+
+/// An upstream session proves who somebody is, not that they know the password here: nobody may give themselves one with it.
+#[tokio::test]
+async fn whoever_came_from_there_needs_the_password_here_to_replace_it() {
+    let (site, kratos) = company(|_| ()).await;
+    let mia = mia(&kratos);
+    let mut browser = Browser::new(&site);
+    open(&mut browser, &kratos, &mia, &format!("{START}?app=wiki")).await;
+    let session = session_of(&site, &browser).await.expect("a session");
+    let user = users::find(&mut site.store().read().await.expect("reads"), &session.user_id).await;
+    site.must_change_password(&user.expect("reads").expect("there")).await;
+    let page = browser.open("/account/password").await;
+    assert!(page.answer.body.contains("name=\"current_password\""), "{page:?}");
+    let token = page.answer.csrf_token().to_owned();
+    let new = "nine purple kettles at noon";
+    let fields = [("csrf_token", &*token), ("new_password", new), ("new_password_again", new)];
+    assert_eq!(browser.submit(&page.action(), &fields).await.answer.status, 422);
+    let mut other = Browser::new(&site);
+    assert_eq!(other.sign_in("/sign-in", "mia@company.com", new).await.answer.status, 422, "it is not the password");
+}
