@@ -192,9 +192,11 @@ impl Held {
             }
             C::Session => site.send(Ask::get("/account").cookie(SESSION, text)).await.status == 200,
             C::PageToken => {
-                let others = site.signed_in(&site.ana).await.cookie;
-                let cookie = if changed == A::Proof { &others } else { &self.cookie };
-                let form = Ask::post("/account/sign-out-everywhere").same_origin().cookie(SESSION, cookie);
+                let cookie = match changed {
+                    A::Proof => site.signed_in(&site.ana).await.cookie,
+                    _ => self.cookie.clone(),
+                };
+                let form = Ask::post("/account/sign-out-everywhere").same_origin().cookie(SESSION, &cookie);
                 let answer = site.send(form.form(&[("csrf_token", text)])).await;
                 // Somebody without a session is led to the sign-in page.
                 answer.status == 303 && !answer.location().starts_with("/sign-in")
@@ -326,7 +328,9 @@ async fn only_the_whole_text_is_one() {
         let behind = ["A", "=", "%00", " ", "."].map(|more| format!("{text}{more}"));
         let before = ["A", " ", "Bearer "].map(|more| format!("{more}{text}"));
         for bad in cuts.chain(behind).chain(before).chain([text.to_uppercase()]) {
-            assert!(!held.is_taken(*kind, &bad, A::Nothing).await, "{kind:?}: {bad:?}");
+            // Spaces around a header's value are not part of it (RFC 9110 section 5.5).
+            let is_whole = *kind == C::Session && bad.trim() == text;
+            assert!(is_whole || !held.is_taken(*kind, &bad, A::Nothing).await, "{kind:?}: {bad:?}");
         }
     }
 }
