@@ -23,7 +23,7 @@ pub enum Verb {
     Add(Add),
     /// List apps
     List,
-    /// Show one app; with --oidc, what to paste into a program that speaks OpenID Connect
+    /// Show one app; with --oidc, what to paste into a program that signs people in by OIDC
     Show(Show),
     /// Remove an app with its secrets, its roles and everything assigned in it
     Remove(Key),
@@ -49,7 +49,7 @@ pub struct Key {
 pub struct Show {
     /// The app's key
     app: AppKey,
-    /// Show it as an OpenID Connect client: issuer, addresses, scopes
+    /// Show it as an OIDC client: issuer, addresses, scopes
     #[arg(long)]
     oidc: bool,
 }

@@ -1,4 +1,4 @@
-//! `hallpass app show APP --oidc`: what to paste into a program that signs people in by OpenID Connect. OIDC Discovery 1.0 §3.
+//! `hallpass app show APP --oidc`: what to paste into a program that signs people in by OIDC. OIDC Discovery 1.0 §3.
 
 use hallpass_core::app::App;
 use hallpass_core::oidc::metadata::metadata;

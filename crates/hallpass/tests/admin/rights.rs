@@ -169,14 +169,19 @@ fn an_app_says_what_to_paste_into_a_program_that_speaks_openid_connect() {
     assert!(refused.contains("pos is no OpenID Connect client") && refused.contains("redirect_uris"), "{refused}");
     let uri = "https://wiki.company.localhost/callback";
     installation.ok(&["app", "add", "wiki", "--origin", "https://wiki.company.localhost", "--redirect-uri", uri]);
-    let printed = installation.ok(&["app", "show", "wiki", "--oidc"]);
-    let shown = installation.json(&["app", "show", "wiki", "--oidc"]);
+    let show = ["app", "show", "wiki", "--oidc"];
+    let unnamed = installation.fails(&show);
+    assert!(unnamed.contains("public_url is not set"), "{unnamed}");
+    let named = [("HALLPASS_PUBLIC_URL", "https://auth.company.localhost")];
+    let printed = installation.run_with(&show, "", &named).out;
+    let shown = installation.run_with(&[&show[..], &["--json"]].concat(), "", &named).out;
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
     assert_eq!((&shown["client_id"], &shown["redirect_uris"]), (&"wiki".into(), &serde_json::json!([uri])));
-    let issuer = shown["issuer"].as_str().expect("an issuer");
+    assert_eq!(shown["issuer"], "https://auth.company.localhost");
     for (name, path) in
         [("authorization", "authorize"), ("token", "token"), ("userinfo", "userinfo"), ("end_session", "logout")]
     {
-        let url = format!("{issuer}/oauth/{path}");
+        let url = format!("https://auth.company.localhost/oauth/{path}");
         assert_eq!(shown["endpoints"][name], *url);
         assert!(printed.contains(&url), "{printed}");
     }

@@ -117,7 +117,7 @@ impl Held {
         let site = Site::start().await;
         let crm = client(&site, "crm").await;
         let till = till(&site, |app| app.origins.push("https://till-2.company3.com".parse().expect("an origin"))).await;
-        client_with(&site, "other", |app| app.name = "Another one".to_owned()).await;
+        client_with(&site, "other", |_| ()).await;
         let mut browser = Browser::new(&site);
         let waiting = browser.step(&authorize_url(&[])).await.location().to_owned();
         let pending = oauth::said(&format!("{HOME}{waiting}"), "pending").expect("a request that waits");
