@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::id::{AppKey, Audience, SecretId, ZoneName};
+use crate::keyring::Purpose;
 use crate::logout::LogoutUrl;
-use crate::oidc::RedirectUri;
+use crate::oidc::{IdTokenAlgorithm, RedirectUri};
 use crate::secret::{Digest, SecretKey};
 use crate::time::Timestamp;
 
@@ -39,12 +40,21 @@ pub struct App {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where a browser may be sent after a sign-out that the app asked for.
     pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// What an OIDC client's ID tokens and logout tokens are signed with. Of no meaning for other apps.
+    pub id_token_alg: IdTokenAlgorithm,
     /// Its SDK serves `/.sso/*` at each of its origins: the app fetches passes by handoffs of its own (protocol §8).
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion through the browser instead of a code.
     pub assertion: Assertion,
     /// Set while the app gets no answers.
     pub disabled_at: Option<Timestamp>,
+}
+
+impl App {
+    /// The keys that sign its ID tokens and its logout tokens. An app that is no OIDC client checks, if it checks, what it always has.
+    pub fn token_purpose(&self) -> Purpose {
+        if self.redirect_uris.is_empty() { Purpose::Token } else { self.id_token_alg.purpose() }
+    }
 }
 
 /// Who may enter an app.
@@ -210,6 +220,40 @@ fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_gets_its_algorithm_and_every_other_app_what_it_always_got() {
+        let app = |redirect_uris: &[&str], id_token_alg| App {
+            key: "wiki".parse().expect("valid"),
+            name: "Wiki".to_owned(),
+            zone: "home".parse().expect("valid"),
+            origins: Vec::new(),
+            access: Access::Assigned,
+            first_contact: FirstContact::Trust,
+            sensitive: false,
+            relayed_sign_in: false,
+            audiences: Vec::new(),
+            logout_urls: Vec::new(),
+            redirect_uris: redirect_uris.iter().map(|uri| uri.parse().expect("valid")).collect(),
+            post_logout_redirect_uris: Vec::new(),
+            id_token_alg,
+            agent: false,
+            assertion: Assertion::None,
+            disabled_at: None,
+        };
+        let (one, none) = (&["https://wiki.company.com/callback"][..], &[][..]);
+        let [usual, small] = [IdTokenAlgorithm::Rs256, IdTokenAlgorithm::EdDsa];
+        for (app, purpose) in [
+            (app(one, usual), Purpose::IdToken),
+            (app(one, small), Purpose::Token),
+            (app(none, usual), Purpose::Token),
+            (app(none, small), Purpose::Token),
+        ] {
+            assert_eq!(app.token_purpose(), purpose, "{app:?}");
+            assert_eq!(Purpose::IdToken.is_needed_by([&app]), purpose == Purpose::IdToken, "{app:?}");
+        }
+        assert!(Purpose::Pass.is_needed_by([]) && Purpose::Token.is_needed_by([]));
+    }
 
     #[test]
     fn only_the_text_a_browser_would_send_is_an_origin() {

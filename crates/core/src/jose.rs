@@ -48,11 +48,13 @@ impl Kind {
         }
     }
 
-    /// What its keys are for.
-    pub const fn purpose(self) -> Purpose {
+    /// Whose keys may have signed it; every other key of ours is as good as unknown. An RSA key that leaked makes ID tokens, and no passes.
+    pub const fn purposes(self) -> &'static [Purpose] {
         match self {
-            Self::Pass => Purpose::Pass,
-            Self::AccessToken | Self::LogoutToken | Self::Assertion | Self::IdToken => Purpose::Token,
+            Self::Pass => &[Purpose::Pass],
+            Self::AccessToken | Self::Assertion => &[Purpose::Token],
+            // By which of the two is the client's choice.
+            Self::LogoutToken | Self::IdToken => &[Purpose::Token, Purpose::IdToken],
         }
     }
 
@@ -157,7 +159,8 @@ pub fn verify<'b, C: Deserialize<'b>>(
         return Err(Refused::WrongType);
     }
     let kid = header.kid.parse().map_err(|_| Refused::UnknownKey)?;
-    let key = keyring.verifier(kind.purpose(), kid, now).ok_or(Refused::UnknownKey)?;
+    let mut keys = kind.purposes().iter().filter_map(|purpose| keyring.verifier(*purpose, kid, now));
+    let key = keys.next().ok_or(Refused::UnknownKey)?;
     // The token's word on the algorithm is compared, never followed.
     if Algorithm::parse(header.alg) != Some(key.algorithm()) {
         return Err(Refused::WrongAlgorithm);
@@ -319,6 +322,55 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn each_kind_is_taken_by_its_own_keys_and_no_others() {
+        for kind in Kind::ALL {
+            for purpose in Purpose::ALL {
+                let ring = keyring(purpose, Algorithm::EdDsa);
+                let token = sign(&ring.keys()[0], kind, &Claims { n: 7 });
+                let read = verify::<Claims>(&token, kind, &ring, NOW, &mut Buffer::default()).map(|(claims, _)| claims);
+                let expected = match (kind, purpose) {
+                    (Kind::Pass, Purpose::Pass)
+                    | (Kind::AccessToken | Kind::Assertion | Kind::LogoutToken | Kind::IdToken, Purpose::Token)
+                    | (Kind::LogoutToken | Kind::IdToken, Purpose::IdToken) => Ok(Claims { n: 7 }),
+                    _ => Err(Refused::UnknownKey),
+                };
+                assert_eq!(read, expected, "{kind:?} by a {purpose:?} key");
+            }
+        }
+    }
+
+    /// T26: two keys of different algorithms may have signed an ID token. Each is held to its own name and its own algorithm.
+    #[test]
+    fn of_two_keys_none_stands_in_for_the_other() {
+        let keys = || {
+            [
+                key(1, Purpose::IdToken, PrivateKey::generate(Algorithm::Rs256)),
+                key(2, Purpose::Token, PrivateKey::generate(Algorithm::EdDsa)),
+            ]
+        };
+        let (ring, strangers) = (Keyring::new(keys().into()), keys());
+        let mut accepted = 0;
+        for signer in ring.keys().iter().chain(&strangers) {
+            for named in ring.keys() {
+                for algorithm in Algorithm::ALL {
+                    let header = format!(r#"{{"alg":"{}","kid":"{}","typ":"JWT"}}"#, algorithm.as_str(), named.kid);
+                    let token = forge(&signer.private, &header, r#"{"n":7}"#);
+                    let read = verify::<Claims>(&token, Kind::IdToken, &ring, NOW, &mut Buffer::default());
+                    if std::ptr::eq(signer, named) && algorithm == named.algorithm() {
+                        assert_eq!(read, Ok((Claims { n: 7 }, named.kid)));
+                        accepted += 1;
+                    } else if algorithm == named.algorithm() {
+                        assert_eq!(read, Err(Refused::BadSignature), "{header}");
+                    } else {
+                        assert_eq!(read, Err(Refused::WrongAlgorithm), "{header}");
+                    }
+                }
+            }
+        }
+        assert_eq!(accepted, 2);
     }
 
     /// T27: nothing a header brings along is looked at; that it is there is enough to refuse.

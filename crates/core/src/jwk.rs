@@ -115,6 +115,16 @@ mod tests {
         }
     }
 
+    /// RFC 7518 §6.3.1: programs compare and measure these numbers, so that a zero in front makes another key of it.
+    #[test]
+    fn the_numbers_of_an_rsa_key_have_no_zero_in_front() {
+        let private = PrivateKey::generate(Algorithm::Rs256);
+        let jwk = write(private.public().expect("asymmetric"), "kid-1");
+        let n = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().expect("text")).expect("base64url");
+        assert_eq!((&jwk["kty"], &jwk["e"], n.len()), (&"RSA".into(), &"AQAB".into(), 256));
+        assert!(n[0] >= 0x80, "2048 bits, all of them");
+    }
+
     #[test]
     fn says_why_a_key_is_not_taken() {
         let private = PrivateKey::generate(Algorithm::Es256);

@@ -13,29 +13,41 @@
 
 use std::time::Duration;
 
+use crate::app::App;
 use crate::crypto::{Algorithm, InvalidKey, PrivateKey, Random, Sealer};
 use crate::id::KeyId;
 use crate::jwk;
 use crate::time::Timestamp;
 
-/// What a key signs. A key of one purpose never verifies a token of the other.
+/// What a key signs. Which purposes verify a kind of token says [`Kind::purposes`](crate::jose::Kind::purposes): no other key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// Passes.
     Pass,
-    /// Every other token: access tokens, later ID, logout and handoff tokens.
+    /// Every other token: access tokens, assertions, and the ID and logout tokens of whoever checks `EdDSA`.
     Token,
+    /// ID and logout tokens of clients that check `RS256`: keys of their own, so that nothing else becomes as large and as slow as RSA.
+    IdToken,
 }
 
 impl Purpose {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Pass, Self::Token];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Token, Self::IdToken];
 
-    /// `pass`, `token`: the text that is stored.
+    /// `pass`, `token`, `id_token`: the text that is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Token => "token",
+            Self::IdToken => "id_token",
+        }
+    }
+
+    /// Whether an installation with these apps cannot do without a key of this purpose. The RSA key is made for the first client that wants it.
+    pub fn is_needed_by<'a>(self, apps: impl IntoIterator<Item = &'a App>) -> bool {
+        match self {
+            Self::Pass | Self::Token => true,
+            Self::IdToken => apps.into_iter().any(|app| app.token_purpose() == self),
         }
     }
 

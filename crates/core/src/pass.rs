@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{KeyId, SessionId, UserId, ZoneName};
 use crate::jose::{self, Buffer, Kind};
-use crate::keyring::{Keyring, SigningKey};
+use crate::keyring::{Keyring, Purpose, SigningKey};
 use crate::time::Timestamp;
 
 pub use crate::jose::{MAXIMUM_LENGTH, Refused};
@@ -144,7 +144,7 @@ pub fn verify_signature(
 impl VerifiedPass<'_> {
     /// The part that changes: whether it counts in `zone` at `now`, with the keys there are now. Cheap.
     pub fn check(&self, zone: &ZoneName, keyring: &Keyring, now: Timestamp) -> Result<(), Refused> {
-        if keyring.verifier(Kind::Pass.purpose(), self.kid, now).is_none() {
+        if keyring.verifier(Purpose::Pass, self.kid, now).is_none() {
             Err(Refused::UnknownKey)
         } else if *self.zone != *zone {
             Err(Refused::WrongZone)
@@ -185,7 +185,6 @@ mod tests {
     use super::*;
     use crate::crypto::tests::Seeded;
     use crate::crypto::{Algorithm, PrivateKey};
-    use crate::keyring::Purpose;
     use crate::keyring::tests::{key, keyring};
 
     const ISSUER: &str = "https://auth.company.com";

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use hallpass_core::app::{Access, App, AppSecret, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, ZoneName};
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::RedirectUri;
+use hallpass_core::oidc::{IdTokenAlgorithm, RedirectUri};
 use hallpass_core::time::Timestamp;
 use hallpass_server::admin::apps::{self as verbs, Minted};
 use hallpass_server::admin::{AdminError, ago};
@@ -95,6 +95,9 @@ pub struct Add {
     /// Where a browser may go after a sign-out that the app asked for by OIDC; may be repeated
     #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
     post_logout_redirect_uris: Vec<RedirectUri>,
+    /// What an OIDC client's ID tokens and logout tokens are signed with: `RS256` or `EdDSA`
+    #[arg(long, value_name = "ALGORITHM", default_value_t)]
+    id_token_alg: IdTokenAlgorithm,
     #[command(flatten)]
     file: SecretFile,
 }
@@ -178,6 +181,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         logout_urls: add.logout_urls,
         redirect_uris: add.redirect_uris,
         post_logout_redirect_uris: add.post_logout_redirect_uris,
+        id_token_alg: add.id_token_alg,
         disabled_at: None,
     };
     verbs::add(&mut write, &app, &ACTOR, shell.now).await?;
@@ -272,6 +276,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("audiences", joined(&app.audiences)),
         ("redirect URIs", joined(&app.redirect_uris)),
         ("after sign-out", joined(&app.post_logout_redirect_uris)),
+        ("ID tokens", app.id_token_alg.to_string()),
         (
             "state",
             app.disabled_at.map_or_else(|| "enabled".to_owned(), |at| format!("disabled {}", ago(at, shell.now))),
@@ -350,6 +355,7 @@ fn object(app: &App) -> Value {
         "audiences": app.audiences,
         "redirect_uris": app.redirect_uris,
         "post_logout_redirect_uris": app.post_logout_redirect_uris,
+        "id_token_alg": app.id_token_alg,
         "disabled_at": maybe(app.disabled_at),
     })
 }

@@ -19,7 +19,7 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
     }
     let issuer =
         shell.config()?.public_url.ok_or("public_url is not set, so nobody knows what the issuer is called")?;
-    let provider = metadata(issuer.as_str(), &[]);
+    let provider = metadata(issuer.as_str());
     let at = |name: &str| provider[name].as_str().unwrap_or_default().to_owned();
     let discovery = format!("{issuer}/.well-known/openid-configuration");
     if shell.json {
@@ -31,6 +31,7 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
             "post_logout_redirect_uris": app.post_logout_redirect_uris,
             "logout_urls": app.logout_urls,
             "scopes": provider["scopes_supported"],
+            "id_token_alg": app.id_token_alg,
             "token_endpoint_auth_methods": provider["token_endpoint_auth_methods_supported"],
             "endpoints": {
                 "authorization": at("authorization_endpoint"),
@@ -55,6 +56,7 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         ("told of sign-outs at", joined(app.logout_urls.iter().map(|url| url.as_str().to_owned()))),
         ("scopes", scopes),
         ("PKCE", "on, S256".to_owned()),
+        ("ID tokens signed with", app.id_token_alg.to_string()),
         ("authorization URL", at("authorization_endpoint")),
         ("token URL", at("token_endpoint")),
         ("userinfo URL", at("userinfo_endpoint")),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use hallpass_core::keyring::{Purpose, SealedKey};
 use hallpass_core::time::Timestamp;
 use hallpass_server::jobs;
-use hallpass_store::keys;
+use hallpass_store::{Read, StoreError, apps, keys};
 use serde_json::json;
 
 use crate::print::{Listing, done, instant, maybe};
@@ -39,6 +39,8 @@ pub enum PurposeName {
     Pass,
     /// Every other token
     Token,
+    /// ID and logout tokens of OIDC clients that check RS256
+    IdToken,
 }
 
 /// Runs it.
@@ -82,9 +84,10 @@ pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
                     let config = shell.config()?;
                     let master = hallpass_server::master_key::load(&config).await?;
                     let purposes = match rotate.purpose {
-                        None => Purpose::ALL.to_vec(),
+                        None => in_use(&mut store.snapshot().await?).await?,
                         Some(PurposeName::Pass) => vec![Purpose::Pass],
                         Some(PurposeName::Token) => vec![Purpose::Token],
+                        Some(PurposeName::IdToken) => vec![Purpose::IdToken],
                     };
                     let (mut made, mut sentences) = (Vec::new(), Vec::new());
                     for purpose in purposes {
@@ -112,7 +115,15 @@ fn signed(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Pass => "passes",
         Purpose::Token => "other tokens",
+        Purpose::IdToken => "ID tokens",
     }
+}
+
+/// Those that there is a key of, or that some app needs one of.
+async fn in_use(read: &mut Read) -> Result<Vec<Purpose>, StoreError> {
+    let (apps, keys) = (apps::all(read).await?, keys::all(read).await?);
+    let in_use = |purpose: &Purpose| purpose.is_needed_by(&apps) || keys.iter().any(|key| key.purpose == *purpose);
+    Ok(Purpose::ALL.into_iter().filter(in_use).collect())
 }
 
 fn state(key: &SealedKey, now: Timestamp) -> &'static str {

@@ -395,6 +395,7 @@ impl Config {
             Purpose::Pass => self.pass.algorithm,
             // Request tokens are checked by other people's services with the published keys: always a public-key algorithm.
             Purpose::Token => Algorithm::EdDsa,
+            Purpose::IdToken => Algorithm::Rs256,
         };
         KeyPolicy { algorithm, ..KeyPolicy::default() }
     }

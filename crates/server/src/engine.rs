@@ -6,7 +6,6 @@ use std::sync::Arc;
 use hallpass_core::app::Assertion;
 use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::crypto::{MasterKey, SystemRandom};
-use hallpass_core::keyring::Purpose;
 use hallpass_core::time::Timestamp;
 use hallpass_core::zone::Zone;
 use hallpass_store::{DatabaseUrl, Store, audit, meta, zones};
@@ -37,9 +36,7 @@ impl Engine {
         prepare(&config, &store, clock.now()).await?;
         let stop = watch::Sender::new(false);
         let context = Context::new(config, store, master, clock, stop.clone()).await?;
-        for purpose in Purpose::ALL {
-            jobs::rotate_if_due(&context, purpose).await?;
-        }
+        jobs::rotate_keys(context.clone()).await?;
         context.view.catch_up_now().await?;
         for entry in context.view.policy().await?.apps.iter().filter(|entry| entry.app.assertion == Assertion::Query) {
             tracing::warn!(app = %entry.app.key, "this app is handed who is signed in by the address of a redirect, which passes through logs and histories: meant for moving from an old scheme only");

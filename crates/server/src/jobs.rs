@@ -26,6 +26,8 @@ const POLL: Duration = Duration::from_millis(250);
 const WRITE_DOWN: Duration = Duration::from_millis(500);
 const SECRETS_USED: Duration = Duration::from_secs(30);
 const KEYS: Duration = Duration::from_mins(1);
+/// How soon the first key is there that somebody has come to need.
+const FIRST_KEYS: Duration = Duration::from_millis(500);
 const SWEEP: Duration = Duration::from_mins(10);
 /// How long the feed reaches back: an app that was away for longer starts anew.
 const KEEP_CHANGES: Duration = Duration::from_hours(24);
@@ -47,6 +49,7 @@ pub fn start(context: &Arc<Context>, stop: &watch::Receiver<bool>) -> JoinSet<()
     every(&mut jobs, context, stop, WRITE_DOWN, "writing down activity", write_down);
     every(&mut jobs, context, stop, SECRETS_USED, "writing down the use of secrets", secrets_used);
     every(&mut jobs, context, stop, KEYS, "rotating keys", rotate_keys);
+    every(&mut jobs, context, stop, FIRST_KEYS, "making the first key of its kind", first_keys);
     every(&mut jobs, context, stop, SWEEP, "deleting old rows", sweep);
     every(&mut jobs, context, stop, deliver::PERIOD, "telling apps of sign-outs", deliver::deliver);
     if context.kratos.is_some() {
@@ -175,11 +178,24 @@ pub async fn rotate_keys(context: Arc<Context>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes the next key of one purpose if it is due, or the first one.
-pub async fn rotate_if_due(context: &Context, purpose: Purpose) -> Result<(), StoreError> {
+/// Makes keys for what nobody needed until now: a client was registered whose ID tokens have to be signed with RSA. Looks into memory only.
+pub async fn first_keys(context: Arc<Context>) -> Result<(), StoreError> {
+    for purpose in Purpose::ALL {
+        if context.view.policy().await?.keyring.signer(purpose, context.now()).is_none() {
+            rotate_if_due(&context, purpose).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the next key of one purpose if it is due, or the first one if somebody needs it.
+async fn rotate_if_due(context: &Context, purpose: Purpose) -> Result<(), StoreError> {
     let policy = context.view.policy().await?;
     let (key_policy, now) = (context.config.key_policy(purpose), context.now());
-    if !policy.keyring.rotation_due(purpose, now, &key_policy) {
+    // What is there is kept in order, needed or not: nobody must meet a key of years ago.
+    let missed = purpose.is_needed_by(policy.apps.iter().map(|entry| &entry.app))
+        || policy.keyring.signer(purpose, now).is_some();
+    if !missed || !policy.keyring.rotation_due(purpose, now, &key_policy) {
         return Ok(());
     }
     let stored = Stored::read(&context.store, &context.master, purpose).await?;
@@ -233,10 +249,13 @@ impl Stored {
         actor: Actor,
         now: Timestamp,
     ) -> Result<Option<KeyId>, StoreError> {
+        let algorithm = policy.algorithm;
+        // An RSA key takes long to find: on a thread where no request waits behind it.
+        let private = tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm)).await;
+        let private = private.map_err(|error| StoreError::Broken(format!("no key was made: {error}").into()))?;
         let random = &mut SystemRandom;
         let kid = KeyId::mint(random);
-        let plan =
-            self.keyring.rotate(self.purpose, kid, PrivateKey::generate(policy.algorithm), publish_ahead, policy, now);
+        let plan = self.keyring.rotate(self.purpose, kid, private, publish_ahead, policy, now);
         let successor = SealedKey::seal(&plan.successor, &self.sealer, random);
         let mut write = store.write().await?;
         if !keys::rotate(&mut write, self.generation, &successor, &plan.closed, now).await? {

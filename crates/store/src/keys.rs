@@ -8,11 +8,11 @@ use crate::error::StoreError;
 use crate::sql::{Row, sql};
 use crate::{Change, Read, Write};
 
-/// Every key, oldest first within its purpose.
+/// Every key, oldest first within its purpose. Keys for what only a later version knows are left to it: nodes are upgraded one at a time.
 pub async fn all(read: &mut Read) -> Result<Vec<SealedKey>, StoreError> {
     let all = sql("SELECT kid, purpose, algorithm, sealed, created_at, signs_from, signs_until, verifies_until
                    FROM signing_keys ORDER BY purpose, generation");
-    read.all(all).await?.iter().map(key).collect()
+    read.all(all).await?.iter().filter_map(|row| key(row).transpose()).collect()
 }
 
 /// How many keys of this purpose have ever been made. Read it together with [`all`], in one snapshot, before planning a rotation.
@@ -66,17 +66,17 @@ pub async fn prune(write: &mut Write, before: Timestamp, now: Timestamp) -> Resu
     Ok(gone)
 }
 
-fn key(row: &Row) -> Result<SealedKey, StoreError> {
-    let purpose = row.text("purpose")?.and_then(Purpose::parse);
+fn key(row: &Row) -> Result<Option<SealedKey>, StoreError> {
+    let Some(purpose) = row.text("purpose")?.and_then(Purpose::parse) else { return Ok(None) };
     let algorithm = row.text("algorithm")?.and_then(Algorithm::parse);
-    Ok(SealedKey {
+    Ok(Some(SealedKey {
         kid: row.column("kid")?,
-        purpose: purpose.ok_or_else(|| StoreError::broken("unknown purpose of a signing key"))?,
+        purpose,
         algorithm: algorithm.ok_or_else(|| StoreError::broken("unknown signature algorithm"))?,
         sealed: row.column("sealed")?,
         created_at: row.column("created_at")?,
         signs_from: row.column("signs_from")?,
         signs_until: row.optional("signs_until")?,
         verifies_until: row.optional("verifies_until")?,
-    })
+    }))
 }

@@ -132,17 +132,19 @@ mod tests {
 
     #[test]
     fn a_hint_is_read_back_even_late_and_only_if_it_is_an_id_token_of_ours() {
-        let ring = keyring(Purpose::Token, Algorithm::EdDsa);
-        let (session, app) = (session(), "wiki".parse().expect("a key"));
-        let nonce = Some("a \"nonce\"");
-        let token = IdToken { issuer: ISSUER, app: &app, session: &session, nonce, issued_at: NOW };
-        let token = token.mint(&ring.keys()[0]);
-        let read = verify_hint(&token, &ring, ISSUER, NOW + Duration::from_hours(2)).expect("ours");
-        assert_eq!((read.app, read.user_id, read.session_id), (app, session.user_id, session.id));
-        assert_eq!(verify_hint(&token, &ring, "https://evil.com", NOW), Err(Refused::WrongIssuer));
-        let strangers = keyring(Purpose::Token, Algorithm::EdDsa);
-        assert!(verify_hint(&token, &strangers, ISSUER, NOW).is_err());
-        assert!(super::super::verify_access_token(&token, &ring, ISSUER, NOW).is_err(), "and no access token");
+        for (purpose, algorithm) in [(Purpose::Token, Algorithm::EdDsa), (Purpose::IdToken, Algorithm::Rs256)] {
+            let ring = keyring(purpose, algorithm);
+            let (session, app) = (session(), "wiki".parse().expect("a key"));
+            let nonce = Some("a \"nonce\"");
+            let token = IdToken { issuer: ISSUER, app: &app, session: &session, nonce, issued_at: NOW };
+            let token = token.mint(&ring.keys()[0]);
+            let read = verify_hint(&token, &ring, ISSUER, NOW + Duration::from_hours(2)).expect("ours");
+            assert_eq!((read.app, read.user_id, read.session_id), (app, session.user_id, session.id));
+            assert_eq!(verify_hint(&token, &ring, "https://evil.com", NOW), Err(Refused::WrongIssuer));
+            let strangers = keyring(purpose, algorithm);
+            assert_eq!(verify_hint(&token, &strangers, ISSUER, NOW), Err(Refused::BadSignature));
+            assert!(super::super::verify_access_token(&token, &ring, ISSUER, NOW).is_err(), "and no access token");
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-/// `/.well-known/openid-configuration`, and the same under RFC 8414's name. `algorithms` are those of the keys that sign tokens.
-pub fn metadata(issuer: &str, algorithms: &[&str]) -> Value {
+use super::IdTokenAlgorithm;
+
+/// `/.well-known/openid-configuration`, and the same under RFC 8414's name.
+pub fn metadata(issuer: &str) -> Value {
     let at = |path: &str| format!("{issuer}{path}");
     let by_secret = ["client_secret_basic"];
     json!({
@@ -19,7 +21,8 @@ pub fn metadata(issuer: &str, algorithms: &[&str]) -> Value {
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": algorithms,
+        // All that a client may ask for: programs read this once, often before anybody has registered them. `RS256` must be among them.
+        "id_token_signing_alg_values_supported": IdTokenAlgorithm::ALL,
         "token_endpoint_auth_methods_supported": by_secret,
         "revocation_endpoint_auth_methods_supported": by_secret,
         "introspection_endpoint_auth_methods_supported": by_secret,

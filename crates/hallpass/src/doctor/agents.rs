@@ -147,6 +147,7 @@ mod tests {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
             disabled_at: None,
         };
         let about =

@@ -306,7 +306,7 @@ fn keys(config: &Config, registry: &Registry, now: Timestamp, findings: &mut Vec
         let mut open = registry.keys.iter().filter(|key| key.purpose == purpose && key.signs_until.is_none());
         let Some(newest) = open.next() else {
             // Before the first start there are none, and that is well.
-            if !registry.keys.is_empty() {
+            if !registry.keys.is_empty() && purpose.is_needed_by(&registry.apps) {
                 findings.push(problem(
                     "signing_key",
                     format!("no {} key signs", purpose.as_str()),
@@ -382,6 +382,7 @@ mod tests {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
             disabled_at: None,
         }
     }
@@ -401,7 +402,7 @@ mod tests {
         SealedKey {
             kid: KeyId::from_bytes([1; 16]),
             purpose,
-            algorithm: Algorithm::EdDsa,
+            algorithm: if purpose == Purpose::IdToken { Algorithm::Rs256 } else { Algorithm::EdDsa },
             sealed: Vec::new(),
             created_at: NOW,
             signs_from: NOW,
@@ -501,6 +502,10 @@ mod tests {
                 registry(facts).secrets = vec![secret(30 * DAY, None), secret(20 * DAY, None)];
             }),
             ("signing_key", Problem, "no token key", |facts| registry(facts).keys.truncate(1)),
+            ("signing_key", Problem, "no id_token key", |facts| {
+                registry(facts).keys.truncate(2);
+                registry(facts).apps[0].redirect_uris = vec!["https://pos.company.com/".parse().expect("a URI")];
+            }),
             ("signing_key", Warning, "replaced", |facts| registry(facts).keys[0].signs_from = NOW - 92 * DAY),
             ("signing_key", Warning, "EdDSA", |facts| facts.config.pass.algorithm = Algorithm::Es256),
             ("users", Warning, "nobody", |facts| registry(facts).users = 0),

@@ -70,6 +70,24 @@ fn a_file_is_applied_once_and_a_second_time_changes_nothing() {
     assert_eq!(applied.as_array().map(Vec::len), Some(1));
 }
 
+/// What a client has been getting changes only before somebody's eyes.
+#[test]
+fn the_signature_of_id_tokens_is_the_standards_default_unless_said_otherwise() {
+    let installation = Installation::empty();
+    let client =
+        "redirect_uris = [\"https://pos.company.localhost/callback\"]\nid_token_alg = \"EdDSA\"\n[apps.pos.roles]";
+    let start = FILE.split("[groups").next().expect("a beginning").replace("[apps.pos.roles]", client);
+    let added = installation.json(&["apply", &installation.write("one.toml", &start), "--yes"]);
+    assert!(texts(&added)[1].ends_with(", id_token_alg EdDSA"), "{added}");
+    assert_eq!(installation.json(&["app", "show", "pos"])["id_token_alg"], "EdDSA");
+    let silent = installation.write("two.toml", &start.replace("id_token_alg = \"EdDSA\"\n", ""));
+    let changed = installation.json(&["apply", &silent, "--yes"]);
+    assert_eq!(texts(&changed), ["~ app pos: id_token_alg EdDSA \u{2192} RS256"]);
+    assert_eq!(installation.json(&["app", "show", "pos"])["id_token_alg"], "RS256");
+    let unknown = installation.write("three.toml", &start.replace("\"EdDSA\"", "\"ES256\""));
+    assert!(installation.fails(&["apply", &unknown, "--yes"]).contains("`RS256` or `EdDSA`"));
+}
+
 #[test]
 fn changes_are_shown_as_changes_and_removals_need_prune() {
     let installation = Installation::empty();

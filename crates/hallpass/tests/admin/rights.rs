@@ -185,7 +185,8 @@ fn an_app_says_what_to_paste_into_a_program_that_speaks_openid_connect() {
         assert_eq!(shown["endpoints"][name], *url);
         assert!(printed.contains(&url), "{printed}");
     }
-    for said in [uri, "client_secret_basic", "openid profile email", "/.well-known/openid-configuration"] {
+    assert_eq!(shown["id_token_alg"], "RS256");
+    for said in [uri, "client_secret_basic", "openid profile email", "/.well-known/openid-configuration", "RS256"] {
         assert!(printed.contains(said), "{said} is not in {printed}");
     }
 }

@@ -119,4 +119,21 @@ fn keys_are_rotated_by_command() {
     let after = states(&installation);
     assert_eq!(after.iter().filter(|state| *state == "pass signs").count(), 1, "{after:?}");
     assert_eq!(after[2], "pass signs", "the newest one");
+
+    // Keys for ID tokens are there for OIDC clients that check RS256, which they do unless they say otherwise.
+    let add = ["app", "add", "wiki", "--origin", "https://wiki.company.localhost", "--redirect-uri"];
+    let add = [&add[..], &["https://wiki.company.localhost/callback"]].concat();
+    assert_eq!(installation.json(&[&add[..], &["--id-token-alg", "EdDSA"]].concat())["id_token_alg"], "EdDSA");
+    assert_eq!(column(&installation.json(&["keys", "rotate"]), "purpose"), ["pass", "token"]);
+    installation.ok(&["app", "remove", "wiki"]);
+    assert_eq!(installation.json(&add)["id_token_alg"], "RS256");
+    assert!(installation.ok(&["app", "show", "wiki"]).contains("RS256"));
+    assert_eq!(column(&installation.json(&["keys", "rotate"]), "purpose"), ["pass", "token", "id_token"]);
+    let made = installation.ok(&["keys", "rotate", "--purpose", "id-token", "--now"]);
+    assert!(made.contains("it signs ID tokens now"), "{made}");
+    let keys = installation.json(&["keys", "list"]);
+    let rsa = keys.as_array().expect("an array").iter().filter(|key| key["algorithm"] == "RS256");
+    assert_eq!(rsa.map(|key| key["purpose"].as_str()).collect::<Vec<_>>(), [Some("id_token"); 2]);
+    let refused = installation.fails(&[&add[..], &["--id-token-alg", "HS256"]].concat());
+    assert!(refused.contains("must be RS256 or EdDSA"), "{refused}");
 }

@@ -1,9 +1,6 @@
 //! `GET /.well-known/openid-configuration` (OIDC Discovery 1.0 §4) and `GET /.well-known/oauth-authorization-server` (RFC 8414 §3).
 
-use std::collections::BTreeSet;
-
 use axum::response::Response;
-use hallpass_core::keyring::Purpose;
 use hallpass_core::oidc::metadata;
 use http::{HeaderValue, header};
 
@@ -14,12 +11,7 @@ use crate::web::guard::Anybody;
 
 /// The handler of both.
 pub async fn metadata(call: Call<Anybody>) -> Result<Response, Error> {
-    let policy = call.context.view.policy().await?;
-    // Those that may sign tokens, now or after the next rotation.
-    let keys = policy.keyring.keys().iter().filter(|key| key.purpose == Purpose::Token && key.verifies(call.now));
-    let algorithms: BTreeSet<_> = keys.map(|key| key.algorithm().as_str()).collect();
-    let algorithms: Vec<_> = algorithms.into_iter().collect();
-    let mut response = json(metadata::metadata(call.context.public_url.as_str(), &algorithms).to_string());
+    let mut response = json(metadata::metadata(call.context.public_url.as_str()).to_string());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hallpass_core::app::App;
 use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::id::AppKey;
 use hallpass_core::keyring::Purpose;
@@ -78,7 +79,10 @@ pub async fn deliver(context: Arc<Context>) -> Result<(), StoreError> {
 async fn send(context: &Context, logout: &Logout) -> Result<(), String> {
     let now = context.now();
     let policy = context.view.policy().await.map_err(|error| error.to_string())?;
-    let signer = policy.keyring.signer(Purpose::Token, now).ok_or("no key to sign with")?;
+    // With what signs its ID tokens, if it gets any (Back-Channel Logout §2.6).
+    let app = policy.by_key(logout.app.as_str()).map(|index| &policy.apps[index].app);
+    let purpose = app.map_or(Purpose::Token, App::token_purpose);
+    let signer = policy.keyring.signer(purpose, now).ok_or("no key to sign with")?;
     let token = LogoutToken {
         issuer: context.public_url.as_str(),
         app: &logout.app,

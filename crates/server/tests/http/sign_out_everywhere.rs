@@ -20,8 +20,8 @@ use tokio::sync::{Mutex, mpsc, watch};
 use crate::support::{Ask, Browser, Caller, HOME, PASSWORD, SESSION, Site};
 
 /// An app's backend: what it is told, and what it answers, in turn; the last answer for ever.
-struct Backend {
-    url: String,
+pub struct Backend {
+    pub url: String,
     heard: mpsc::UnboundedReceiver<String>,
     answers: Arc<Mutex<VecDeque<StatusCode>>>,
     /// While it is true, it does not answer.
@@ -29,7 +29,7 @@ struct Backend {
 }
 
 impl Backend {
-    async fn start(answers: &[StatusCode]) -> Self {
+    pub async fn start(answers: &[StatusCode]) -> Self {
         let (tell, heard) = mpsc::unbounded_channel();
         let answers: Arc<Mutex<VecDeque<_>>> = Arc::new(Mutex::new(answers.iter().copied().collect()));
         let held = watch::Sender::new(false);
@@ -53,17 +53,23 @@ impl Backend {
         Self { url, heard, answers, held }
     }
 
-    /// The claims of the next logout token, whatever else is in the form.
-    async fn next(&mut self) -> Value {
+    /// The next logout token, whatever else is in the form.
+    pub async fn next_token(&mut self) -> String {
         let body =
             tokio::time::timeout(Duration::from_secs(10), self.heard.recv()).await.expect("in time").expect("told");
-        let token = body.strip_prefix("logout_token=").expect("a logout token and nothing else");
+        body.strip_prefix("logout_token=").expect("a logout token and nothing else").to_owned()
+    }
+
+    /// Its claims.
+    async fn next(&mut self) -> Value {
+        let token = self.next_token().await;
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("claims")).expect("base64url");
         serde_json::from_slice(&claims).expect("JSON")
     }
 }
 
-async fn site() -> Site {
+/// Where backends may be at loopback addresses.
+pub async fn site() -> Site {
     Site::start_with(|config| {
         config.sign_out.allow_internal = vec!["127.0.0.1".to_owned().try_into().expect("a network")];
     })

@@ -123,6 +123,25 @@ async fn a_rotation_planned_on_old_knowledge_is_refused() {
     .await;
 }
 
+/// Nodes are upgraded one at a time: this version must not fail over the keys of the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_for_what_only_a_later_version_knows_is_left_to_it() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let known: Vec<_> = Purpose::ALL.into_iter().map(sealed_key).collect();
+        for key in &known {
+            assert!(keys::rotate(&mut write, 0, key, &[], NOW).await.expect("rotates"));
+        }
+        write.commit().await.expect("commits");
+        let listed = async || keys::all(&mut database.read().await).await.expect("reads");
+        assert_eq!(listed().await.len(), known.len());
+        database.execute("UPDATE signing_keys SET purpose = 'something_new' WHERE purpose = 'id_token'").await;
+        let left: Vec<_> = listed().await.iter().map(|key| key.purpose).collect();
+        assert_eq!(left, [Purpose::Pass, Purpose::Token]);
+    })
+    .await;
+}
+
 fn entry(event: &str, at: Timestamp) -> Entry {
     Entry {
         id: AuditId::mint(&mut Different),

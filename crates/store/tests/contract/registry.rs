@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use hallpass_core::app::{Access, FirstContact};
+use hallpass_core::app::{Access, App, FirstContact};
 use hallpass_core::id::PermissionName;
+use hallpass_core::oidc::IdTokenAlgorithm;
 use hallpass_store::roles::{self, Holder, UserFacts};
 use hallpass_store::{Change, StoreError, apps, changes, groups, zones};
 
@@ -53,6 +54,7 @@ async fn an_app_reads_back_as_stored_and_keeps_its_slot() {
         pos.access = Access::Assigned;
         pos.first_contact = FirstContact::Trust;
         (pos.sensitive, pos.relayed_sign_in, pos.disabled_at) = (false, false, Some(NOW));
+        pos.id_token_alg = IdTokenAlgorithm::Rs256;
         apps::upsert(&mut write, &pos, later(1)).await.expect("updates");
         write.commit().await.expect("commits");
         let mut write = database.write().await;
@@ -68,6 +70,29 @@ async fn an_app_reads_back_as_stored_and_keeps_its_slot() {
         apps::upsert(&mut write, &pos, later(2)).await.expect("adds again");
         let policy = roles::policy(&mut write).await.expect("reads");
         assert_eq!(policy.apps[1].1, 2, "a slot is never given twice");
+    })
+    .await;
+}
+
+/// Migration 8: what a client is set up for, it goes on getting; whoever becomes one later gets the standard's default.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_from_before_the_choice_keep_their_algorithm() {
+    on_both(|database| async move {
+        let (client, other) = (app("pos", "home"), App { redirect_uris: Vec::new(), ..app("till", "home") });
+        let mut write = database.write().await;
+        zones::upsert(&mut write, &zone("home", true), NOW).await.expect("adds");
+        for app in [&client, &other] {
+            let app = App { id_token_alg: IdTokenAlgorithm::Rs256, ..app.clone() };
+            apps::upsert(&mut write, &app, NOW).await.expect("adds");
+        }
+        write.commit().await.expect("commits");
+        database.execute("ALTER TABLE apps DROP COLUMN id_token_alg").await;
+        database.execute("DELETE FROM _sqlx_migrations WHERE version = 8").await;
+        let upgraded = database.other_node().await;
+        let all = apps::all(&mut upgraded.read().await.expect("reads")).await.expect("reads");
+        upgraded.close().await;
+        let algorithms: Vec<_> = all.iter().map(|app| (app.key.as_str(), app.id_token_alg)).collect();
+        assert_eq!(algorithms, [("pos", IdTokenAlgorithm::EdDsa), ("till", IdTokenAlgorithm::Rs256)]);
     })
     .await;
 }

@@ -27,7 +27,7 @@ use std::str::FromStr;
 use hallpass_core::app::{Access, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, GroupName, PermissionName, RoleName, ZoneName};
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::RedirectUri;
+use hallpass_core::oidc::{IdTokenAlgorithm, RedirectUri};
 use hallpass_core::zone::{CookieDomain, CookieName};
 use serde::{Deserialize, Deserializer};
 
@@ -94,6 +94,8 @@ pub struct AppEntry {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where a browser may be sent after a sign-out that the app asked for (OIDC RP-Initiated Logout).
     pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// What an OIDC client's ID tokens and logout tokens are signed with: `RS256` or `EdDSA`.
+    pub id_token_alg: IdTokenAlgorithm,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.
@@ -161,6 +163,8 @@ mod tests {
             ("[app.pos]\n", 1, "app"),
             ("[apps.pos]\nname = \"POS\"\nacces = \"everyone\"\n", 3, "acces"),
             ("[apps.pos]\naccess = \"everybody\"\n", 2, "everybody"),
+            ("[apps.pos]\nid_token_alg = \"none\"\n", 2, "expected `RS256` or `EdDSA`"),
+            ("[apps.pos]\nid_token_alg = \"HS256\"\n", 2, "expected `RS256` or `EdDSA`"),
             ("[apps.pos]\norigins = [\"http://pos.company.com\"]\n", 2, "must be https"),
             ("[zones.home]\n\ncookie_domain = \"co.uk\"\n", 3, "public suffix"),
             ("[apps.pos.roles]\nseller = [\"can sell\"]\n", 2, "permission name"),

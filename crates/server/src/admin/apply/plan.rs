@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use hallpass_core::app::{Access, App, Assertion, FirstContact};
 use hallpass_core::id::{AppKey, GroupId, GroupName, PermissionName, RoleId, RoleName, UserId, ZoneName};
+use hallpass_core::oidc::IdTokenAlgorithm;
 use hallpass_core::user::User;
 use hallpass_core::zone::Zone;
 use hallpass_store::roles::{Policy, UserFacts};
@@ -359,6 +360,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         logout_urls: entry.logout_urls.clone(),
         redirect_uris: entry.redirect_uris.clone(),
         post_logout_redirect_uris: entry.post_logout_redirect_uris.clone(),
+        id_token_alg: entry.id_token_alg,
         disabled_at: known.and_then(|known| known.disabled_at),
     }
 }
@@ -397,6 +399,7 @@ fn app_differences(before: &App, after: &App) -> String {
             listed(&before.post_logout_redirect_uris),
             listed(&after.post_logout_redirect_uris),
         ),
+        ("id_token_alg", before.id_token_alg.to_string(), after.id_token_alg.to_string()),
     ])
 }
 
@@ -429,6 +432,9 @@ fn said_of(app: &App) -> String {
     }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
     app.redirect_uris.iter().for_each(|uri| _ = write!(text, ", redirect_uri {uri}"));
+    if app.id_token_alg != IdTokenAlgorithm::default() {
+        _ = write!(text, ", id_token_alg {}", app.id_token_alg);
+    }
     text
 }
 

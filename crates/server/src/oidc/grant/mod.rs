@@ -52,9 +52,12 @@ impl Grant<'_> {
     /// The token response (RFC 6749 §5.1, OIDC Core 1.0 §3.1.3.3).
     fn answer(&self, call: &Call<AppCaller>, refresh_token: &Secret<RefreshToken>) -> Result<Vec<u8>, Error> {
         let Call { context, proof, now, .. } = call;
-        let signer = proof.policy.keyring.signer(Purpose::Token, *now);
-        let signer = signer.ok_or_else(|| Error::unavailable().because("no key to sign tokens with"))?;
-        let (issuer, app) = (context.public_url.as_str(), &proof.app().app.key);
+        let signer = |purpose: Purpose| {
+            let signer = proof.policy.keyring.signer(purpose, *now);
+            signer.ok_or_else(|| Error::unavailable().because(format!("no {} key to sign with", purpose.as_str())))
+        };
+        let client = &proof.app().app;
+        let (issuer, app) = (context.public_url.as_str(), &client.key);
         let access_token = AccessToken {
             issuer,
             app,
@@ -66,11 +69,11 @@ impl Grant<'_> {
         };
         let id_token = IdToken { issuer, app, session: self.session, nonce: self.nonce, issued_at: *now };
         let answer = json!({
-            "access_token": access_token.mint(signer, &mut context.random()),
+            "access_token": access_token.mint(signer(Purpose::Token)?, &mut context.random()),
             "token_type": "Bearer",
             "expires_in": TOKEN_LIFETIME.as_secs(),
             "refresh_token": refresh_token.expose().as_str(),
-            "id_token": id_token.mint(signer),
+            "id_token": id_token.mint(signer(client.token_purpose())?),
             "scope": self.scope.to_string(),
         });
         serde_json::to_vec(&answer).map_err(|error| Error::internal().because(error.to_string()))

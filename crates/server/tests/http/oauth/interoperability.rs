@@ -1,13 +1,17 @@
 //! Somebody else's client against our listener: the crate `openidconnect`, from discovery to a refreshed token. What it verifies it verifies by
 //! the standard, not by our reading of it.
 
-use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata, CoreUserInfoClaims};
+use hallpass_core::app::App;
+use hallpass_core::oidc::IdTokenAlgorithm;
+use openidconnect::core::{
+    CoreAuthenticationFlow, CoreClient, CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreUserInfoClaims,
+};
 use openidconnect::{
     AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse, IssuerUrl, Nonce,
     OAuth2TokenResponse, PkceCodeChallenge, RedirectUrl, Scope, TokenResponse,
 };
 
-use super::{CALLBACK, at_home, client, said};
+use super::{CALLBACK, at_home, client_with, said};
 use crate::support::{HOME, Live};
 
 /// What the library asks at `https://auth.company.com` is asked of the listener, as a proxy that ends TLS would.
@@ -29,8 +33,20 @@ async fn by_way_of(address: std::net::SocketAddr, request: HttpRequest) -> Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_knows_only_the_standard_gets_along() {
+    let algorithm = gets_along(|_| ()).await;
+    assert_eq!(algorithm, CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256, "what a client gets that has no wishes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_would_rather_have_a_small_signature_gets_along() {
+    let algorithm = gets_along(|app| app.id_token_alg = IdTokenAlgorithm::EdDsa).await;
+    assert_eq!(algorithm, CoreJwsSigningAlgorithm::EdDsa);
+}
+
+/// From discovery to a refreshed token; by which algorithm the client was convinced.
+async fn gets_along(change: impl FnOnce(&mut App)) -> CoreJwsSigningAlgorithm {
     let live = Live::start_by_the_systems_clock().await;
-    let crm = client(&live.site, "crm").await;
+    let crm = client_with(&live.site, "crm", change).await;
     let address = live.address;
     let ask = move |request| by_way_of(address, request);
 
@@ -77,4 +93,5 @@ async fn a_client_that_knows_only_the_standard_gets_along() {
     let no_nonce = |nonce: Option<&Nonce>| nonce.map_or(Ok(()), |_| Err("a nonce".to_owned()));
     let again = again.claims(&client.id_token_verifier(), no_nonce).expect("verifies");
     assert_eq!((again.subject(), again.auth_time()), (claims.subject(), claims.auth_time()));
+    id_token.signing_alg().expect("it is signed").clone()
 }

@@ -5,7 +5,7 @@ use hallpass_server::routes;
 use super::*;
 use crate::support::SESSION;
 
-fn logout_url(hint: &str, there: &str, more: &[(&str, &str)]) -> String {
+pub fn logout_url(hint: &str, there: &str, more: &[(&str, &str)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("id_token_hint", hint).append_pair("post_logout_redirect_uri", there);
     format!("{HOME}/oauth/logout?{}", query.extend_pairs(more).finish())
@@ -59,7 +59,7 @@ async fn the_documents_name_what_there_is_and_nothing_else() {
     let said = answer.json();
     assert_eq!(
         (&said["issuer"], &said["id_token_signing_alg_values_supported"]),
-        (&HOME.into(), &serde_json::json!(["EdDSA"]))
+        (&HOME.into(), &serde_json::json!(["RS256", "EdDSA"]))
     );
     let table = routes::table();
     for (name, value) in said.as_object().expect("an object") {

@@ -1,5 +1,6 @@
 //! The OIDC provider over HTTP: from the authorization endpoint to the sign-out. OIDC Core 1.0, RFC 6749, protocol §11; T1–T32.
 
+mod algorithms;
 mod authorize;
 mod interoperability;
 mod logout;
@@ -9,6 +10,7 @@ mod token;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallpass_core::app::{Access, App};
+use hallpass_server::jobs;
 use hallpass_store::audit;
 use serde_json::Value;
 
@@ -26,14 +28,17 @@ pub async fn client(site: &Site, key: &str) -> Caller {
 }
 
 pub async fn client_with(site: &Site, key: &str, change: impl FnOnce(&mut App)) -> Caller {
-    site.app(key, |app| {
+    let caller = site.app(key, |app| {
         app.access = Access::Everyone;
         app.origins = Vec::new();
         app.redirect_uris = [CALLBACK, "https://crm.company.com/other"].map(|uri| uri.parse().expect("a URI")).into();
         app.post_logout_redirect_uris = vec![GOODBYE.parse().expect("a URI")];
         change(app);
-    })
-    .await
+    });
+    let caller = caller.await;
+    // A job does that in its time.
+    jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
+    caller
 }
 
 /// The request that every client library makes, with these parameters changed, or taken out.

@@ -24,7 +24,7 @@ async fn a_code_brings_an_id_token_an_access_token_and_a_refresh_token() {
 
     let (header, claims) = opened(&tokens.id);
     let now = site.now().as_seconds();
-    assert_eq!((&header["typ"], &header["alg"]), (&"JWT".into(), &"EdDSA".into()));
+    assert_eq!((&header["typ"], &header["alg"]), (&"JWT".into(), &"RS256".into()));
     let sid = claims["sid"].as_str().expect("a session").to_owned();
     let expected = serde_json::json!({
         "iss": HOME, "sub": site.ana.id, "aud": "crm", "iat": now, "exp": now + 300, "auth_time": now - 7,

@@ -27,7 +27,7 @@ use tempfile::TempDir;
 pub use self::ask::{Answer, Ask};
 pub use self::browser::{Browser, Landing};
 pub use self::live::Live;
-pub use self::seed::{Caller, SignedIn, digest_of};
+pub use self::seed::{Caller, SignedIn, app, digest_of};
 
 /// The engine's own address.
 pub const HOME: &str = "https://auth.company.com";

@@ -73,7 +73,8 @@ pub(super) async fn company(engine: &Engine) -> (Caller, Caller, User) {
     (pos, wiki, ana)
 }
 
-fn app(key: &str) -> App {
+/// An app of the home zone, for people with a role in it.
+pub fn app(key: &str) -> App {
     App {
         key: key.parse().expect("a key"),
         name: format!("The {key}"),
@@ -92,6 +93,7 @@ fn app(key: &str) -> App {
         logout_urls: Vec::new(),
         redirect_uris: Vec::new(),
         post_logout_redirect_uris: Vec::new(),
+        id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
         disabled_at: None,
     }
 }

@@ -6,6 +6,7 @@ mod samples;
 use std::sync::Arc;
 
 use hallpass_store::{DatabaseUrl, Read, Store, Write};
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 pub use self::samples::*;
 
@@ -29,6 +30,23 @@ impl Database {
 
     pub async fn write(&self) -> Write {
         self.store.write().await.expect("writes")
+    }
+
+    /// What another version of the program might have done: a statement of the test's own.
+    pub async fn execute(&self, statement: &'static str) {
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => {
+                let mut connection =
+                    SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.expect("connects");
+                sqlx::query(statement).execute(&mut connection).await.expect("works");
+                connection.close().await.expect("closes");
+            }
+            DatabaseUrl::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await.expect("connects");
+                sqlx::query(statement).execute(&mut connection).await.expect("works");
+                connection.close().await.expect("closes");
+            }
+        }
     }
 
     /// The same database as another node, or another process, sees it.

@@ -91,6 +91,7 @@ pub fn app(text: &str, zone: &str) -> App {
             .map(|name| format!("https://{text}.company.com/{name}").parse().expect("valid"))
             .into(),
         post_logout_redirect_uris: vec![format!("https://{text}.company.com/bye").parse().expect("valid")],
+        id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::EdDsa,
         disabled_at: None,
     }
 }
