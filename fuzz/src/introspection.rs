@@ -93,6 +93,8 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            client_credentials: false,
+            device: false,
             disabled_at: None,
         };
         let row = AppSecret {

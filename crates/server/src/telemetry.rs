@@ -263,6 +263,8 @@ pub(crate) mod tests {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            client_credentials: false,
+            device: false,
             disabled_at: None,
         };
         AppEntry { app, zone: Arc::new(zone), slot }

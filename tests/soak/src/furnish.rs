@@ -108,6 +108,8 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         logout_urls: Vec::new(),
         redirect_uris: Vec::new(),
         post_logout_redirect_uris: Vec::new(),
+        client_credentials: false,
+        device: false,
         disabled_at: None,
     };
     let mut write = store.write().await?;

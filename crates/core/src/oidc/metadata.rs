@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::GrantType;
+
 /// `/.well-known/openid-configuration`, and the same under RFC 8414's name. `algorithms` are those of the keys that sign tokens.
 pub fn metadata(issuer: &str, algorithms: &[&str]) -> Value {
     let at = |path: &str| format!("{issuer}{path}");
@@ -10,6 +12,7 @@ pub fn metadata(issuer: &str, algorithms: &[&str]) -> Value {
         "issuer": issuer,
         "authorization_endpoint": at("/oauth/authorize"),
         "token_endpoint": at("/oauth/token"),
+        "device_authorization_endpoint": at("/oauth/device_authorization"),
         "userinfo_endpoint": at("/oauth/userinfo"),
         "end_session_endpoint": at("/oauth/logout"),
         "revocation_endpoint": at("/oauth/revoke"),
@@ -17,7 +20,7 @@ pub fn metadata(issuer: &str, algorithms: &[&str]) -> Value {
         "jwks_uri": at("/.well-known/jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": GrantType::ALL.map(|(_, text)| text),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
         "token_endpoint_auth_methods_supported": by_secret,

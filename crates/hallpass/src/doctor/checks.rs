@@ -382,6 +382,8 @@ mod tests {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            client_credentials: false,
+            device: false,
             disabled_at: None,
         }
     }

@@ -1,10 +1,13 @@
 //! The OIDC provider over HTTP: from the authorization endpoint to the sign-out. OIDC Core 1.0, RFC 6749, protocol §11; T1–T32.
 
 mod authorize;
+mod client_credentials;
+mod device;
 mod interoperability;
 mod logout;
 mod refresh;
 mod token;
+mod token_exchange;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -92,6 +92,8 @@ fn app(key: &str) -> App {
         logout_urls: Vec::new(),
         redirect_uris: Vec::new(),
         post_logout_redirect_uris: Vec::new(),
+        client_credentials: false,
+        device: false,
         disabled_at: None,
     }
 }
