@@ -215,6 +215,8 @@ impl Installation {
                 redirect_uris: Vec::new(),
                 post_logout_redirect_uris: Vec::new(),
                 id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
+                client_credentials: false,
+                device: false,
                 disabled_at: None,
             };
             apps::upsert(&mut write, &app, now).await?;

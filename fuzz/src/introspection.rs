@@ -94,6 +94,8 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
             id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
+            client_credentials: false,
+            device: false,
             disabled_at: None,
         };
         let row = AppSecret {

@@ -32,7 +32,7 @@ pub struct App {
     pub sensitive: bool,
     /// May take passwords from its own users and relay them (`POST /api/v1/sign-in`).
     pub relayed_sign_in: bool,
-    /// Services for which it may have a `request_token`.
+    /// Services that it may call: for which it may have a `request_token`.
     pub audiences: Vec<Audience>,
     /// Where it hears that a session has ended, all of them each time.
     pub logout_urls: Vec<LogoutUrl>,
@@ -42,6 +42,10 @@ pub struct App {
     pub post_logout_redirect_uris: Vec<RedirectUri>,
     /// What an OIDC client's ID tokens and logout tokens are signed with. Of no meaning for other apps.
     pub id_token_alg: IdTokenAlgorithm,
+    /// May have tokens in its own name for those services, without anybody being there (RFC 6749 §4.4).
+    pub client_credentials: bool,
+    /// May have people allow it on a device without a browser (RFC 8628).
+    pub device: bool,
     /// Its SDK serves `/.sso/*` at each of its origins: the app fetches passes by handoffs of its own (protocol §8).
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion through the browser instead of a code.
@@ -237,6 +241,8 @@ mod tests {
             redirect_uris: redirect_uris.iter().map(|uri| uri.parse().expect("valid")).collect(),
             post_logout_redirect_uris: Vec::new(),
             id_token_alg,
+            client_credentials: false,
+            device: false,
             agent: false,
             assertion: Assertion::None,
             disabled_at: None,

@@ -94,6 +94,10 @@ words! {
         TokensRefused = "tokens_refused",
         /// The tokens that came of one authorization code are good no longer.
         TokensRevoked = "tokens_revoked",
+        /// A person allowed a device to act in their name.
+        DeviceAllowed = "device_allowed",
+        /// A person turned a device away.
+        DeviceDenied = "device_denied",
         /// The person signed out, here or everywhere.
         SignedOut = "signed_out",
         /// An app could not be told of the end of a session for a day.

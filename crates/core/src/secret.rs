@@ -45,6 +45,8 @@ kinds! {
     AuthorizationCode = "hp_ac_";
     /// What an OIDC client gets the next tokens for.
     RefreshToken = "hp_rt_";
+    /// What a device asks with whether somebody has allowed it.
+    DeviceCode = "hp_dc_";
 }
 
 /// A secret in the clear: just minted, or just presented. Not `Clone`, not `Serialize`; `Debug` shows only its kind.

@@ -23,6 +23,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::crypto::MacKey;
+use crate::id::UserId;
 use crate::secret::{DeviceMark, Digest};
 use crate::time::Timestamp;
 use crate::user::Username;
@@ -51,6 +52,8 @@ pub struct Limits {
     pub user: Limit,
     /// Callers of our endpoints with a wrong app secret, by address.
     pub caller: Limit,
+    /// One person guessing at the codes that devices show, in all their sessions.
+    pub user_code: Limit,
 }
 
 impl Default for Limits {
@@ -64,6 +67,8 @@ impl Default for Limits {
             // NIST allows 100 failures in a row before an authenticator is locked; this is 50 per hour and unlocks by itself.
             user: Limit { attempts: 50, window: Duration::from_hours(1) },
             caller: Limit { attempts: 30, window: Duration::from_mins(1) },
+            // 34 bits, ten minutes: with ten tries a quarter of an hour nobody comes near (RFC 8628 §5.1).
+            user_code: Limit { attempts: 10, window: QUARTER },
         }
     }
 }
@@ -71,7 +76,8 @@ impl Default for Limits {
 impl Limits {
     /// Counters whose window began before this can be deleted.
     pub fn stale_before(&self, now: Timestamp) -> Timestamp {
-        let all = [self.device, self.user_and_network, self.address, self.network, self.user, self.caller];
+        let all =
+            [self.device, self.user_and_network, self.address, self.network, self.user, self.caller, self.user_code];
         now - all.map(|limit| limit.window).into_iter().max().unwrap_or_default()
     }
 }
@@ -159,6 +165,18 @@ pub fn bucket_for_caller(address: IpAddr, limits: &Limits, key: &MacKey) -> Buck
     let address = address_block(address).to_string();
     let key = BucketKey::new(key, "caller", &[address.as_bytes()]);
     Bucket { key, limit: limits.caller, emptied_by_success: false }
+}
+
+/// The counters for a code that somebody typed from a device's screen, to be touched before it is looked up. By person, not by session: signing
+/// in again must not bring new tries. Kinds of their own: who mistypes such a code is not kept from signing in.
+pub fn buckets_for_user_code(user: &UserId, address: IpAddr, limits: &Limits, key: &MacKey) -> Vec<Bucket> {
+    let address = address_block(address).to_string();
+    let bucket =
+        |kind, part: &[u8], limit| Bucket { key: BucketKey::new(key, kind, &[part]), limit, emptied_by_success: false };
+    vec![
+        bucket("code-user", user.as_bytes(), limits.user_code),
+        bucket("code-address", address.as_bytes(), limits.address),
+    ]
 }
 
 /// A counter after this attempt was added to it.

@@ -83,9 +83,15 @@ pub struct Add {
     /// Its SDK serves /.sso/*: it fetches passes by handoffs of its own
     #[arg(long)]
     agent: bool,
-    /// A service for which it may have a request token; may be repeated
+    /// A service that it may call, for which it may have a request token; may be repeated
     #[arg(long = "audience", value_name = "AUDIENCE")]
     audiences: Vec<Audience>,
+    /// It may have tokens in its own name for those services, without anybody being there
+    #[arg(long, requires = "audiences")]
+    client_credentials: bool,
+    /// People may allow it on a device without a browser
+    #[arg(long)]
+    device: bool,
     /// Where it hears that a session has ended (OIDC Back-Channel Logout); may be repeated
     #[arg(long = "logout-url", value_name = "URL")]
     logout_urls: Vec<LogoutUrl>,
@@ -178,6 +184,8 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         agent: add.agent,
         assertion: Assertion::None,
         audiences: add.audiences,
+        client_credentials: add.client_credentials,
+        device: add.device,
         logout_urls: add.logout_urls,
         redirect_uris: add.redirect_uris,
         post_logout_redirect_uris: add.post_logout_redirect_uris,
@@ -274,6 +282,8 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("agent", word(&app.agent)),
         ("assertion", word(&app.assertion)),
         ("audiences", joined(&app.audiences)),
+        ("client credentials", word(&app.client_credentials)),
+        ("device", word(&app.device)),
         ("redirect URIs", joined(&app.redirect_uris)),
         ("after sign-out", joined(&app.post_logout_redirect_uris)),
         ("ID tokens", app.id_token_alg.to_string()),
@@ -353,6 +363,8 @@ fn object(app: &App) -> Value {
         "agent": app.agent,
         "assertion": app.assertion,
         "audiences": app.audiences,
+        "client_credentials": app.client_credentials,
+        "device": app.device,
         "redirect_uris": app.redirect_uris,
         "post_logout_redirect_uris": app.post_logout_redirect_uris,
         "id_token_alg": app.id_token_alg,

@@ -61,6 +61,8 @@ pub struct Context {
     pub handoffs: Counter<(SessionId, bool, String)>,
     /// Refused handoffs, by source address.
     pub handoff_refusals: Counter<IpAddr>,
+    /// Devices that begin, by source address.
+    pub device_authorizations: Counter<IpAddr>,
     /// Which apps hold a change stream here.
     pub streams: Streams,
     /// Turns true when the engine stops.
@@ -172,6 +174,7 @@ impl Context {
             // A restored window with many tabs sends each of them once.
             handoffs: Counter::new(24, Duration::from_secs(30)),
             handoff_refusals: Counter::new(20, Duration::from_mins(1)),
+            device_authorizations: Counter::new(30, Duration::from_mins(1)),
             streams: Streams::default(),
             stopping,
             telemetry: Telemetry::new(clock.now()),

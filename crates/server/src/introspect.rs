@@ -157,10 +157,11 @@ async fn one(
     }
 }
 
-type Judgement<'c> = Result<(VerifiedPass<'c>, SessionView, EnvelopeView), InactiveReason>;
+/// What a presented pass is worth, or why it is worth nothing.
+pub type Judgement<'c> = Result<(VerifiedPass<'c>, SessionView, EnvelopeView), InactiveReason>;
 
 /// The verdict: signature, time, zone, session, user, access. The outer error is a fault of ours.
-async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgement<'c>, Error> {
+pub async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgement<'c>, Error> {
     let Call { context, proof, now, .. } = call;
     let entry = proof.app();
     let newer;
@@ -309,7 +310,8 @@ fn renewed(call: &Call<AppCaller>, pass: &VerifiedPass<'_>, session: &SessionVie
     crate::pass::line(context, &call.proof.policy, zone, session, call.now).map(Some)
 }
 
-fn request_token(
+/// A token for another service, in the name of whoever is at the app: the one place where they are made.
+pub fn request_token(
     call: &Call<AppCaller>,
     session: &SessionView,
     audience: &Audience,

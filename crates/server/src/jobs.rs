@@ -11,8 +11,8 @@ use hallpass_core::id::{AppKey, KeyId};
 use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
 use hallpass_core::time::Timestamp;
 use hallpass_store::{
-    Store, StoreError, apps, attempts, audit, changes, codes, devices, handoffs, keys, logouts, outbox, sessions,
-    tokens, upstream_logouts, upstreams,
+    Store, StoreError, apps, attempts, audit, changes, codes, device_codes, devices, handoffs, keys, logouts, outbox,
+    sessions, tokens, upstream_logouts, upstreams,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -282,6 +282,7 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     attempts::prune(&mut write, now, ROWS).await?;
     handoffs::prune(&mut write, now - KEEP_CODES, ROWS).await?;
     codes::prune(&mut write, now - KEEP_CODES, ROWS).await?;
+    device_codes::prune(&mut write, now - KEEP_CODES, ROWS).await?;
     tokens::prune(&mut write, now, ROWS).await?;
     devices::prune(&mut write, now - KEEP_DEVICES, ROWS).await?;
     logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;

@@ -264,6 +264,8 @@ pub(crate) mod tests {
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
             id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
+            client_credentials: false,
+            device: false,
             disabled_at: None,
         };
         AppEntry { app, zone: Arc::new(zone), slot }

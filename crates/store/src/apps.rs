@@ -28,13 +28,14 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
     };
     let upsert =
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
-                          id_token_alg, disabled_at, slot)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                          id_token_alg, disabled_at, slot, client_credentials, device)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
                           agent = excluded.agent, assertion = excluded.assertion,
-                          id_token_alg = excluded.id_token_alg, disabled_at = excluded.disabled_at");
+                          id_token_alg = excluded.id_token_alg, disabled_at = excluded.disabled_at,
+                          client_credentials = excluded.client_credentials, device = excluded.device");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -47,7 +48,9 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&word(&app.assertion)?)
         .bind(&word(&app.id_token_alg)?)
         .bind(&app.disabled_at)
-        .bind(&slot);
+        .bind(&slot)
+        .bind(&app.client_credentials)
+        .bind(&app.device);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -92,11 +95,10 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
 
 /// By key. From a snapshot or a `Write`, so that app and origins fit together.
 pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreError> {
-    let find = sql(
-        "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
-                        disabled_at
-                    FROM apps WHERE key = $1",
-    );
+    let find =
+        sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
+                        disabled_at, client_credentials, device
+                    FROM apps WHERE key = $1");
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
     let mut app = app(&row)?;
     let origins = sql("SELECT origin FROM app_origins WHERE app_key = $1 ORDER BY rank");
@@ -129,7 +131,7 @@ pub async fn all(read: &mut Read) -> Result<Vec<App>, StoreError> {
 pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, StoreError> {
     let apps = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
-                disabled_at, slot
+                disabled_at, slot, client_credentials, device
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -279,6 +281,8 @@ fn app(row: &Row) -> Result<App, StoreError> {
         first_contact: from_word(row.text("first_contact")?.unwrap_or_default())?,
         sensitive: row.column("sensitive")?,
         relayed_sign_in: row.column("relayed_sign_in")?,
+        client_credentials: row.column("client_credentials")?,
+        device: row.column("device")?,
         agent: row.column("agent")?,
         assertion: from_word(row.text("assertion")?.unwrap_or_default())?,
         audiences: Vec::new(),

@@ -93,6 +93,7 @@ const TABLES: &[Table] = &[
         ("key", Text), ("name", Text), ("zone", Text), ("access", Text), ("first_contact", Text), ("sensitive", Integer),
         ("relayed_sign_in", Integer), ("agent", Integer), ("assertion", Text), ("id_token_alg", Text),
         ("disabled_at", Integer), ("slot", Integer),
+        ("client_credentials", Integer), ("device", Integer),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },

@@ -1,13 +1,31 @@
-//! Refresh tokens and their families: what came of one authorization code, and is revoked together. Protocol §11, RFC 9700 §4.14.2.
+//! Refresh tokens and their families: what came of one code, an authorization code or a device's, and is revoked together. Protocol §11, RFC 9700 §4.14.2.
 
 use hallpass_core::id::{AppKey, FamilyId, SessionId};
 use hallpass_core::oidc::{REFRESH_ABSOLUTE, Scope};
-use hallpass_core::secret::{AuthorizationCode, Digest, RefreshToken};
+use hallpass_core::secret::{AuthorizationCode, DeviceCode, Digest, RefreshToken};
 use hallpass_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::sql::{Row, sql};
 use crate::{Read, Write};
+
+/// What a family came of. Both are digests of 256 random bits, so that one is never the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CameOf {
+    /// An authorization code.
+    Code(Digest<AuthorizationCode>),
+    /// The code of a device.
+    Device(Digest<DeviceCode>),
+}
+
+impl CameOf {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Code(code) => code.as_bytes(),
+            Self::Device(code) => code.as_bytes(),
+        }
+    }
+}
 
 /// A family to be.
 #[derive(Debug, Clone)]
@@ -15,7 +33,7 @@ pub struct NewFamily<'a> {
     /// Names it.
     pub id: FamilyId,
     /// What it came of.
-    pub code: Digest<AuthorizationCode>,
+    pub came_of: CameOf,
     /// Whose it is.
     pub app: &'a AppKey,
     /// Whom it stands for.
@@ -66,7 +84,7 @@ pub struct Rotation<'a> {
 pub async fn begin(write: &mut Write, new: &NewFamily<'_>, now: Timestamp) -> Result<(), StoreError> {
     let insert = sql("INSERT INTO token_families (id, code, app_key, session_id, scope, generation, rotated_at, created_at, expires_at)
                       VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7)");
-    let insert = insert.bind(&new.id).bind(&new.code).bind(new.app).bind(&new.session).bind(&new.scope);
+    let insert = insert.bind(&new.id).bind(new.came_of.as_bytes()).bind(new.app).bind(&new.session).bind(&new.scope);
     write.execute(insert.bind(&now).bind(&(now + REFRESH_ABSOLUTE))).await?;
     add(write, &new.id, &new.token, 1).await
 }
@@ -89,9 +107,9 @@ pub async fn find(read: &mut Read, id: &FamilyId) -> Result<Option<Family>, Stor
 }
 
 /// The family that came of a code, if it was redeemed.
-pub async fn of_code(read: &mut Read, code: &Digest<AuthorizationCode>) -> Result<Option<FamilyId>, StoreError> {
+pub async fn of_code(read: &mut Read, code: &CameOf) -> Result<Option<FamilyId>, StoreError> {
     let find = sql("SELECT id FROM token_families WHERE code = $1");
-    read.optional(find.bind(code)).await?.map(|row| row.column("id")).transpose()
+    read.optional(find.bind(code.as_bytes())).await?.map(|row| row.column("id")).transpose()
 }
 
 /// Makes the next refresh token the newest. `false`, and nothing is written, when the family is further already, or revoked: of many at once one is

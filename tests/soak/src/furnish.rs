@@ -109,6 +109,8 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         redirect_uris: Vec::new(),
         post_logout_redirect_uris: Vec::new(),
         id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
+        client_credentials: false,
+        device: false,
         disabled_at: None,
     };
     let mut write = store.write().await?;

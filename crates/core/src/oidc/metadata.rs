@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::IdTokenAlgorithm;
+use super::{GrantType, IdTokenAlgorithm};
 
 /// `/.well-known/openid-configuration`, and the same under RFC 8414's name.
 pub fn metadata(issuer: &str) -> Value {
@@ -12,6 +12,7 @@ pub fn metadata(issuer: &str) -> Value {
         "issuer": issuer,
         "authorization_endpoint": at("/oauth/authorize"),
         "token_endpoint": at("/oauth/token"),
+        "device_authorization_endpoint": at("/oauth/device_authorization"),
         "userinfo_endpoint": at("/oauth/userinfo"),
         "end_session_endpoint": at("/oauth/logout"),
         "revocation_endpoint": at("/oauth/revoke"),
@@ -19,7 +20,7 @@ pub fn metadata(issuer: &str) -> Value {
         "jwks_uri": at("/.well-known/jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": GrantType::ALL.map(|(_, text)| text),
         "subject_types_supported": ["public"],
         // All that a client may ask for: programs read this once, often before anybody has registered them. `RS256` must be among them.
         "id_token_signing_alg_values_supported": IdTokenAlgorithm::ALL,

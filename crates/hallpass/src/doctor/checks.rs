@@ -383,6 +383,8 @@ mod tests {
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
             id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
+            client_credentials: false,
+            device: false,
             disabled_at: None,
         }
     }

@@ -131,6 +131,21 @@ fn changes_are_shown_as_changes_and_removals_need_prune() {
 }
 
 #[test]
+fn what_an_app_may_ask_for_is_applied_and_shown() {
+    let installation = Installation::furnished();
+    let text = "[apps.pos]\naudiences = [\"stock\"]\nclient_credentials = true\ndevice = true\n";
+    let file = installation.write("company.toml", text);
+    let added = texts(&installation.json(&["apply", &file, "--yes"]));
+    assert_eq!(added, ["+ app pos: \"pos\", zone home, audience stock, client_credentials, device"]);
+    assert_eq!(installation.ok(&["apply", &file]), "Nothing to change.\n");
+    let shown = installation.json(&["app", "show", "pos"]);
+    assert_eq!((&shown["client_credentials"], &shown["device"]), (&true.into(), &true.into()));
+    let file = installation.write("company.toml", "[apps.pos]\naudiences = [\"stock\"]\n");
+    let changed = texts(&installation.json(&["apply", &file, "--yes"]));
+    assert_eq!(changed, ["~ app pos: client_credentials true \u{2192} false, device true \u{2192} false"]);
+}
+
+#[test]
 fn a_wrong_file_changes_nothing_and_names_the_place() {
     let installation = Installation::furnished();
     for (content, said) in [
@@ -139,6 +154,8 @@ fn a_wrong_file_changes_nothing_and_names_the_place() {
         ("[apps.pos]\nzone = \"away\"\n", "zone away, which is not there"),
         ("[zones.a]\ncookie_domain = \"a.com\"\nhome = true\n", "only one zone can be home"),
         ("[groups.a]\nroles.pos = [\"seller\"]\n", "neither in the file nor in the database"),
+        ("[apps.pos]\nclient_credentials = true\n", "name them in audiences"),
+        ("[apps.u_pos]\nclient_credentials = true\naudiences = [\"stock\"]\n", "reads like a user's id"),
         ("[apps.pos\n", "line 1"),
     ] {
         let err = installation.fails(&["apply", &installation.write("wrong.toml", content), "--yes"]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hallpass_core::app::{App, AppSecret, Assertion};
 use hallpass_core::audit::{Actor, Event};
 use hallpass_core::crypto::SystemRandom;
-use hallpass_core::id::{AppKey, SecretId};
+use hallpass_core::id::{AppKey, SecretId, UserId};
 use hallpass_core::secret::{Secret, SecretKey};
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::DisplayName;
@@ -63,6 +63,18 @@ pub(super) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
     if app.assertion != Assertion::None && !app.agent {
         return Err(AdminError::Refused(format!(
             "app {}: assertion says how handoffs reach an app that is its own agent; set agent = true, too",
+            app.key
+        )));
+    }
+    if app.client_credentials && app.audiences.is_empty() {
+        return Err(AdminError::Refused(format!(
+            "app {}: client_credentials is for tokens for the services that it may call; name them in audiences, too",
+            app.key
+        )));
+    }
+    if app.client_credentials && app.key.as_str().starts_with(UserId::PREFIX) {
+        return Err(AdminError::Refused(format!(
+            "app {}: its tokens would name it where those of people name a user, and its key reads like a user's id; give it another key",
             app.key
         )));
     }

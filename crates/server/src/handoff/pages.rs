@@ -124,8 +124,8 @@ mod tests {
         let signing_out = ChainPage { signing_out: true, ..chain.clone() };
         let onward = OnwardPage { brand: canary(), there: canary() };
         for (html, shown) in [
-            (render(&chain), 12),
-            (render(&signing_out), 12),
+            (render(&chain), 13),
+            (render(&signing_out), 13),
             (render(&continue_), 6),
             (render(&onward), 4),
             (render(&assertion), 7),

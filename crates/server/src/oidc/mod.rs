@@ -1,11 +1,12 @@
 //! The OIDC provider: the standard door to the same sessions, for programs that know nothing of passes. Protocol §11; OIDC Core 1.0, RFC 6749.
 //!
-//! [`authorize`] sends a code through the browser, [`token`] gives tokens for it ([`grant`] by grant), [`userinfo`] and introspection say what an
+//! [`authorize`] sends a code through the browser, [`token`] gives tokens for it ([`grant`] by grant), [`device`] lets people allow what has no browser, [`userinfo`] and introspection say what an
 //! access token is still worth, [`revoke`] and [`logout`] end it.
 
 mod access;
 pub mod authorize;
 pub mod bearer;
+pub mod device;
 pub mod discovery;
 pub mod grant;
 pub mod introspection;

@@ -12,7 +12,7 @@ use http::{StatusCode, header};
 use serde::Deserialize;
 
 use crate::context::Context;
-use crate::oidc::pending;
+use crate::oidc::{device, pending};
 use crate::pass::{Checked, Journey, see_other};
 use crate::upstream;
 use crate::web::call::Call;
@@ -65,7 +65,7 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     // Without a destination somebody has come here on purpose, perhaps to sign in as another person: show who is here, and the form.
     // So does whoever has to prove again who they are.
     let goes_on = |live| !pending::wants_sign_in(&call.context, &journey, live, call.now);
-    if call.proof.session.as_ref().is_some_and(goes_on) && checked.is_some() {
+    if call.proof.session.as_ref().is_some_and(goes_on) && leads_on(&journey, checked.as_ref()) {
         return Ok(see_other(&format!("/continue{}", journey.query())));
     }
     let elsewhere = call.context.kratos.as_ref().is_some_and(|kratos| kratos.config.primary);
@@ -79,6 +79,11 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     Ok(render(&call, &journey, checked.as_ref(), "", None))
 }
 
+/// Whether the journey leads somewhere after the sign-in.
+fn leads_on(journey: &Journey, checked: Option<&Checked>) -> bool {
+    checked.is_some() || device::way_back(journey).is_some()
+}
+
 /// `POST /sign-in?app&return_to`.
 pub async fn submit(mut call: Call<Visitor>) -> Result<Response, Error> {
     let (journey, _) = call.query::<Asked>()?.split();
@@ -86,7 +91,7 @@ pub async fn submit(mut call: Call<Visitor>) -> Result<Response, Error> {
     // Without the flow cookie that came with the page there is nothing to check the form against: somebody else's form, or a
     // browser without cookies. Show a fresh page rather than an error.
     let Some(flow) = presented_flow(&call) else {
-        if checked.is_some() && is_here_already(&mut call).await? {
+        if leads_on(&journey, checked.as_ref()) && is_here_already(&mut call).await? {
             return Ok(see_other(&format!("/continue{}", journey.query())));
         }
         return Ok(render(&call, &journey, checked.as_ref(), "", Some(Problem::Expired)));

@@ -55,6 +55,14 @@ pub async fn resume_client(call: Call<Visitor>) -> Result<Response, Error> {
     standing(call, oidc::authorize::resume).await
 }
 
+/// `POST /device/decide`, likewise.
+pub async fn decide_device(call: Call<LiveSession>) -> Result<Response, Error> {
+    if stands(&call.context, &call.proof.session, call.now).await? {
+        return oidc::device::page::decide(call).await;
+    }
+    Ok(sign_in::redirect(&oidc::device::journey(None), &Visitor { session: None, stale_cookie: true }))
+}
+
 /// Somebody whose session has lost its footing is a visitor without one.
 async fn standing<F>(mut call: Call<Visitor>, handler: impl Fn(Call<Visitor>) -> F) -> Result<Response, Error>
 where

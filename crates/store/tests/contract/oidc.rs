@@ -7,7 +7,7 @@ use hallpass_core::secret::{AuthorizationCode, Digest, RefreshToken};
 use hallpass_core::session::EndReason;
 use hallpass_store::codes::{self, NewCode};
 use hallpass_store::sessions::{self, NewSession};
-use hallpass_store::tokens::{self, NewFamily, Rotation};
+use hallpass_store::tokens::{self, CameOf, NewFamily, Rotation};
 use hallpass_store::{Write, apps, zones};
 
 use crate::support::*;
@@ -41,11 +41,11 @@ pub async fn code(write: &mut Write, session: &NewSession) -> Digest<Authorizati
 
 pub async fn family(write: &mut Write, session: &NewSession) -> (FamilyId, Digest<RefreshToken>) {
     let (id, token) = (FamilyId::mint(&mut Different), digest());
-    let code = code(write, session).await;
+    let came_of = CameOf::Code(code(write, session).await);
     let key = key("crm");
-    let new = NewFamily { id, code, app: &key, session: session.session.id, scope: SCOPE, token };
+    let new = NewFamily { id, came_of, app: &key, session: session.session.id, scope: SCOPE, token };
     tokens::begin(write, &new, NOW).await.expect("begins");
-    assert_eq!(tokens::of_code(write, &code).await.expect("reads"), Some(id));
+    assert_eq!(tokens::of_code(write, &came_of).await.expect("reads"), Some(id));
     (id, token)
 }
 

@@ -6,14 +6,16 @@ use std::time::Duration;
 use hallpass_core::handoff::{HandoffRefused, MAXIMUM_CODES};
 use hallpass_core::keyring::Purpose;
 use hallpass_core::session::EndReason;
+use hallpass_store::device_codes::Decision;
 use hallpass_store::tokens::Rotation;
 use hallpass_store::{
-    Change, Store, apps, attempts, authenticators, changes, codes, handoffs, keys, leases, meta, outbox, sessions,
-    tokens, users,
+    Change, Store, apps, attempts, authenticators, changes, codes, device_codes, handoffs, keys, leases, meta, outbox,
+    sessions, tokens, users,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
+use crate::device_codes::device;
 use crate::handoffs::{handoff, prepared};
 use crate::machinery::sealed_key;
 use crate::oidc;
@@ -100,6 +102,48 @@ async fn a_handoff_code_is_redeemed_by_one() {
         assert_eq!(won, [&session.session.id]);
         let reused = verdicts.iter().filter(|verdict| **verdict == Err(HandoffRefused::CodeReused)).count();
         assert_eq!(reused, verdicts.len() - 1, "and the others hear why");
+    })
+    .await;
+}
+
+/// Asked for by sixteen at once: one is in time. Decided about by sixteen at once: one is heard. And one gets the tokens.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_heard_decided_about_and_given_tokens_once() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let session = oidc::prepared(&mut write).await.session.id;
+        let (code, user_code) = device(&mut write).await;
+        write.commit().await.expect("commits");
+        let asked = race(&database, move |store, _| async move {
+            let mut write = store.write().await.expect("writes");
+            let in_time = device_codes::poll(&mut write, &code, NOW).await.expect("counts");
+            write.commit().await.expect("commits");
+            in_time
+        });
+        assert_eq!(winners(&asked.await), 1);
+        let decided = race(&database, move |store, number| async move {
+            let mut write = store.write().await.expect("writes");
+            let allowed = number % 3 == 0;
+            let heard = device_codes::decide(&mut write, &user_code, &session, allowed, NOW).await.expect("asks");
+            write.commit().await.expect("commits");
+            heard.then_some(allowed)
+        });
+        let heard: Vec<_> = decided.await.into_iter().flatten().collect();
+        let found = device_codes::find(&mut database.read().await, &code).await.expect("reads").expect("there");
+        let expected = if heard == [true] { Decision::Allowed(session) } else { Decision::Denied };
+        assert_eq!((heard.len(), found.decision), (1, Some(expected)));
+
+        let mut write = database.write().await;
+        let (code, user_code) = device(&mut write).await;
+        assert!(device_codes::decide(&mut write, &user_code, &session, true, NOW).await.expect("decides"));
+        write.commit().await.expect("commits");
+        let redeemed = race(&database, move |store, _| async move {
+            let mut write = store.write().await.expect("writes");
+            let won = device_codes::redeem(&mut write, &code, NOW).await.expect("asks");
+            write.commit().await.expect("commits");
+            won
+        });
+        assert_eq!(winners(&redeemed.await), 1);
     })
     .await;
 }

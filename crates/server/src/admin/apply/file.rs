@@ -86,8 +86,12 @@ pub struct AppEntry {
     pub sensitive: bool,
     /// May relay passwords.
     pub relayed_sign_in: bool,
-    /// Services for which it may have a request token.
+    /// Services that it may call: for which it may have a request token.
     pub audiences: Vec<Audience>,
+    /// May have tokens in its own name for those services (OAuth client credentials).
+    pub client_credentials: bool,
+    /// People may allow it on a device without a browser (OAuth device grant).
+    pub device: bool,
     /// Where it hears that a session has ended (OIDC Back-Channel Logout).
     pub logout_urls: Vec<LogoutUrl>,
     /// Where authorization codes may be sent: makes the app an OIDC client.

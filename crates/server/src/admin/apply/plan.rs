@@ -357,6 +357,8 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         agent: entry.agent,
         assertion: entry.assertion,
         audiences: audiences.into_iter().collect(),
+        client_credentials: entry.client_credentials,
+        device: entry.device,
         logout_urls: entry.logout_urls.clone(),
         redirect_uris: entry.redirect_uris.clone(),
         post_logout_redirect_uris: entry.post_logout_redirect_uris.clone(),
@@ -392,6 +394,8 @@ fn app_differences(before: &App, after: &App) -> String {
         ("agent", before.agent.to_string(), after.agent.to_string()),
         ("assertion", assertion(before.assertion), assertion(after.assertion)),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
+        ("client_credentials", before.client_credentials.to_string(), after.client_credentials.to_string()),
+        ("device", before.device.to_string(), after.device.to_string()),
         ("logout_urls", listed(&before.logout_urls), listed(&after.logout_urls)),
         ("redirect_uris", listed(&before.redirect_uris), listed(&after.redirect_uris)),
         (
@@ -431,6 +435,12 @@ fn said_of(app: &App) -> String {
         _ = write!(text, ", assertion {}", assertion(app.assertion));
     }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
+    if app.client_credentials {
+        text.push_str(", client_credentials");
+    }
+    if app.device {
+        text.push_str(", device");
+    }
     app.redirect_uris.iter().for_each(|uri| _ = write!(text, ", redirect_uri {uri}"));
     if app.id_token_alg != IdTokenAlgorithm::default() {
         _ = write!(text, ", id_token_alg {}", app.id_token_alg);

@@ -1,16 +1,13 @@
 //! Tokens for an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.6). Everything that can be wrong with a code is looked at before one guarded
 //! statement uses it up: whoever has seen a code, but not the verifier, cannot use it up in the client's place.
 
-use hallpass_core::audit::Event;
-use hallpass_core::id::FamilyId;
 use hallpass_core::oidc::{GrantRefused, pkce};
-use hallpass_core::secret::{AuthorizationCode, RefreshToken, Secret};
-use hallpass_store::codes::Code;
-use hallpass_store::tokens::{self, NewFamily};
-use hallpass_store::{audit, codes, sessions};
+use hallpass_core::secret::{AuthorizationCode, Secret};
+use hallpass_store::codes::{self, Code};
+use hallpass_store::tokens::{self, CameOf};
 
-use super::{Grant, judge};
-use crate::oidc::{entry, revoke_family};
+use super::{Granted, judge};
+use crate::oidc::revoke_family;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
@@ -24,8 +21,8 @@ pub async fn exchange(
 ) -> Result<Result<Vec<u8>, GrantRefused>, Error> {
     // Garbage is refused without a look into the database.
     let Some(code) = Secret::<AuthorizationCode>::parse(code) else { return Ok(Err(GrantRefused::Unknown)) };
-    let (context, app, digest) = (&call.context, &call.proof.app().app.key, code.digest());
-    let mut write = context.store.write().await?;
+    let digest = code.digest();
+    let mut write = call.context.store.write().await?;
     let Some(found) = codes::find(&mut write, &digest).await? else { return Ok(Err(GrantRefused::Unknown)) };
     if let Err(refused) = fits(call, &found, redirect_uri, verifier) {
         return Ok(Err(refused));
@@ -36,32 +33,14 @@ pub async fn exchange(
     };
     if !codes::redeem(&mut write, &digest, call.now).await? {
         // Twice by whoever knows the verifier: one of the two is not the client (RFC 6749 §4.1.2).
-        if let Some(family) = tokens::of_code(&mut write, &digest).await? {
+        if let Some(family) = tokens::of_code(&mut write, &CameOf::Code(digest)).await? {
             revoke_family(call, &mut write, &family, GrantRefused::CodeReused.as_str()).await?;
         }
         write.commit().await?;
         return Ok(Err(GrantRefused::CodeReused));
     }
-    let refresh_token = Secret::<RefreshToken>::mint(&mut context.random());
-    let family = FamilyId::mint(&mut context.random());
-    let new = NewFamily {
-        id: family,
-        code: digest,
-        app,
-        session: session.id,
-        scope: found.scope,
-        token: refresh_token.digest(),
-    };
-    tokens::begin(&mut write, &new, call.now).await?;
-    // From now on the client keeps a session of its own: it has to hear when this one ends.
-    sessions::record_told(&mut write, &[(session.id, app.clone())], call.now).await?;
-    let answer = Grant { session: &session, family, scope: found.scope, nonce: found.nonce.as_deref() }
-        .answer(call, &refresh_token)?;
-    let entry = entry(call, Event::TokensIssued).session(session.id).user(session.user_id);
-    audit::append(&mut write, &(&entry).into()).await?;
-    write.commit().await?;
-    context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
-    Ok(Ok(answer))
+    let granted = Granted { came_of: CameOf::Code(digest), scope: found.scope, nonce: found.nonce.as_deref() };
+    granted.begin(call, write, &session).await.map(Ok)
 }
 
 /// Whether the code is for this client, this address and this verifier, and in time.

@@ -1,17 +1,24 @@
 //! The grants of the token endpoint, and what they have in common: whom tokens may still be made for, and what they are.
 
 pub mod authorization_code;
+pub mod client_credentials;
+pub mod device_code;
 pub mod refresh_token;
+pub mod token_exchange;
 
-use hallpass_core::id::{FamilyId, SessionId};
+use hallpass_core::audit::Event;
+use hallpass_core::id::{Audience, FamilyId, SessionId};
 use hallpass_core::keyring::Purpose;
-use hallpass_core::oidc::{AccessToken, GrantRefused, IdToken, Scope, TOKEN_LIFETIME};
+use hallpass_core::oidc::{self, AccessToken, GrantRefused, IdToken, Scope, TOKEN_LIFETIME};
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
+use hallpass_store::tokens::{self, CameOf, NewFamily};
 use hallpass_store::view::Standing;
-use hallpass_store::{Write, sessions, users};
+use hallpass_store::{Write, audit, sessions, users};
+use http::StatusCode;
 use serde_json::json;
 
+use crate::oidc::entry;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
@@ -37,6 +44,69 @@ async fn judge(
         Standing::Admitted(_) => Ok(session),
         _ => Err(GrantRefused::NoAccess),
     })
+}
+
+/// What somebody granted, at the authorization endpoint or on the page for devices.
+struct Granted<'a> {
+    came_of: CameOf,
+    scope: Scope,
+    nonce: Option<&'a str>,
+}
+
+impl Granted<'_> {
+    /// The first tokens that come of it, in the transaction in which the code was used up.
+    async fn begin(self, call: &Call<AppCaller>, mut write: Write, session: &Session) -> Result<Vec<u8>, Error> {
+        let (context, app) = (&call.context, &call.proof.app().app.key);
+        let refresh_token = Secret::<RefreshToken>::mint(&mut context.random());
+        let new = NewFamily {
+            id: FamilyId::mint(&mut context.random()),
+            came_of: self.came_of,
+            app,
+            session: session.id,
+            scope: self.scope,
+            token: refresh_token.digest(),
+        };
+        tokens::begin(&mut write, &new, call.now).await?;
+        // From now on the client keeps a session of its own: it has to hear when this one ends.
+        sessions::record_told(&mut write, &[(session.id, app.clone())], call.now).await?;
+        let answer =
+            Grant { session, family: new.id, scope: self.scope, nonce: self.nonce }.answer(call, &refresh_token)?;
+        let entry = entry(call, Event::TokensIssued).session(session.id).user(session.user_id);
+        audit::append(&mut write, &(&entry).into()).await?;
+        write.commit().await?;
+        context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
+        Ok(answer)
+    }
+}
+
+/// The service that a token is to be for. `resource` and `audience` say the same thing in the words of two standards.
+fn target<'c>(
+    call: &'c Call<AppCaller>,
+    resource: Option<&str>,
+    audience: Option<&str>,
+) -> Result<&'c Audience, Error> {
+    const MESSAGE: &str = "Name one service that this app may call, as resource or audience: one of the audiences of its declaration. Without either there must be exactly one.";
+    let refused = |because| Error::new(StatusCode::BAD_REQUEST, "invalid_target", MESSAGE).because(because);
+    let policy = &call.proof.policy;
+    let registry = policy.apps.iter().map(|entry| &entry.app);
+    let of = |asked| {
+        let found = oidc::target(&call.proof.app().app, asked, registry.clone(), call.context.public_url.as_str());
+        found.map_err(|because| refused(because.as_str()))
+    };
+    let found = of(resource.or(audience))?;
+    // A token for one of two would be a guess.
+    if resource.is_some() && audience.is_some() && of(audience)? != found {
+        return Err(refused("two_targets"));
+    }
+    Ok(found)
+}
+
+/// A scope where there is none to be had: silence would look like consent (RFC 6749 §3.3, advisory T25).
+fn no_scope(scope: Option<&str>) -> Result<(), Error> {
+    if scope.is_none_or(str::is_empty) {
+        return Ok(());
+    }
+    Err(Error::new(StatusCode::BAD_REQUEST, "invalid_scope", "This grant takes no scope."))
 }
 
 /// What tokens are made of.

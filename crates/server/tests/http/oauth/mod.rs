@@ -2,10 +2,13 @@
 
 mod algorithms;
 mod authorize;
+mod client_credentials;
+mod device;
 mod interoperability;
 mod logout;
 mod refresh;
 mod token;
+mod token_exchange;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -83,6 +83,8 @@ pub fn app(text: &str, zone: &str) -> App {
         first_contact: FirstContact::Confirm,
         sensitive: true,
         relayed_sign_in: true,
+        client_credentials: true,
+        device: true,
         agent: true,
         assertion: hallpass_core::app::Assertion::Query,
         audiences: vec!["billing".parse().expect("valid"), "stock".parse().expect("valid")],

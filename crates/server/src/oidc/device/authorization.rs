@@ -1,0 +1,79 @@
+//! `POST /oauth/device_authorization`: a device begins (RFC 8628 §3.1, §3.2). It gets one code to ask with, and one to show.
+
+use axum::response::Response;
+use hallpass_core::oidc::{DEVICE_CODE_LIFETIME, DEVICE_PAUSE, GrantType, Scope, UserCode};
+use hallpass_core::secret::{DeviceCode, Secret};
+use hallpass_core::throttle;
+use hallpass_store::device_codes::{self, NewDevice};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::address;
+use crate::web::call::{Call, content_type};
+use crate::web::error::Error;
+use crate::web::guard::AppCaller;
+use crate::web::parameters::parameters;
+
+/// That two of the few devices that wait show the same letters happens once in a million years.
+const TRIES: usize = 4;
+
+/// What a device may bring. Others are ignored (RFC 6749 §3.1).
+#[derive(Deserialize)]
+struct Request {
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    scope: Option<String>,
+}
+
+/// The handler.
+pub async fn authorize(mut call: Call<AppCaller>) -> Result<Response, Error> {
+    if content_type(call.headers()) != Some("application/x-www-form-urlencoded") {
+        return Err(Error::unsupported_media_type());
+    }
+    let body = call.bytes().await?;
+    let request: Request = parameters(&body)?;
+    let (context, app) = (&call.context, &call.proof.app().app);
+    if request.client_secret.is_some() || request.client_id.as_deref().is_some_and(|id| id != app.key.as_str()) {
+        return Err(Error::invalid_request("The client is named by the Authorization header, once."));
+    }
+    if !GrantType::DeviceCode.is_given_to(app) {
+        let message = "This app is not set up for devices: its declaration does not say device = true.";
+        return Err(Error::new(StatusCode::BAD_REQUEST, "unauthorized_client", message).because("not given this grant"));
+    }
+    let scope = scope(request.scope.as_deref())?;
+    // Each begins a row that lives for ten minutes.
+    if context.device_authorizations.count(throttle::address_block(call.ip), call.now) {
+        return Err(Error::too_many_requests(DEVICE_CODE_LIFETIME / 10).because("too many devices from this address"));
+    }
+    let (code, ip) = (Secret::<DeviceCode>::mint(&mut context.random()), call.ip.to_string());
+    let mut write = context.store.write().await?;
+    for _ in 0..TRIES {
+        let user_code = UserCode::mint(&mut context.random());
+        let new = NewDevice { code: code.digest(), user_code, app: &app.key, scope, ip: &ip };
+        if !device_codes::begin(&mut write, &new, call.now).await? {
+            continue;
+        }
+        write.commit().await?;
+        let answer = json!({
+            "device_code": code.expose().as_str(),
+            "user_code": user_code.to_string(),
+            "verification_uri": format!("{}{}", context.public_url, address(None)),
+            "verification_uri_complete": format!("{}{}", context.public_url, address(Some(&user_code))),
+            "expires_in": DEVICE_CODE_LIFETIME.as_secs(),
+            "interval": DEVICE_PAUSE.as_secs(),
+        });
+        return Ok(crate::oidc::json(answer.to_string()));
+    }
+    Err(Error::unavailable().because("no user code is free"))
+}
+
+/// What the device asks for: as much as at the authorization endpoint, and `openid` if it does not say (RFC 8628 §3.1).
+fn scope(asked: Option<&str>) -> Result<Scope, Error> {
+    match asked {
+        None | Some("") => Ok(Scope { profile: false, email: false }),
+        Some(asked) => asked
+            .parse()
+            .map_err(|_| Error::new(StatusCode::BAD_REQUEST, "invalid_scope", "The scope has to contain openid.")),
+    }
+}
