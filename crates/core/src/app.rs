@@ -39,6 +39,8 @@ pub struct App {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where a browser may be sent after a sign-out that the app asked for.
     pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// Somebody else's: as an OIDC client it learns nothing about a person who has not allowed it.
+    pub third_party: bool,
     /// Its SDK serves `/.sso/*` at each of its origins: the app fetches passes by handoffs of its own (protocol §8).
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion through the browser instead of a code.

@@ -94,6 +94,10 @@ words! {
         TokensRefused = "tokens_refused",
         /// The tokens that came of one authorization code are good no longer.
         TokensRevoked = "tokens_revoked",
+        /// The person allowed somebody else's app to learn who they are.
+        ConsentGiven = "consent_given",
+        /// The person took that back; the app's tokens for them ended.
+        ConsentRevoked = "consent_revoked",
         /// The person signed out, here or everywhere.
         SignedOut = "signed_out",
         /// An app could not be told of the end of a session for a day.

@@ -84,6 +84,9 @@ pub struct Add {
     /// Where a browser may go after a sign-out that the app asked for by OIDC; may be repeated
     #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
     post_logout_redirect_uris: Vec<RedirectUri>,
+    /// It is somebody else's: people are asked before it learns anything about them by OIDC
+    #[arg(long)]
+    third_party: bool,
     #[command(flatten)]
     file: SecretFile,
 }
@@ -167,6 +170,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         logout_urls: add.logout_urls,
         redirect_uris: add.redirect_uris,
         post_logout_redirect_uris: add.post_logout_redirect_uris,
+        third_party: add.third_party,
         disabled_at: None,
     };
     verbs::add(&mut write, &app, &ACTOR, shell.now).await?;
@@ -258,6 +262,7 @@ async fn show(store: &Store, key: &AppKey, shell: &Shell) -> Result<(), Failure>
         ("audiences", joined(&app.audiences)),
         ("redirect URIs", joined(&app.redirect_uris)),
         ("after sign-out", joined(&app.post_logout_redirect_uris)),
+        ("third party", word(&app.third_party)),
         (
             "state",
             app.disabled_at.map_or_else(|| "enabled".to_owned(), |at| format!("disabled {}", ago(at, shell.now))),
@@ -336,6 +341,7 @@ fn object(app: &App) -> Value {
         "audiences": app.audiences,
         "redirect_uris": app.redirect_uris,
         "post_logout_redirect_uris": app.post_logout_redirect_uris,
+        "third_party": app.third_party,
         "disabled_at": maybe(app.disabled_at),
     })
 }

@@ -263,6 +263,7 @@ pub(crate) mod tests {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            third_party: false,
             disabled_at: None,
         };
         AppEntry { app, zone: Arc::new(zone), slot }

@@ -28,12 +28,13 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
     };
     let upsert =
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
-                          disabled_at, slot)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                          disabled_at, slot, third_party)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
-                          agent = excluded.agent, assertion = excluded.assertion, disabled_at = excluded.disabled_at");
+                          agent = excluded.agent, assertion = excluded.assertion, disabled_at = excluded.disabled_at,
+                          third_party = excluded.third_party");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -45,7 +46,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&app.agent)
         .bind(&word(&app.assertion)?)
         .bind(&app.disabled_at)
-        .bind(&slot);
+        .bind(&slot)
+        .bind(&app.third_party);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -91,8 +93,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
 /// By key. From a snapshot or a `Write`, so that app and origins fit together.
 pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreError> {
     let find =
-        sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, disabled_at
-                    FROM apps WHERE key = $1");
+        sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, third_party,
+                        disabled_at FROM apps WHERE key = $1");
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
     let mut app = app(&row)?;
     let origins = sql("SELECT origin FROM app_origins WHERE app_key = $1 ORDER BY rank");
@@ -123,10 +125,9 @@ pub async fn all(read: &mut Read) -> Result<Vec<App>, StoreError> {
 
 /// All of them with their slots (see [`Policy::apps`](crate::roles::Policy::apps)).
 pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, StoreError> {
-    let apps = sql(
-        "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, disabled_at, slot
-             FROM apps",
-    );
+    let apps =
+        sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, third_party,
+             disabled_at, slot FROM apps");
     let mut by_key = BTreeMap::new();
     for row in read.all(apps).await? {
         let app = app(&row)?;
@@ -280,6 +281,7 @@ fn app(row: &Row) -> Result<App, StoreError> {
         logout_urls: Vec::new(),
         redirect_uris: Vec::new(),
         post_logout_redirect_uris: Vec::new(),
+        third_party: row.column("third_party")?,
         disabled_at: row.optional("disabled_at")?,
     })
 }

@@ -23,6 +23,7 @@ pub mod authenticators;
 pub mod backup;
 pub mod changes;
 pub mod codes;
+pub mod consents;
 pub mod devices;
 pub mod groups;
 pub mod handoffs;

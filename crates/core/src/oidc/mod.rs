@@ -4,6 +4,7 @@
 mod access_token;
 mod authorization_request;
 mod claims;
+mod consent;
 mod error;
 pub mod metadata;
 pub mod pkce;
@@ -14,8 +15,9 @@ mod scope;
 use std::time::Duration;
 
 pub use access_token::{AccessToken, VerifiedAccessToken};
-pub use authorization_request::{AuthorizationRequest, Parameters};
+pub use authorization_request::{AuthorizationRequest, Parameters, Prompt, ResponseMode};
 pub use claims::{IdToken, VerifiedIdToken, userinfo, verify_hint};
+pub use consent::{Consent, must_ask as must_ask_for_consent};
 pub use error::{AuthorizationRefused, GrantRefused};
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use refresh::{Presented, presented};

@@ -382,6 +382,7 @@ mod tests {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            third_party: false,
             disabled_at: None,
         }
     }

@@ -53,6 +53,7 @@ async fn an_app_reads_back_as_stored_and_keeps_its_slot() {
         pos.access = Access::Assigned;
         pos.first_contact = FirstContact::Trust;
         (pos.sensitive, pos.relayed_sign_in, pos.disabled_at) = (false, false, Some(NOW));
+        pos.third_party = false;
         apps::upsert(&mut write, &pos, later(1)).await.expect("updates");
         write.commit().await.expect("commits");
         let mut write = database.write().await;

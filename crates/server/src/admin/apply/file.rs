@@ -94,6 +94,8 @@ pub struct AppEntry {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where a browser may be sent after a sign-out that the app asked for (OIDC RP-Initiated Logout).
     pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// Somebody else's: people are asked before it learns anything about them by OIDC.
+    pub third_party: bool,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.

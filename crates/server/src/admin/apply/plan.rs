@@ -359,6 +359,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         logout_urls: entry.logout_urls.clone(),
         redirect_uris: entry.redirect_uris.clone(),
         post_logout_redirect_uris: entry.post_logout_redirect_uris.clone(),
+        third_party: entry.third_party,
         disabled_at: known.and_then(|known| known.disabled_at),
     }
 }
@@ -397,6 +398,7 @@ fn app_differences(before: &App, after: &App) -> String {
             listed(&before.post_logout_redirect_uris),
             listed(&after.post_logout_redirect_uris),
         ),
+        ("third_party", before.third_party.to_string(), after.third_party.to_string()),
     ])
 }
 
@@ -429,6 +431,9 @@ fn said_of(app: &App) -> String {
     }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
     app.redirect_uris.iter().for_each(|uri| _ = write!(text, ", redirect_uri {uri}"));
+    if app.third_party {
+        text.push_str(", third_party");
+    }
     text
 }
 

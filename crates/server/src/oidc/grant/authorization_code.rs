@@ -9,7 +9,7 @@ use hallpass_store::codes::Code;
 use hallpass_store::tokens::{self, NewFamily};
 use hallpass_store::{audit, codes, sessions};
 
-use super::{Grant, judge};
+use super::{Grant, is_allowed, judge};
 use crate::oidc::{entry, revoke_family};
 use crate::web::call::Call;
 use crate::web::error::Error;
@@ -34,6 +34,9 @@ pub async fn exchange(
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
+    if !is_allowed(call, &mut write, &session, found.scope).await? {
+        return Ok(Err(GrantRefused::NoConsent));
+    }
     if !codes::redeem(&mut write, &digest, call.now).await? {
         // Twice by whoever knows the verifier: one of the two is not the client (RFC 6749 §4.1.2).
         if let Some(family) = tokens::of_code(&mut write, &digest).await? {

@@ -9,7 +9,7 @@ use hallpass_core::oidc::{AccessToken, GrantRefused, IdToken, Scope, TOKEN_LIFET
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
 use hallpass_store::view::Standing;
-use hallpass_store::{Write, sessions, users};
+use hallpass_store::{Write, consents, sessions, users};
 use serde_json::json;
 
 use crate::web::call::Call;
@@ -37,6 +37,17 @@ async fn judge(
         Standing::Admitted(_) => Ok(session),
         _ => Err(GrantRefused::NoAccess),
     })
+}
+
+/// Whether the person allows this client so much. An app of the company's own needs no leave. Held, so that whoever takes it back next sees the
+/// tokens that are made meanwhile (advisories T20, T25).
+async fn is_allowed(call: &Call<AppCaller>, write: &mut Write, session: &Session, scope: Scope) -> Result<bool, Error> {
+    let app = &call.proof.app().app;
+    if !app.third_party {
+        return Ok(true);
+    }
+    let given = consents::hold(write, &session.user_id, &app.key).await?;
+    Ok(given.is_some_and(|given| scope.is_within(given.scope)))
 }
 
 /// What tokens are made of.

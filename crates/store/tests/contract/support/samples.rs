@@ -91,6 +91,7 @@ pub fn app(text: &str, zone: &str) -> App {
             .map(|name| format!("https://{text}.company.com/{name}").parse().expect("valid"))
             .into(),
         post_logout_redirect_uris: vec![format!("https://{text}.company.com/bye").parse().expect("valid")],
+        third_party: true,
         disabled_at: None,
     }
 }
