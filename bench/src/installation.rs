@@ -217,6 +217,7 @@ impl Installation {
                 id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
                 client_credentials: false,
                 device: false,
+                third_party: false,
                 disabled_at: None,
             };
             apps::upsert(&mut write, &app, now).await?;

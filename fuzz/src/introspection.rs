@@ -96,6 +96,7 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
             client_credentials: false,
             device: false,
+            third_party: false,
             disabled_at: None,
         };
         let row = AppSecret {

@@ -46,6 +46,8 @@ pub struct App {
     pub client_credentials: bool,
     /// May have people allow it on a device without a browser (RFC 8628).
     pub device: bool,
+    /// Somebody else's: as an OIDC client it learns nothing about a person who has not allowed it.
+    pub third_party: bool,
     /// Its SDK serves `/.sso/*` at each of its origins: the app fetches passes by handoffs of its own (protocol §8).
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion through the browser instead of a code.
@@ -243,6 +245,7 @@ mod tests {
             id_token_alg,
             client_credentials: false,
             device: false,
+            third_party: false,
             agent: false,
             assertion: Assertion::None,
             disabled_at: None,

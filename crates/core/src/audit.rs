@@ -98,6 +98,10 @@ words! {
         DeviceAllowed = "device_allowed",
         /// A person turned a device away.
         DeviceDenied = "device_denied",
+        /// The person allowed somebody else's app to learn who they are.
+        ConsentGiven = "consent_given",
+        /// The person took that back; the app's tokens for them ended.
+        ConsentRevoked = "consent_revoked",
         /// The person signed out, here or everywhere.
         SignedOut = "signed_out",
         /// An app could not be told of the end of a session for a day.

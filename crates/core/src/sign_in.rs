@@ -5,7 +5,7 @@
 
 use crate::authenticator::password::Verdict;
 use crate::id::UserId;
-use crate::session::{Acr, Amr};
+use crate::session::{Acr, Amr, Session, SessionPolicy};
 use crate::time::Timestamp;
 use crate::upstream::Accepted;
 use crate::user::User;
@@ -103,6 +103,32 @@ impl Authenticated {
     }
 }
 
+/// The session as it goes on, once its own person has proved anew who they are: a step-up ends nothing. `None` if the proof is somebody else's, whom a
+/// session is never handed to (advisory T47), or weaker than the one before (advisory T71): then another session takes its place.
+pub fn renewed(
+    session: &Session,
+    proof: &Authenticated,
+    persistent: bool,
+    policy: &SessionPolicy,
+    now: Timestamp,
+) -> Option<Session> {
+    if session.user_id != proof.user_id || proof.acr < session.acr {
+        return None;
+    }
+    let persistent = session.persistent || persistent;
+    let (absolute, inactivity) = policy.lifetimes(persistent);
+    Some(Session {
+        acr: proof.acr,
+        amr: proof.amr.clone(),
+        authenticated_at: proof.at,
+        last_seen_at: now,
+        expires_at: now + absolute,
+        inactivity,
+        persistent,
+        ..session.clone()
+    })
+}
+
 /// Where the person wanted to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
@@ -185,6 +211,39 @@ mod tests {
         let disabled = User { disabled_at: Some(NOW), ..ana.clone() };
         assert_eq!(refused(PasswordChecked::Verified(&disabled, Verdict::Right)), "user_disabled");
         assert_eq!(refused(PasswordChecked::Verified(&disabled, Verdict::Wrong)), "wrong_password");
+    }
+
+    /// T47, T71.
+    #[test]
+    fn only_the_same_person_with_a_proof_as_strong_goes_on_in_the_same_session() {
+        let ana = ana();
+        let proof = by_password(PasswordChecked::Verified(&ana, Verdict::Right), NOW).expect("enough");
+        let hour = std::time::Duration::from_hours(1);
+        let session = Session {
+            id: crate::id::SessionId::mint(&mut Seeded(2)),
+            user_id: ana.id,
+            acr: Acr::Aal1,
+            amr: vec![Amr::Pop],
+            authenticated_at: NOW - hour,
+            created_at: NOW - hour,
+            last_seen_at: NOW - hour,
+            expires_at: NOW + hour,
+            inactivity: hour,
+            persistent: true,
+            ended: None,
+            user_agent: "Firefox".to_owned(),
+            ip: String::new(),
+        };
+        let policy = SessionPolicy::default();
+        let next = renewed(&session, &proof, false, &policy, NOW).expect("goes on");
+        assert_eq!((next.id, next.created_at, &*next.user_agent), (session.id, session.created_at, "Firefox"));
+        assert_eq!((next.authenticated_at, next.amr.as_slice(), next.persistent), (NOW, &[Amr::Pwd][..], true));
+        assert_eq!(next.expires_at, NOW + policy.persistent_absolute);
+        let others = Session { user_id: UserId::mint(&mut Seeded(3)), ..session.clone() };
+        let stronger = Session { acr: Acr::Aal2, ..session };
+        for refused in [others, stronger] {
+            assert_eq!(renewed(&refused, &proof, false, &policy, NOW), None);
+        }
     }
 
     /// T69: nothing but a new password moves the person past "must change", whatever the destination.

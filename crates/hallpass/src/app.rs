@@ -104,6 +104,9 @@ pub struct Add {
     /// What an OIDC client's ID tokens and logout tokens are signed with: `RS256` or `EdDSA`
     #[arg(long, value_name = "ALGORITHM", default_value_t)]
     id_token_alg: IdTokenAlgorithm,
+    /// It is somebody else's: people are asked before it learns anything about them by OIDC
+    #[arg(long)]
+    third_party: bool,
     #[command(flatten)]
     file: SecretFile,
 }
@@ -190,6 +193,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         redirect_uris: add.redirect_uris,
         post_logout_redirect_uris: add.post_logout_redirect_uris,
         id_token_alg: add.id_token_alg,
+        third_party: add.third_party,
         disabled_at: None,
     };
     verbs::add(&mut write, &app, &ACTOR, shell.now).await?;
@@ -287,6 +291,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("redirect URIs", joined(&app.redirect_uris)),
         ("after sign-out", joined(&app.post_logout_redirect_uris)),
         ("ID tokens", app.id_token_alg.to_string()),
+        ("third party", word(&app.third_party)),
         (
             "state",
             app.disabled_at.map_or_else(|| "enabled".to_owned(), |at| format!("disabled {}", ago(at, shell.now))),
@@ -368,6 +373,7 @@ fn object(app: &App) -> Value {
         "redirect_uris": app.redirect_uris,
         "post_logout_redirect_uris": app.post_logout_redirect_uris,
         "id_token_alg": app.id_token_alg,
+        "third_party": app.third_party,
         "disabled_at": maybe(app.disabled_at),
     })
 }

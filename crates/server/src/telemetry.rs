@@ -266,6 +266,7 @@ pub(crate) mod tests {
             id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
             client_credentials: false,
             device: false,
+            third_party: false,
             disabled_at: None,
         };
         AppEntry { app, zone: Arc::new(zone), slot }

@@ -28,14 +28,15 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
     };
     let upsert =
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
-                          id_token_alg, disabled_at, slot, client_credentials, device)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                          id_token_alg, disabled_at, slot, client_credentials, device, third_party)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
                           agent = excluded.agent, assertion = excluded.assertion,
                           id_token_alg = excluded.id_token_alg, disabled_at = excluded.disabled_at,
-                          client_credentials = excluded.client_credentials, device = excluded.device");
+                          client_credentials = excluded.client_credentials, device = excluded.device,
+                          third_party = excluded.third_party");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -50,7 +51,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&app.disabled_at)
         .bind(&slot)
         .bind(&app.client_credentials)
-        .bind(&app.device);
+        .bind(&app.device)
+        .bind(&app.third_party);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -97,7 +99,7 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
 pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreError> {
     let find =
         sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
-                        disabled_at, client_credentials, device
+                        disabled_at, client_credentials, device, third_party
                     FROM apps WHERE key = $1");
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
     let mut app = app(&row)?;
@@ -131,7 +133,7 @@ pub async fn all(read: &mut Read) -> Result<Vec<App>, StoreError> {
 pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, StoreError> {
     let apps = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
-                disabled_at, slot, client_credentials, device
+                disabled_at, slot, client_credentials, device, third_party
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -290,6 +292,7 @@ fn app(row: &Row) -> Result<App, StoreError> {
         redirect_uris: Vec::new(),
         post_logout_redirect_uris: Vec::new(),
         id_token_alg: from_word(row.text("id_token_alg")?.unwrap_or_default())?,
+        third_party: row.column("third_party")?,
         disabled_at: row.optional("disabled_at")?,
     })
 }

@@ -93,7 +93,7 @@ const TABLES: &[Table] = &[
         ("key", Text), ("name", Text), ("zone", Text), ("access", Text), ("first_contact", Text), ("sensitive", Integer),
         ("relayed_sign_in", Integer), ("agent", Integer), ("assertion", Text), ("id_token_alg", Text),
         ("disabled_at", Integer), ("slot", Integer),
-        ("client_credentials", Integer), ("device", Integer),
+        ("client_credentials", Integer), ("device", Integer), ("third_party", Integer),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },
@@ -105,6 +105,9 @@ const TABLES: &[Table] = &[
     Table { name: "app_secrets", key: 1, columns: &[
         ("id", Text), ("app_key", Text), ("digest", Bytes), ("created_at", Integer), ("expires_at", Integer),
         ("last_used_at", Integer),
+    ] },
+    Table { name: "consents", key: 2, columns: &[
+        ("user_id", Text), ("app_key", Text), ("scope", Text), ("granted_at", Integer),
     ] },
     Table { name: "roles", key: 1, columns: &[("id", Text), ("app_key", Text), ("name", Text)] },
     Table { name: "role_permissions", key: 2, columns: &[("role_id", Text), ("permission", Text)] },

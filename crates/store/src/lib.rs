@@ -24,6 +24,7 @@ pub mod backup;
 pub mod changes;
 pub mod codes;
 pub mod device_codes;
+pub mod consents;
 pub mod devices;
 pub mod groups;
 pub mod handoffs;

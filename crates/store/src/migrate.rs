@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "oidc", include_str!("../migrations/0007_oidc.sql")),
     (8, "id_token_algorithms", include_str!("../migrations/0008_id_token_algorithms.sql")),
     (10, "grants", include_str!("../migrations/0010_grants.sql")),
+    (11, "consents", include_str!("../migrations/0011_consents.sql")),
 ];
 
 /// The version of the tables that this program makes.

@@ -246,6 +246,37 @@ pub async fn renew_secret(
     Ok(true)
 }
 
+/// Lets a session go on as `renewed`, with a new secret in exchange for the old one, now that its own person has proved anew to know the password that was
+/// chosen at `changed_at`. `false`, and nothing is written, when it has ended, when the old secret or the password is another by now, when the user is
+/// disabled, or when the session stands on an upstream, whose word a password does not replace.
+pub async fn renew_by_password(
+    write: &mut Write,
+    renewed: &Session,
+    old: &Digest<SessionSecret>,
+    new: &Digest<SessionSecret>,
+    changed_at: Timestamp,
+) -> Result<bool, StoreError> {
+    let at = renewed.authenticated_at;
+    // Locks the user's row, as a sign-in does.
+    let enter = sql("UPDATE users SET last_sign_in_at = $2 WHERE id = $1 AND disabled_at IS NULL");
+    if write.execute(enter.bind(&renewed.user_id).bind(&at)).await? == 0 {
+        return Ok(false);
+    }
+    let renew = sql("UPDATE sessions SET secret = $4, acr = $5, amr = $6, authenticated_at = $7, last_seen_at = $7, interacted_at = $7,
+                         expires_at = $8, inactivity = $9, persistent = $10
+                     WHERE id = $1 AND user_id = $2 AND secret = $3 AND ended_at IS NULL
+                         AND EXISTS (SELECT 1 FROM passwords WHERE user_id = $2 AND changed_at = $11)
+                         AND NOT EXISTS (SELECT 1 FROM session_upstreams WHERE session_id = $1)");
+    let renew =
+        renew.bind(&renewed.id).bind(&renewed.user_id).bind(old).bind(new).bind(&renewed.acr).bind(&renewed.amr);
+    let renew = renew.bind(&at).bind(&renewed.expires_at).bind(&renewed.inactivity).bind(&renewed.persistent);
+    if write.execute(renew.bind(&changed_at)).await? == 0 {
+        return Ok(false);
+    }
+    write.change(at, Change::SessionChanged { session: renewed.id, user: renewed.user_id });
+    Ok(true)
+}
+
 /// When somebody last clicked or typed at the home host in this session.
 pub async fn interacted_at(read: &mut Read, id: &SessionId) -> Result<Option<Timestamp>, StoreError> {
     let interacted = sql("SELECT interacted_at FROM sessions WHERE id = $1");

@@ -111,6 +111,7 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
         client_credentials: false,
         device: false,
+        third_party: false,
         disabled_at: None,
     };
     let mut write = store.write().await?;

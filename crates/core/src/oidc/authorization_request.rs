@@ -1,16 +1,20 @@
-//! What an authorization request asks for (OIDC Core 1.0 §3.1.2.1; RFC 6749 §4.1.1, RFC 7636 §4.3). Client and redirect URI have been
-//! checked before: what is wrong with the rest is told to the client.
+//! What an authorization request asks for (OIDC Core 1.0 §3.1.2.1; RFC 6749 §4.1.1, RFC 7636 §4.3; OAuth 2.0 Form Post Response Mode;
+//! Initiating User Registration 1.0). Client and redirect URI have been checked before: what is wrong with the rest is told to the client.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{AuthorizationRefused, Scope};
 use crate::handoff::CodeChallenge;
+use crate::session::Acr;
 use crate::time::Timestamp;
 
 /// The longest `state` and `nonce` (protocol §14).
 const MAXIMUM_LENGTH: usize = 512;
+/// The longest `login_hint` that is shown, in characters: that of names (protocol §14).
+const MAXIMUM_HINT: usize = 128;
 
 /// The parameters as they came. Others are ignored (RFC 6749 §3.1).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -27,9 +31,43 @@ pub struct Parameters {
     pub code_challenge_method: Option<String>,
     pub prompt: Option<String>,
     pub max_age: Option<String>,
+    pub login_hint: Option<String>,
+    pub id_token_hint: Option<String>,
+    pub claims: Option<String>,
     pub request: Option<String>,
     pub request_uri: Option<String>,
     pub registration: Option<String>,
+}
+
+/// How the answer gets to the client. `fragment` is refused: it is for tokens in addresses, which there are none of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// In the query of a redirect.
+    Query,
+    /// In a form that a page of ours posts.
+    FormPost,
+}
+
+/// What a request wants to be asked, whether or not it is necessary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// Who the person is, by a new proof.
+    Login,
+    /// Whether the client may know.
+    Consent,
+    /// Which of their accounts they want to use.
+    SelectAccount,
+    /// To sign up. There is no self-registration, so this comes to the sign-in page, which says so.
+    Create,
+}
+
+impl Prompt {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Login, "login"),
+        (Self::Consent, "consent"),
+        (Self::SelectAccount, "select_account"),
+        (Self::Create, "create"),
+    ];
 }
 
 /// A request that has been understood.
@@ -43,16 +81,64 @@ pub struct AuthorizationRequest {
     pub challenge: CodeChallenge,
     /// Nobody may be asked anything.
     pub silent: bool,
-    /// The person must prove who they are, even if somebody is signed in.
-    pub login: bool,
-    /// The longest that this may be ago.
+    /// What must be asked.
+    pub prompts: Vec<Prompt>,
+    /// The longest that the last proof of who the person is may be ago.
     pub max_age: Option<Duration>,
+    /// Without a sign-in that strong no answer is wanted.
+    pub essential_acr: Option<Acr>,
+    /// The user name that the client expects. It fills in a field and does nothing else.
+    pub login_hint: Option<String>,
 }
 
 impl Parameters {
     /// What comes back to the client with every answer, errors included; none if it is too long to be carried along.
     pub fn state(&self) -> Option<&str> {
         self.state.as_deref().filter(|state| is_short(state))
+    }
+
+    /// Without those that say nothing: they count as left out (RFC 6749 §3.1).
+    #[must_use]
+    pub fn said(mut self) -> Self {
+        let optional = [
+            &mut self.response_mode,
+            &mut self.scope,
+            &mut self.state,
+            &mut self.nonce,
+            &mut self.prompt,
+            &mut self.max_age,
+            &mut self.login_hint,
+            &mut self.id_token_hint,
+            &mut self.claims,
+        ];
+        for one in optional {
+            one.take_if(|text| text.is_empty());
+        }
+        self
+    }
+
+    /// How even a refusal gets to the client.
+    pub fn response_mode(&self) -> ResponseMode {
+        match self.response_mode.as_deref() {
+            Some("form_post") => ResponseMode::FormPost,
+            _ => ResponseMode::Query,
+        }
+    }
+
+    /// With nothing in it but what was understood: what is ignored must not make an address too long.
+    #[must_use]
+    pub fn understood(mut self, request: &AuthorizationRequest) -> Self {
+        let prompts = Prompt::ALL.iter().filter(|(prompt, _)| request.asks_for(*prompt)).map(|(_, text)| *text);
+        let prompts = prompts.collect::<Vec<_>>().join(" ");
+        self.scope = Some(request.scope.to_string());
+        self.prompt = Some(prompts).filter(|prompts| !prompts.is_empty());
+        self.login_hint.clone_from(&request.login_hint);
+        // Whom it names was looked up; it need not travel on.
+        self.id_token_hint = None;
+        self.claims = request.essential_acr.map(|acr| {
+            serde_json::json!({ "id_token": { "acr": { "essential": true, "value": acr.as_str() } } }).to_string()
+        });
+        self
     }
 }
 
@@ -76,8 +162,8 @@ impl AuthorizationRequest {
             None => return Err(wrong("no response_type")),
             Some(_) => return unsupported("unsupported_response_type", "a response_type other than code"),
         }
-        if parameters.response_mode.as_deref().is_some_and(|mode| mode != "query") {
-            return Err(wrong("a response_mode other than query"));
+        if parameters.response_mode.as_deref().is_some_and(|mode| !matches!(mode, "query" | "form_post")) {
+            return Err(wrong("a response_mode other than query and form_post"));
         }
         if !parameters.state.as_deref().is_none_or(is_short) || !parameters.nonce.as_deref().is_none_or(is_short) {
             return Err(wrong("state or nonce is too long"));
@@ -99,8 +185,20 @@ impl AuthorizationRequest {
             Some(Ok(seconds)) => Some(Duration::from_secs(seconds.into())),
             Some(Err(_)) => return Err(wrong("max_age is no number of seconds")),
         };
-        let login = prompts().any(|prompt| prompt == "login");
-        Ok(Self { scope, nonce: parameters.nonce.clone(), challenge, silent, login, max_age })
+        // A value that nobody knows is passed by, and the others still count.
+        let known = |text| Prompt::ALL.into_iter().find(|(_, known)| *known == text).map(|(prompt, _)| prompt);
+        let prompts = prompts().filter_map(known).collect();
+        let essential_acr = essential_acr(parameters.claims.as_deref())?;
+        let hint = parameters.login_hint.as_deref().map(str::trim).filter(|hint| {
+            !hint.is_empty() && hint.chars().count() <= MAXIMUM_HINT && !hint.chars().any(char::is_control)
+        });
+        let (nonce, login_hint) = (parameters.nonce.clone(), hint.map(str::to_owned));
+        Ok(Self { scope, nonce, challenge, silent, prompts, max_age, essential_acr, login_hint })
+    }
+
+    /// Whether it asks for this.
+    pub fn asks_for(&self, prompt: Prompt) -> bool {
+        self.prompts.contains(&prompt)
     }
 
     /// Whether somebody who proved who they are at `authenticated_at` has to do it again for this request, made at `asked_at`. One that has
@@ -111,8 +209,34 @@ impl AuthorizationRequest {
         }
         // No time at all is what `login` says, too.
         let too_old = |age: Duration| age.is_zero() || asked_at.since(authenticated_at) > age;
-        self.login || self.max_age.is_some_and(too_old)
+        self.asks_for(Prompt::Login) || self.asks_for(Prompt::Create) || self.max_age.is_some_and(too_old)
     }
+
+    /// Whether somebody who is signed in is to say that it is they who want to go on. Whoever has signed in for this very request has said so.
+    pub fn wants_choice(&self, authenticated_at: Timestamp, asked_at: Timestamp, waited: bool) -> bool {
+        self.asks_for(Prompt::SelectAccount) && !(waited && authenticated_at >= asked_at)
+    }
+}
+
+/// How strong a sign-in must be at least, if `claims` makes that essential (OIDC Core 1.0 §5.5.1.1). Nothing else in it is read: this provider
+/// does not support the parameter, and says so; but whoever will not have less must not get less.
+fn essential_acr(claims: Option<&str>) -> Result<Option<Acr>, AuthorizationRefused> {
+    let Some(claims) = claims else { return Ok(None) };
+    let wrong = AuthorizationRefused::invalid_request;
+    let claims: Value = serde_json::from_str(claims).map_err(|_| wrong("claims is no JSON"))?;
+    let acr = &claims["id_token"]["acr"];
+    if acr["essential"] != true {
+        return Ok(None);
+    }
+    let values = acr["values"].as_array().into_iter().flatten().chain([&acr["value"]]);
+    let values: Vec<_> = values.filter_map(Value::as_str).collect();
+    if values.is_empty() {
+        // That there is one at all, and there always is.
+        return Ok(None);
+    }
+    let weakest = values.into_iter().filter_map(Acr::parse).min();
+    let code = "unmet_authentication_requirements";
+    weakest.map(Some).ok_or(AuthorizationRefused { code, because: "an acr that there is not" })
 }
 
 fn is_short(text: &str) -> bool {
@@ -138,7 +262,7 @@ mod tests {
     fn one_thing_wrong_is_one_code() {
         type Change = fn(&mut Parameters);
         assert!(AuthorizationRequest::read(&good()).is_ok());
-        let cases: [(&str, Change); 17] = [
+        let cases: [(&str, Change); 20] = [
             ("invalid_request", |all| all.response_type = None),
             ("unsupported_response_type", |all| all.response_type = Some("token".into())),
             ("unsupported_response_type", |all| all.response_type = Some("code id_token".into())),
@@ -152,6 +276,11 @@ mod tests {
             ("invalid_request", |all| all.code_challenge_method = None),
             ("invalid_request", |all| all.code_challenge_method = Some("plain".into())),
             ("invalid_request", |all| all.prompt = Some("none login".into())),
+            ("invalid_request", |all| all.prompt = Some("nothing none".into())),
+            ("invalid_request", |all| all.claims = Some("{".into())),
+            ("unmet_authentication_requirements", |all| {
+                all.claims = Some(r#"{"id_token":{"acr":{"essential":true,"values":["gold"]}}}"#.into());
+            }),
             ("invalid_request", |all| all.max_age = Some("-1".into())),
             ("request_not_supported", |all| all.request = Some("x".into())),
             ("request_uri_not_supported", |all| all.request_uri = Some("x".into())),
@@ -163,9 +292,64 @@ mod tests {
             let refused = AuthorizationRequest::read(&parameters).expect_err("refused");
             assert_eq!(refused.code, code, "{number}: {}", refused.because);
         }
-        let mut unknown = good();
-        unknown.prompt = Some("select_account something".into());
-        assert!(AuthorizationRequest::read(&unknown).is_ok_and(|request| !request.silent && !request.login));
+    }
+
+    #[test]
+    fn what_was_understood_is_understood_again_and_the_rest_is_left_behind() {
+        let some = |text: &str| Some(text.to_owned());
+        let mut all = good();
+        all.prompt = some("consent something  select_account consent");
+        all.scope = some("groups openid");
+        all.login_hint = some(" ana ");
+        all.id_token_hint = some("e30.e30.e30");
+        all.claims = some(
+            r#"{"userinfo":{"email":null},"id_token":{"acr":{"essential":true,"values":["gold","aal2","aal1"]}}}"#,
+        );
+        let request = AuthorizationRequest::read(&all).expect("good");
+        assert!(!request.silent && request.asks_for(Prompt::SelectAccount) && request.asks_for(Prompt::Consent));
+        assert!(!request.asks_for(Prompt::Login) && !request.asks_for(Prompt::Create));
+        assert_eq!((request.login_hint.as_deref(), request.essential_acr), (Some("ana"), Some(Acr::Aal1)));
+        let left = all.understood(&request);
+        assert_eq!((left.prompt.as_deref(), left.scope.as_deref()), (Some("consent select_account"), Some("openid")));
+        assert!(left.id_token_hint.is_none() && left.claims.as_ref().is_some_and(|claims| !claims.contains("email")));
+        let again = AuthorizationRequest::read(&left).expect("good");
+        assert_eq!(
+            (again.essential_acr, again.login_hint, again.scope),
+            (Some(Acr::Aal1), request.login_hint, request.scope)
+        );
+    }
+
+    #[test]
+    fn an_acr_is_essential_only_if_it_is_said_to_be() {
+        let read = |claims: &str| {
+            AuthorizationRequest::read(&Parameters { claims: Some(claims.to_owned()), ..good() }).expect("good")
+        };
+        assert_eq!(read(r#"{"id_token":{"acr":{"essential":true,"value":"aal2"}}}"#).essential_acr, Some(Acr::Aal2));
+        for voluntary in [
+            "{}",
+            "[]",
+            r#"{"id_token":{"acr":null}}"#,
+            r#"{"id_token":{"acr":{"essential":true}}}"#,
+            r#"{"id_token":{"acr":{"essential":"true","value":"gold"}}}"#,
+            r#"{"id_token":{"acr":{"value":"gold"}}}"#,
+            r#"{"userinfo":{"acr":{"essential":true,"value":"gold"}}}"#,
+        ] {
+            assert_eq!(read(voluntary).essential_acr, None, "{voluntary}");
+        }
+    }
+
+    #[test]
+    fn a_hint_that_is_no_name_is_no_hint() {
+        let read = |hint: &str| {
+            AuthorizationRequest::read(&Parameters { login_hint: Some(hint.to_owned()), ..good() })
+                .expect("good")
+                .login_hint
+        };
+        assert_eq!(read("ana@company.com").as_deref(), Some("ana@company.com"));
+        assert_eq!(read(&"\u{e9}".repeat(128)).map(|hint| hint.chars().count()), Some(128));
+        for none in ["", "  ", "a\nb", "a\0", &"a".repeat(129)] {
+            assert_eq!(read(none), None, "{none:?}");
+        }
     }
 
     #[test]
@@ -187,6 +371,11 @@ mod tests {
                 !minute.wants_sign_in(before, asked, waited) && minute.wants_sign_in(before - second, asked, waited)
             );
         }
+        let choice = request(|all| all.prompt = Some("select_account".into()));
+        assert!(choice.wants_choice(asked, asked, false) && choice.wants_choice(before, asked, true));
+        assert!(!choice.wants_choice(asked, asked, true) && !login.wants_choice(before, asked, false));
+        let create = request(|all| all.prompt = Some("create".into()));
+        assert!(create.wants_sign_in(before, asked, true) && !create.wants_sign_in(asked, asked, true));
         let none = request(|all| all.max_age = Some("0".into()));
         assert!(none.wants_sign_in(asked, asked, false) && !none.wants_sign_in(asked, asked, true));
     }

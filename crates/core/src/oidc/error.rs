@@ -42,6 +42,8 @@ pub enum GrantRefused {
     UserMayNot,
     /// The user has no business in the app (any more).
     NoAccess,
+    /// The user has not allowed the app so much, or not any more.
+    NoConsent,
 }
 
 impl GrantRefused {
@@ -59,6 +61,7 @@ impl GrantRefused {
             Self::SessionOver => "session_over",
             Self::UserMayNot => "user_may_not",
             Self::NoAccess => "no_access",
+            Self::NoConsent => "no_consent",
         }
     }
 }

@@ -40,7 +40,8 @@ impl GrantType {
             Self::RefreshToken => !app.redirect_uris.is_empty() || app.device,
             Self::ClientCredentials => app.client_credentials && !app.audiences.is_empty(),
             Self::TokenExchange => !app.audiences.is_empty(),
-            Self::DeviceCode => app.device,
+            // The page for devices does not say what an app of somebody else would learn; the one that asks for consent does.
+            Self::DeviceCode => app.device && !app.third_party,
         }
     }
 }

@@ -19,7 +19,7 @@ pub fn metadata(issuer: &str) -> Value {
         "introspection_endpoint": at("/introspect"),
         "jwks_uri": at("/.well-known/jwks.json"),
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": GrantType::ALL.map(|(_, text)| text),
         "subject_types_supported": ["public"],
         // All that a client may ask for: programs read this once, often before anybody has registered them. `RS256` must be among them.
@@ -32,7 +32,8 @@ pub fn metadata(issuer: &str) -> Value {
         "claims_supported": [
             "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "acr", "amr", "name", "preferred_username", "email",
         ],
-        "prompt_values_supported": ["none", "login"],
+        // Not `create`: there is nothing to sign up for.
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
         // These three are taken to be supported unless it is said that they are not.
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,

@@ -22,6 +22,12 @@ impl Scope {
     pub fn is_within(self, granted: Self) -> bool {
         self.profile <= granted.profile && self.email <= granted.email
     }
+
+    /// Both together.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self { profile: self.profile || other.profile, email: self.email || other.email }
+    }
 }
 
 /// Values that we do not know are ignored (OIDC Core 1.0 §3.1.2.1); what was granted is in the token response.

@@ -100,6 +100,7 @@ mod tests {
             id_token_alg: crate::oidc::IdTokenAlgorithm::default(),
             client_credentials: true,
             device: false,
+            third_party: false,
             agent: false,
             assertion: Assertion::None,
             disabled_at: None,

@@ -150,6 +150,7 @@ mod tests {
             id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
             client_credentials: false,
             device: false,
+            third_party: false,
             disabled_at: None,
         };
         let about =

@@ -1,5 +1,6 @@
-//! `/account`: a person's own sessions, "end this one", "sign out everywhere". Guarded by the host-only session only; a pass never opens it.
+//! `/account`: a person's own sessions, "end this one", "sign out everywhere"; and the apps of others that they have allowed. Guarded by the host-only session only; a pass never opens it.
 
+pub mod apps;
 pub mod password;
 
 use axum::response::Response;
@@ -7,7 +8,7 @@ use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::id::SessionId;
 use hallpass_core::session::{EndReason, Session};
 use hallpass_core::time::Timestamp;
-use hallpass_store::{audit, sessions};
+use hallpass_store::{audit, consents, sessions};
 use serde::Deserialize;
 
 use crate::pass::see_other;
@@ -29,12 +30,17 @@ struct Query {
 pub async fn page(call: Call<LiveSession>) -> Result<Response, Error> {
     let Query { done } = call.query()?;
     let LiveSession { session: own, user } = &call.proof;
-    let mut live = sessions::live_of(&mut call.context.store.read().await?, &user.id, call.now).await?;
+    let mut read = call.context.store.read().await?;
+    let mut live = sessions::live_of(&mut read, &user.id, call.now).await?;
+    let allowed = consents::of_user(&mut read, &user.id).await?;
+    drop(read);
+    let policy = call.context.view.policy().await?;
     live.sort_by_key(|session| session.id != own.id);
     // Fixed sentences by fixed codes: nothing of the query is ever shown.
     let notice = match done.as_deref() {
         Some("ended") => Some("That session has ended.".to_owned()),
         Some("password") => Some("Your password is changed. You are signed out everywhere but here.".to_owned()),
+        Some("app") => Some("That app is signed out and learns nothing more about you.".to_owned()),
         _ => None,
     };
     Ok(html(&AccountPage {
@@ -43,6 +49,7 @@ pub async fn page(call: Call<LiveSession>) -> Result<Response, Error> {
         person: person(user),
         notice,
         sessions: live.iter().map(|session| line(session, own, call.now)).collect(),
+        allowed: allowed.iter().map(|(app, consent)| apps::line(&policy, app, consent, call.now)).collect(),
     }))
 }
 

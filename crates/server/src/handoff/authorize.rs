@@ -13,13 +13,14 @@ use hallpass_store::{audit, sessions};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::pages::{AssertionPage, ContinuePage, OnwardPage};
+use super::pages::ContinuePage;
 use super::{Agent, entry};
 use crate::pass::{Journey, see_other};
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::{LiveSession, Visitor};
 use crate::web::headers::{Allowed, require_navigation};
+use crate::web::onward::{FormPostPage, OnwardPage};
 use crate::web::page::{ErrorPage, Stop};
 use crate::web::respond::{html, html_with, person};
 
@@ -192,13 +193,12 @@ async fn give_assertion(
     if app.app.assertion == Assertion::Query {
         return Ok(answer(call, asked, ("token", &token)));
     }
-    let mut response = html(&AssertionPage {
+    let mut response = html(&FormPostPage {
         brand: context.config.brand.clone(),
         app: app.app.name.clone(),
+        signed_in: true,
         action: agent.redirect_uri.clone(),
-        assertion: token,
-        state: state.clone(),
-        issuer: context.public_url.to_string(),
+        fields: vec![("assertion", token), ("state", state.clone()), ("iss", context.public_url.to_string())],
     });
     let forms = app.app.origins.clone();
     response.extensions_mut().insert(Allowed { forms, scripts: true, ..Allowed::default() });

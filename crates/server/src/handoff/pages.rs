@@ -1,4 +1,4 @@
-//! The pages of handoffs: the chain, "Continue as", and two that only lead on. Protocol §8, §18.
+//! The pages of handoffs: the chain, and "Continue as". Protocol §8, §18.
 
 use askama::Template;
 
@@ -63,34 +63,6 @@ pub struct ContinuePage {
     pub person: Person,
 }
 
-/// Leads on after a click.
-#[derive(Debug, Clone, Template)]
-#[template(path = "onward.html")]
-pub struct OnwardPage {
-    /// Name of the product, as configured.
-    pub brand: String,
-    /// A path of ours.
-    pub there: String,
-}
-
-/// Posts an assertion to the app that it is for, by itself or by a click.
-#[derive(Debug, Clone, Template)]
-#[template(path = "assertion.html")]
-pub struct AssertionPage {
-    /// Name of the product, as configured.
-    pub brand: String,
-    /// The app's name.
-    pub app: String,
-    /// The app's callback.
-    pub action: String,
-    /// The assertion.
-    pub assertion: String,
-    /// The handoff's state.
-    pub state: String,
-    /// The engine.
-    pub issuer: String,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,23 +85,8 @@ mod tests {
         };
         let person = || Person { display_name: canary(), username: canary() };
         let continue_ = ContinuePage { brand: canary(), csrf_token: canary(), action: canary(), person: person() };
-        let assertion = AssertionPage {
-            brand: canary(),
-            app: canary(),
-            action: canary(),
-            assertion: canary(),
-            state: canary(),
-            issuer: canary(),
-        };
         let signing_out = ChainPage { signing_out: true, ..chain.clone() };
-        let onward = OnwardPage { brand: canary(), there: canary() };
-        for (html, shown) in [
-            (render(&chain), 13),
-            (render(&signing_out), 13),
-            (render(&continue_), 6),
-            (render(&onward), 4),
-            (render(&assertion), 7),
-        ] {
+        for (html, shown) in [(render(&chain), 13), (render(&signing_out), 13), (render(&continue_), 6)] {
             assert!(!html.contains("<script>"), "{html}");
             let found = html.matches("&#60;script&#62;&#34;&#39;&#38;canary").count();
             assert_eq!(found, shown, "{html}");

@@ -1,64 +1,95 @@
-//! `GET /oauth/authorize`: a code for whoever is signed in at home, by way of their browser; and `GET /oauth/continue`, the same once they have
-//! signed in. OIDC Core 1.0 §3.1.2, RFC 6749 §4.1, RFC 7636, RFC 9207.
+//! `/oauth/authorize`: a code for whoever is signed in at home, by way of their browser; and `GET /oauth/continue`, the same once they have
+//! signed in, or answered what had to be asked. OIDC Core 1.0 §3.1.2, RFC 6749 §4.1, RFC 7636, RFC 9207.
 //!
-//! The apps are the company's own, so nobody is asked for consent. Until client and redirect URI are known to belong together nobody is
-//! redirected anywhere.
+//! Until client and redirect URI are known to belong together nobody is redirected anywhere.
 
 use axum::response::Response;
+use hallpass_core::app::App;
 use hallpass_core::id::AppKey;
-use hallpass_core::oidc::{AuthorizationRefused, AuthorizationRequest, Parameters, RedirectUri};
+use hallpass_core::oidc::{
+    AuthorizationRefused, AuthorizationRequest, Parameters, Prompt, RedirectUri, ResponseMode, must_ask_for_consent,
+};
 use hallpass_core::secret::{AuthorizationCode, Secret};
-use hallpass_core::time::Timestamp;
 use hallpass_store::codes::{self, NewCode};
+use hallpass_store::consents;
 use hallpass_store::view::{Policy, Standing};
 use http::StatusCode;
 
 use super::pending::Pending;
+use super::{consent, response_mode, select_account};
+use crate::context::Context;
 use crate::pass::{Journey, see_other};
 use crate::sign_in;
-use crate::web::call::Call;
+use crate::web::call::{Call, content_type};
 use crate::web::error::Error;
 use crate::web::guard::{LiveSession, Visitor};
 use crate::web::headers::require_navigation;
 use crate::web::page::{ErrorPage, Stop};
+use crate::web::parameters::parameters;
 use crate::web::respond::html_with;
+
+/// The longest query that a form is turned into: with it, a request line stays within what we accept (protocol §14).
+const MAXIMUM_QUERY: usize = 7 * 1024;
 
 /// `GET /oauth/authorize`
 pub async fn authorize(call: Call<Visitor>) -> Result<Response, Error> {
     require_navigation(call.headers())?;
     let parameters: Parameters = call.query()?;
-    answer(&call, Pending::new(parameters, call.now), false).await
+    answer(&call, Pending::new(parameters.said(), call.now), false).await
 }
 
-/// `GET /oauth/continue?app&pending`, to which `/continue` leads.
+/// `POST /oauth/authorize` (OIDC Core 1.0 §3.1.2.1): the same request once more, as a GET. Another site's form comes without our cookies, which are
+/// `SameSite=Lax`; the redirect that answers it brings them. Nothing has happened until then.
+pub async fn authorize_by_form(mut call: Call<Visitor>) -> Result<Response, Error> {
+    require_navigation(call.headers())?;
+    if content_type(call.headers()) != Some("application/x-www-form-urlencoded") {
+        return Err(Error::unsupported_media_type());
+    }
+    let body = call.bytes().await?;
+    let _: Parameters = parameters(&body)?;
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(form_urlencoded::parse(&body)).finish();
+    if query.len() > MAXIMUM_QUERY {
+        return Err(Error::too_large());
+    }
+    Ok(see_other(&format!("/oauth/authorize?{query}")))
+}
+
+/// `GET /oauth/continue?app&pending`, to which `/continue` leads, and the pages that ask.
 pub async fn resume(call: Call<Visitor>) -> Result<Response, Error> {
     require_navigation(call.headers())?;
     let journey: Journey = call.query()?;
-    let pending = Pending::of(&journey, &call.context.keys.pending, call.now).ok_or_else(|| {
-        Error::invalid_request(
-            "This sign-in took too long, or its address is not complete. Open the application again.",
-        )
-        .because("the pending request does not open")
-    })?;
+    let pending = waiting(&call, &journey)?;
     answer(&call, pending, true).await
 }
 
-/// Where `/continue` sends a browser that has signed in for a pending request.
+/// Where a browser goes on to that has done what a pending request waited for.
 pub fn way_back(journey: &Journey) -> String {
     format!("/oauth/continue{}", journey.query())
 }
 
+/// The request that a journey carries.
+pub fn waiting<P>(call: &Call<P>, journey: &Journey) -> Result<Pending, Error> {
+    Pending::of(journey, &call.context.keys.pending, call.now).ok_or_else(|| {
+        let message = "This sign-in took too long, or its address is not complete. Open the application again.";
+        Error::invalid_request(message).because("the pending request does not open")
+    })
+}
+
 /// A client that is ours, and one of its addresses.
-struct Client<'p> {
+pub struct Client<'p> {
     index: usize,
+    /// The app.
+    pub app: &'p App,
     key: &'p AppKey,
-    redirect_uri: &'p RedirectUri,
+    /// Where its answer goes.
+    pub redirect_uri: &'p RedirectUri,
     state: Option<String>,
+    mode: ResponseMode,
 }
 
 impl<'p> Client<'p> {
     /// The one validator: of bytes against bytes. Whoever registered none has none (advisory T4).
-    fn find(policy: &'p Policy, parameters: &Parameters) -> Result<Self, Error> {
+    pub fn find(policy: &'p Policy, parameters: &Parameters) -> Result<Self, Error> {
         let wrong = |why: &'static str| {
             let message = "The link that led here names an application or an address that is not registered. Open the application again from its own address.";
             Error::invalid_request(message).because(why)
@@ -72,24 +103,36 @@ impl<'p> Client<'p> {
         let asked = parameters.redirect_uri.as_deref();
         let redirect_uri = app.redirect_uris.iter().find(|uri| Some(uri.as_str()) == asked);
         let redirect_uri = redirect_uri.ok_or_else(|| wrong("redirect_uri is not registered for this client"))?;
-        Ok(Self { index, key: &app.key, redirect_uri, state: parameters.state().map(str::to_owned) })
+        let (state, mode) = (parameters.state().map(str::to_owned), parameters.response_mode());
+        Ok(Self { index, app, key: &app.key, redirect_uri, state, mode })
     }
 
     /// Sends the browser back to the client.
-    fn send(&self, call: &Call<Visitor>, result: (&str, &str)) -> Response {
-        let mut parameters = vec![result];
-        parameters.extend(self.state.as_deref().map(|state| ("state", state)));
-        parameters.push(("iss", call.context.public_url.as_str()));
-        see_other(&self.redirect_uri.with(&parameters))
+    fn send(&self, call: &Call<Visitor>, result: (&'static str, &str)) -> Response {
+        response_mode::send(&call.context, self, self.mode, self.answer(&call.context, result))
     }
 
     fn refuse(&self, call: &Call<Visitor>, code: &'static str, because: &'static str) -> Response {
         tracing::debug!(request_id = %call.request_id, app = %self.key, code, because, "authorization refused");
         self.send(call, ("error", code))
     }
+
+    /// The same in answer to a form of ours.
+    pub fn refuse_after_form(&self, call: &Call<LiveSession>, code: &'static str, because: &'static str) -> Response {
+        tracing::debug!(request_id = %call.request_id, app = %self.key, code, because, "authorization refused");
+        let answer = self.answer(&call.context, ("error", code));
+        response_mode::send_after_form(&call.context, self, self.mode, answer)
+    }
+
+    fn answer(&self, context: &Context, result: (&'static str, &str)) -> Vec<(&'static str, String)> {
+        let mut answer = vec![(result.0, result.1.to_owned())];
+        answer.extend(self.state.clone().map(|state| ("state", state)));
+        answer.push(("iss", context.public_url.to_string()));
+        answer
+    }
 }
 
-async fn answer(call: &Call<Visitor>, pending: Pending, waited: bool) -> Result<Response, Error> {
+async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Result<Response, Error> {
     let context = &call.context;
     let policy = context.view.policy().await?;
     let client = Client::find(&policy, &pending.parameters)?;
@@ -97,7 +140,12 @@ async fn answer(call: &Call<Visitor>, pending: Pending, waited: bool) -> Result<
         Ok(request) => request,
         Err(AuthorizationRefused { code, because }) => return Ok(client.refuse(call, code, because)),
     };
-    let live = match whoever_is_here(call, &request, pending.asked_at(), waited) {
+    if let Err(AuthorizationRefused { code, because }) =
+        pending.look_up(client.key, &policy.keyring, context.public_url.as_str(), call.now)
+    {
+        return Ok(client.refuse(call, code, because));
+    }
+    let live = match whoever_is_here(call, &pending, &request, waited) {
         Here::Somebody(live) => live,
         Here::Nobody | Here::MustChangePassword if request.silent => {
             return Ok(client.refuse(call, "login_required", "nobody is signed in, or not lately enough"));
@@ -111,8 +159,30 @@ async fn answer(call: &Call<Visitor>, pending: Pending, waited: bool) -> Result<
             });
         }
     };
+    if pending.is_about_somebody_else(live) {
+        return Ok(client.refuse(call, "login_required", "another person is signed in than the hint names"));
+    }
+    if request.essential_acr.is_some_and(|acr| live.session.acr < acr) {
+        let code = "unmet_authentication_requirements";
+        return Ok(client.refuse(call, code, "nobody can sign in that strongly here"));
+    }
+    // Before it is asked whether they may enter: somebody who has two accounts may have come with the wrong one.
+    let chosen = pending.chosen == Some(live.session.id);
+    if !chosen && request.wants_choice(live.session.authenticated_at, pending.asked_at(), waited) {
+        return Ok(select_account::page(call, &client, pending.understood(&request), live));
+    }
     if !matches!(context.view.standing(&policy, live.user.id, client.index).await?, Standing::Admitted(_)) {
         return Ok(client.refuse(call, "access_denied", "the person has no access to this app"));
+    }
+    if client.app.third_party || request.asks_for(Prompt::Consent) {
+        let given = consents::find(&mut context.store.read().await?, &live.user.id, client.key).await?;
+        if must_ask_for_consent(client.app.third_party, &request, given, pending.asked_at(), waited) {
+            return Ok(if request.silent {
+                client.refuse(call, "consent_required", "the person has not allowed so much")
+            } else {
+                consent::page(call, &client, pending.understood(&request), request.scope, live)
+            });
+        }
     }
     // A client that does not understand its answer asks again, and again.
     if context.handoffs.count((live.session.id, true, client.key.to_string()), call.now) {
@@ -133,12 +203,12 @@ enum Here<'c> {
 
 fn whoever_is_here<'c>(
     call: &'c Call<Visitor>,
+    pending: &Pending,
     request: &AuthorizationRequest,
-    asked_at: Timestamp,
     waited: bool,
 ) -> Here<'c> {
     match &call.proof.session {
-        Some(live) if request.wants_sign_in(live.session.authenticated_at, asked_at, waited) => Here::Nobody,
+        Some(live) if pending.wants_sign_in(request, live, waited) => Here::Nobody,
         Some(live) if live.user.must_change_password => Here::MustChangePassword,
         Some(live) => Here::Somebody(live),
         None => Here::Nobody,

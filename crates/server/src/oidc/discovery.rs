@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use hallpass_core::oidc::metadata;
+use hallpass_core::session::Acr;
 use http::{HeaderValue, header};
 
 use super::json;
@@ -11,7 +12,11 @@ use crate::web::guard::Anybody;
 
 /// The handler of both.
 pub async fn metadata(call: Call<Anybody>) -> Result<Response, Error> {
-    let mut response = json(metadata::metadata(call.context.public_url.as_str()).to_string());
+    let mut document = metadata::metadata(call.context.public_url.as_str());
+    // Two factors are known only of people who have shown them to an upstream.
+    let reachable = if call.context.kratos.is_some() { &[Acr::Aal1, Acr::Aal2][..] } else { &[Acr::Aal1] };
+    document["acr_values_supported"] = reachable.iter().map(|acr| acr.as_str()).collect();
+    let mut response = json(document.to_string());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

@@ -1,18 +1,23 @@
 //! The OIDC provider: the standard door to the same sessions, for programs that know nothing of passes. Protocol §11; OIDC Core 1.0, RFC 6749.
 //!
-//! [`authorize`] sends a code through the browser, [`token`] gives tokens for it ([`grant`] by grant), [`device`] lets people allow what has no browser, [`userinfo`] and introspection say what an
+//! [`authorize`] sends a code through the browser, when [`select_account`] and [`consent`] have asked what must be asked; [`token`] gives tokens for it ([`grant`] by grant), [`device`] lets people
+//! allow what has no browser, [`userinfo`] and introspection say what an
 //! access token is still worth, [`revoke`] and [`logout`] end it.
 
 mod access;
 pub mod authorize;
 pub mod bearer;
+pub mod consent;
 pub mod device;
 pub mod discovery;
 pub mod grant;
 pub mod introspection;
 pub mod logout;
+mod pages;
 pub mod pending;
+mod response_mode;
 pub mod revoke;
+pub mod select_account;
 pub mod token;
 pub mod userinfo;
 

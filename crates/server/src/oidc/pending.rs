@@ -1,10 +1,14 @@
-//! An authorization request whose person has to sign in first. It travels sealed in the addresses of the sign-in pages, as part of their
-//! [`Journey`]: nothing is written down, nothing has to be cleaned up, and nobody can say that a sign-in was asked for earlier than it was.
+//! An authorization request whose person has to do something first: sign in, choose, allow. It travels sealed in the addresses of the pages that ask,
+//! as part of their [`Journey`]: nothing is written down, nothing has to be cleaned up, and nobody can say that a sign-in was asked for earlier than it was.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hallpass_core::crypto::{Random, Sealer};
-use hallpass_core::oidc::{AuthorizationRequest, PENDING_LIFETIME, Parameters};
+use hallpass_core::crypto::{self, Random, Sealer};
+use hallpass_core::id::{AppKey, SessionId, UserId};
+use hallpass_core::keyring::Keyring;
+use hallpass_core::oidc::{
+    AuthorizationRefused, AuthorizationRequest, PENDING_LIFETIME, Parameters, Prompt, verify_hint,
+};
 use hallpass_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -22,20 +26,50 @@ pub struct Pending {
     pub parameters: Parameters,
     /// When, in milliseconds.
     asked_at: i64,
+    /// Whom the client's hint names: the answer is about them or about nobody.
+    pub hinted: Option<UserId>,
+    /// The session whose person has said that it is they who want to go on.
+    pub chosen: Option<SessionId>,
 }
 
 impl Pending {
     /// From this moment.
     pub fn new(parameters: Parameters, now: Timestamp) -> Self {
-        Self { parameters, asked_at: now.as_millis() }
+        Self { parameters, asked_at: now.as_millis(), hinted: None, chosen: None }
     }
 
-    /// With nothing in it but what was understood: what is ignored must not make an address too long.
+    /// Finds out whom `id_token_hint` names. One whose time is over is as good; one that we did not make for this client is a forgery.
+    pub fn look_up(
+        &mut self,
+        client: &AppKey,
+        keyring: &Keyring,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<(), AuthorizationRefused> {
+        let Some(hint) = self.parameters.id_token_hint.take() else { return Ok(()) };
+        let hint = verify_hint(&hint, keyring, issuer, now).ok().filter(|hint| hint.app == *client);
+        let hint = hint.ok_or(AuthorizationRefused::invalid_request("no id_token_hint of this client's"))?;
+        self.hinted = Some(hint.user_id);
+        Ok(())
+    }
+
+    /// With nothing in it but what was understood.
     #[must_use]
     pub fn understood(mut self, request: &AuthorizationRequest) -> Self {
-        self.parameters.scope = Some(request.scope.to_string());
-        self.parameters.prompt = request.login.then(|| "login".to_owned());
+        self.parameters = self.parameters.understood(request);
         self
+    }
+
+    /// Whether whoever is here has to prove anew who they are, or somebody else has to.
+    pub fn wants_sign_in(&self, request: &AuthorizationRequest, live: &LiveSession, waited: bool) -> bool {
+        let at = live.session.authenticated_at;
+        let wrong = self.is_about_somebody_else(live) && !(waited && at >= self.asked_at());
+        wrong || request.wants_sign_in(at, self.asked_at(), waited)
+    }
+
+    /// Whether the client's hint names another person than the one who is here.
+    pub fn is_about_somebody_else(&self, live: &LiveSession) -> bool {
+        self.hinted.is_some_and(|hinted| hinted != live.user.id)
     }
 
     /// When it came.
@@ -59,19 +93,53 @@ impl Pending {
     }
 }
 
+/// What the tokens of a form are bound to that asks about a waiting request: what it asks, whom, and about which request. Somebody who was shown one
+/// cannot be made to answer another.
+pub fn form_binding(asks: &str, session: &SessionId, journey: &Journey) -> [u8; 32] {
+    crypto::sha256(format!("{asks} {session} {}", journey.query()).as_bytes())
+}
+
 /// Whether the sign-in page must show its form although somebody is signed in: the request asks for a new proof.
 pub fn wants_sign_in(context: &Context, journey: &Journey, live: &LiveSession, now: Timestamp) -> bool {
-    Pending::of(journey, &context.keys.pending, now).is_some_and(|pending| {
-        let request = AuthorizationRequest::read(&pending.parameters);
-        request.is_ok_and(|request| request.wants_sign_in(live.session.authenticated_at, pending.asked_at(), true))
-    })
+    open(context, journey, now).is_some_and(|(pending, request)| pending.wants_sign_in(&request, live, true))
 }
 
 /// Whether an upstream must ask for a new proof, too, though it may know the person.
 pub fn wants_login(context: &Context, journey: &Journey, now: Timestamp) -> bool {
-    Pending::of(journey, &context.keys.pending, now)
-        .and_then(|pending| AuthorizationRequest::read(&pending.parameters).ok())
-        .is_some_and(|request| request.login || request.max_age.is_some_and(|age| age.is_zero()))
+    open(context, journey, now).is_some_and(|(_, request)| {
+        let asks = |prompt| request.asks_for(prompt);
+        asks(Prompt::Login) || asks(Prompt::Create) || request.max_age.is_some_and(|age| age.is_zero())
+    })
+}
+
+/// Whether somebody who signs in now does it for a request.
+pub fn waits(context: &Context, journey: &Journey, now: Timestamp) -> bool {
+    open(context, journey, now).is_some()
+}
+
+/// What the sign-in page makes of the request that waits for it.
+#[derive(Default)]
+pub struct Hints {
+    /// The client expects this user name.
+    pub username: Option<String>,
+    /// The client thinks that people sign up here.
+    pub sign_up: bool,
+    /// Whoever is here is the right person, but has to prove it anew.
+    pub again: bool,
+}
+
+/// Says so.
+pub fn hints(context: &Context, journey: &Journey, live: Option<&LiveSession>, now: Timestamp) -> Hints {
+    let Some((pending, request)) = open(context, journey, now) else { return Hints::default() };
+    let sign_up = request.asks_for(Prompt::Create);
+    let again = |live| pending.wants_sign_in(&request, live, true) && !pending.is_about_somebody_else(live);
+    Hints { again: !sign_up && live.is_some_and(again), username: request.login_hint, sign_up }
+}
+
+fn open(context: &Context, journey: &Journey, now: Timestamp) -> Option<(Pending, AuthorizationRequest)> {
+    let pending = Pending::of(journey, &context.keys.pending, now)?;
+    let request = AuthorizationRequest::read(&pending.parameters).ok()?;
+    Some((pending, request))
 }
 
 #[cfg(test)]

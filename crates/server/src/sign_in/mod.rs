@@ -6,7 +6,7 @@ pub mod relayed;
 pub mod start;
 
 use axum::response::Response;
-use hallpass_core::secret::{FlowSecret, Secret};
+use hallpass_core::secret::{Digest, FlowSecret, Secret, SessionSecret};
 use hallpass_core::user::Username;
 use http::{StatusCode, header};
 use serde::Deserialize;
@@ -50,21 +50,25 @@ struct Asked {
     pending: Option<String>,
     /// Show the form, also where the page leads straight to somewhere else: for users of our own, administrators among them.
     local: Option<String>,
+    /// Show the form although somebody is signed in: another person wants to go on.
+    another: Option<String>,
 }
 
 impl Asked {
-    fn split(self) -> (Journey, bool) {
-        (Journey { app: self.app, return_to: self.return_to, pending: self.pending }, self.local.is_some())
+    fn journey(self) -> Journey {
+        Journey { app: self.app, return_to: self.return_to, pending: self.pending }
     }
 }
 
 /// `GET /sign-in?app&return_to`. Somebody who is signed in already goes straight on.
 pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
-    let (journey, local) = call.query::<Asked>()?.split();
+    let asked: Asked = call.query()?;
+    let (local, another) = (asked.local.is_some(), asked.another.is_some());
+    let journey = asked.journey();
     let checked = journey.check(&*call.context.view.policy().await?)?;
     // Without a destination somebody has come here on purpose, perhaps to sign in as another person: show who is here, and the form.
     // So does whoever has to prove again who they are.
-    let goes_on = |live| !pending::wants_sign_in(&call.context, &journey, live, call.now);
+    let goes_on = |live| !another && !pending::wants_sign_in(&call.context, &journey, live, call.now);
     if call.proof.session.as_ref().is_some_and(goes_on) && leads_on(&journey, checked.as_ref()) {
         return Ok(see_other(&format!("/continue{}", journey.query())));
     }
@@ -76,7 +80,13 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
         }
         return Ok(response);
     }
-    Ok(render(&call, &journey, checked.as_ref(), "", None))
+    let live = call.proof.session.as_ref().filter(|_| !another);
+    let hints = pending::hints(&call.context, &journey, live, call.now);
+    let username = match live.filter(|_| hints.again) {
+        Some(live) => live.user.username.to_string(),
+        None => hints.username.filter(|_| !another).unwrap_or_default(),
+    };
+    Ok(render(&call, &journey, checked.as_ref(), &username, None))
 }
 
 /// Whether the journey leads somewhere after the sign-in.
@@ -86,7 +96,7 @@ fn leads_on(journey: &Journey, checked: Option<&Checked>) -> bool {
 
 /// `POST /sign-in?app&return_to`.
 pub async fn submit(mut call: Call<Visitor>) -> Result<Response, Error> {
-    let (journey, _) = call.query::<Asked>()?.split();
+    let journey = call.query::<Asked>()?.journey();
     let checked = journey.check(&*call.context.view.policy().await?)?;
     // Without the flow cookie that came with the page there is nothing to check the form against: somebody else's form, or a
     // browser without cookies. Show a fresh page rather than an error.
@@ -113,7 +123,10 @@ pub async fn submit(mut call: Call<Visitor>) -> Result<Response, Error> {
     };
     let problem = match password::attempt(&call.context, attempt, call.now).await? {
         Outcome::Proved(proved) => {
-            let browser = Browser::of(&call, fields.stay.is_some());
+            let mut browser = Browser::of(&call, fields.stay.is_some());
+            if pending::waits(&call.context, &journey, call.now) {
+                browser.keeps = presented_session(&call);
+            }
             if let Some(started) = start::start(&call.context, *proved, browser, call.now).await? {
                 let mut response = see_other(&format!("/continue{}", journey.query()));
                 started.set_cookies(response.headers_mut());
@@ -155,6 +168,13 @@ pub fn redirect_here(_: &Context) -> Response {
     response
 }
 
+fn presented_session(call: &Call<Visitor>) -> Option<Digest<SessionSecret>> {
+    match cookies::presented(call.headers(), cookies::SESSION) {
+        Presented::One(value) => Secret::<SessionSecret>::parse(value).map(|secret| secret.digest()),
+        Presented::None | Presented::Several => None,
+    }
+}
+
 fn presented_flow(call: &Call<Visitor>) -> Option<Secret<FlowSecret>> {
     match cookies::presented(call.headers(), cookies::FLOW) {
         Presented::One(value) => Secret::parse(value),
@@ -177,6 +197,8 @@ fn render(
         Some(Problem::Wrong) => StatusCode::UNPROCESSABLE_ENTITY,
         Some(Problem::Throttled(_)) => StatusCode::TOO_MANY_REQUESTS,
     };
+    let live = call.proof.session.as_ref();
+    let hints = pending::hints(&call.context, journey, live, call.now);
     let page = SignInPage {
         brand: call.context.config.brand.clone(),
         csrf_token: token,
@@ -185,7 +207,9 @@ fn render(
         username: username.to_owned(),
         stay: false,
         problem,
-        signed_in_as: call.proof.session.as_ref().map(|live| person(&live.user)),
+        signed_in_as: live.map(|live| person(&live.user)),
+        again: hints.again,
+        sign_up: hints.sign_up,
         upstream: call
             .context
             .kratos

@@ -102,6 +102,7 @@ async fn by_password(call: &Call<AppCaller>, request: Request) -> Result<Option<
         device: None,
         takes_mark: false,
         previous: None,
+        keeps: None,
     };
     let Some(started) = start::start(&call.context, *proved, browser, call.now).await? else { return Err(refused()) };
     Ok(Some(Box::new(started.session)))

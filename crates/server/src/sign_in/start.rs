@@ -6,13 +6,13 @@ use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::SessionId;
 use hallpass_core::secret::{DeviceMark, Digest, Secret, SessionSecret};
-use hallpass_core::session::{EndReason, Session};
-use hallpass_core::sign_in::Authenticated;
+use hallpass_core::session::{EndReason, Session, SessionPolicy};
+use hallpass_core::sign_in::{Authenticated, renewed};
 use hallpass_core::throttle::{self, GiveBack};
 use hallpass_core::time::Timestamp;
 
 use hallpass_store::sessions::{self, NewSession};
-use hallpass_store::{attempts, audit, devices};
+use hallpass_store::{StoreError, Write, attempts, audit, devices};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::context::Context;
@@ -41,6 +41,8 @@ pub struct Browser {
     pub takes_mark: bool,
     /// The session that it held until now: it ends (advisory T46, T47).
     pub previous: Option<SessionId>,
+    /// The secret of that session, if the same person may go on in it: they were asked to prove anew who they are, and nothing else is to end for it.
+    pub keeps: Option<Digest<SessionSecret>>,
 }
 
 impl Browser {
@@ -53,6 +55,7 @@ impl Browser {
             device: device_mark(call.headers()),
             takes_mark: true,
             previous: call.proof.session.as_ref().map(|live| live.session.id),
+            keeps: None,
         }
     }
 }
@@ -140,16 +143,22 @@ pub async fn start(
 ) -> Result<Option<Started>, Error> {
     let random = &mut SystemRandom;
     let Proved { user, authenticated, password_changed_at, counted } = proved;
-    let beginning = begin(context, &authenticated, &browser, now);
+    let mut beginning = begin(context, &authenticated, &browser, now);
 
     let mut write = context.store.write().await?;
-    if let Some(previous) = browser.previous {
-        sessions::end(&mut write, &previous, EndReason::Replaced, now).await?;
-    }
-    let new =
-        NewSession { session: beginning.session.clone(), secret: beginning.secret.digest(), device: beginning.mark };
-    if !sessions::start_by_password(&mut write, &new, password_changed_at).await? {
-        return Ok(None);
+    let (policy, secret) = (context.session_policy(), beginning.secret.digest());
+    let renewed = renew(&mut write, &policy, &browser, &authenticated, &secret, password_changed_at, now).await?;
+    let again = renewed.is_some();
+    if let Some(renewed) = renewed {
+        beginning.session = renewed;
+    } else {
+        if let Some(previous) = browser.previous {
+            sessions::end(&mut write, &previous, EndReason::Replaced, now).await?;
+        }
+        let new = NewSession { session: beginning.session.clone(), secret, device: beginning.mark };
+        if !sessions::start_by_password(&mut write, &new, password_changed_at).await? {
+            return Ok(None);
+        }
     }
     if let Some(mark) = &beginning.mark {
         devices::remember(&mut write, mark, &user.id, now).await?;
@@ -164,10 +173,31 @@ pub async fn start(
     attempts::take_back(&mut write, &taken_back).await?;
     let entry = Entry::new(Event::SignedIn, Actor::User(user.id), now, random)
         .user(user.id)
-        .session(new.session.id)
+        .session(beginning.session.id)
         .ip(browser.ip);
+    let entry = if again { entry.with("again", &true) } else { entry };
     audit::append(&mut write, &(&entry).into()).await?;
     write.commit().await?;
     context.telemetry.signed_in();
     Ok(Some(beginning.started()))
+}
+
+/// The browser's session as it goes on with the new secret, if its own person has just proved anew who they are (protocol §11, step-up). Whoever knew the
+/// old secret is out (advisory T46).
+async fn renew(
+    write: &mut Write,
+    policy: &SessionPolicy,
+    browser: &Browser,
+    proof: &Authenticated,
+    secret: &Digest<SessionSecret>,
+    password_changed_at: Timestamp,
+    now: Timestamp,
+) -> Result<Option<Session>, StoreError> {
+    let (Some(previous), Some(old)) = (&browser.previous, &browser.keeps) else { return Ok(None) };
+    let before = sessions::find(write, previous).await?.filter(|session| session.check(now).is_ok());
+    let Some(renewed) = before.and_then(|before| renewed(&before, proof, browser.persistent, policy, now)) else {
+        return Ok(None);
+    };
+    let goes_on = sessions::renew_by_password(write, &renewed, old, secret, password_changed_at).await?;
+    Ok(goes_on.then_some(renewed))
 }

@@ -82,6 +82,7 @@ pub async fn sign_in(
         device: None,
         takes_mark: false,
         previous: None,
+        keeps: None,
     };
     match sign_in::sign_in(context, &kratos, &accepted, &credential, browser, now).await? {
         Ok(started) => Ok(Outcome::Started(Box::new(started.session))),

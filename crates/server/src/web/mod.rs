@@ -6,6 +6,7 @@ pub mod cookies;
 pub mod error;
 pub mod guard;
 pub mod headers;
+pub mod onward;
 pub mod page;
 pub mod parameters;
 pub mod respond;

@@ -39,6 +39,10 @@ pub struct SignInPage {
     pub problem: Option<SignInProblem>,
     /// Who is signed in in this browser already.
     pub signed_in_as: Option<Person>,
+    /// They are to prove anew that it is they: for an app, which has asked for it.
+    pub again: bool,
+    /// The app thinks that people sign up here.
+    pub sign_up: bool,
     /// Where somebody may sign in besides here.
     pub upstream: Option<WayOn>,
 }
@@ -95,7 +99,7 @@ pub struct ChangePasswordPage {
 }
 
 /// `/account`: who I am and where I am signed in. Posts `csrf_token` and `session_id` to `/account/sessions/end`, `csrf_token`
-/// to `/account/sign-out-everywhere`, and `csrf_token` to `/sign-out` for the browser in use.
+/// to `/account/sign-out-everywhere`, `csrf_token` and `app_key` to `/account/apps/revoke`, and `csrf_token` to `/sign-out` for the browser in use.
 #[derive(Debug, Clone, Template)]
 #[template(path = "account.html")]
 pub struct AccountPage {
@@ -109,6 +113,23 @@ pub struct AccountPage {
     pub notice: Option<String>,
     /// Live sessions in the order to show them, this browser's first.
     pub sessions: Vec<SessionLine>,
+    /// What the person has allowed, by app; may be empty.
+    pub allowed: Vec<AllowedLine>,
+}
+
+/// One app that the person has allowed to learn who they are.
+#[derive(Debug, Clone)]
+pub struct AllowedLine {
+    /// The app's key, sent back to take it back.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// Where it is; empty if that is not known any more.
+    pub domain: String,
+    /// What it may know, in words that follow "Knows".
+    pub learns: String,
+    /// When it was allowed, in words that follow "Allowed".
+    pub since: String,
 }
 
 /// One line of [`AccountPage`].
@@ -224,7 +245,7 @@ pub struct Person {
 
 impl Person {
     /// First letters of the first and the last name, in capitals; "?" for a name without letters.
-    fn initials(&self) -> String {
+    pub fn initials(&self) -> String {
         let mut words =
             self.display_name.split_whitespace().filter_map(|word| word.chars().find(|c| c.is_alphanumeric()));
         let (first, last) = (words.next(), words.next_back());
@@ -448,9 +469,12 @@ mod tests {
             stay: true,
             problem: Some(SignInProblem::Wrong),
             signed_in_as: Some(person()),
+            again: false,
+            sign_up: true,
             upstream: Some(WayOn { label: canary(), url: canary() }),
         };
         let expired = SignInPage { problem: Some(SignInProblem::Expired), ..sign_in.clone() };
+        let again = SignInPage { again: true, ..sign_in.clone() };
         let throttled =
             SignInPage { problem: Some(SignInProblem::Throttled(Duration::from_secs(30))), ..sign_in.clone() };
         let change = ChangePasswordPage {
@@ -479,6 +503,13 @@ mod tests {
             person: person(),
             notice: Some(canary()),
             sessions: vec![SessionLine { this_browser: true, ..line.clone() }, line],
+            allowed: vec![AllowedLine {
+                key: canary(),
+                name: canary(),
+                domain: canary(),
+                learns: canary(),
+                since: canary(),
+            }],
         };
         let home = HomePage {
             brand: canary(),
@@ -504,9 +535,10 @@ mod tests {
             ("sign-in", render(&sign_in), 12),
             ("sign-in, expired", render(&expired), 12),
             ("sign-in, throttled", render(&throttled), 12),
+            ("sign-in, again", render(&again), 11),
             ("change password", render(&change), 8),
             ("change password, forced", render(&forced), 7),
-            ("account", render(&account), 19),
+            ("account", render(&account), 26),
             ("sign out", render(&SignOutPage { brand: canary(), csrf_token: canary(), person: person() }), 4),
             ("signed out", render(&signed_out), 4),
             ("home", render(&home), 7),
@@ -519,7 +551,8 @@ mod tests {
     #[test]
     fn every_text_comes_out_escaped() {
         for (name, html, shown) in pages() {
-            assert!(!html.contains("<script>"), "{name}: raw markup");
+            let without_files = html.replace("<script src=\"/assets/", "");
+            assert!(!without_files.contains("<script"), "{name}: raw markup");
             assert!(!html.contains(CANARY), "{name}: raw canary");
             assert_eq!(
                 html.matches("&#60;script&#62;&#34;&#39;&#38;canary").count(),
@@ -630,6 +663,8 @@ mod tests {
                 stay: false,
                 problem,
                 signed_in_as: None,
+                again: false,
+                sign_up: false,
                 upstream: None,
             })
         };

@@ -92,12 +92,16 @@ async fn the_matrix() {
     GET     /account                          session     sign-in  sign-in      200  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/sessions/end             session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/sign-out-everywhere      session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
+    POST    /account/apps/revoke              session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /account/password                 session     sign-in  sign-in      200  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/password                 session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /.well-known/jwks.json            anybody         200      200      200      200      200      200      200      200
     GET     /.well-known/openid-configuration anybody         200      200      200      200      200      200      200      200
     GET     /.well-known/oauth-authorization-server anybody         200      200      200      200      200      200      200      200
     GET     /oauth/authorize                  visitor         400      400      400      400      400      400      400      400
+    POST    /oauth/authorize                  visitor         303      303      303      303      303      303      303      303
+    POST    /oauth/account                    session     sign-in  sign-in      400  sign-in  sign-in  sign-in  sign-in  sign-in
+    POST    /oauth/consent                    session     sign-in  sign-in      400  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /oauth/continue                   visitor         400      400      400      400      400      400      400      400
     POST    /oauth/token                      app             403      403      403      400      401      403      403      401
     POST    /oauth/device_authorization       app             403      403      403      400      401      403      403      401

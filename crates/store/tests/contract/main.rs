@@ -4,6 +4,7 @@
 
 mod backup;
 mod device_codes;
+mod consents;
 mod handoffs;
 mod logouts;
 mod machinery;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hallpass_core::session::{EndReason, Ended};
+use hallpass_core::session::{Acr, Amr, EndReason, Ended, Session};
 use hallpass_core::time::Timestamp;
 use hallpass_store::sessions::{self, LiveSession, NewSession};
 use hallpass_store::{Change, authenticators, changes, users};
@@ -43,6 +43,59 @@ async fn a_password_that_has_been_replaced_opens_nothing() {
         assert_eq!(sessions::find(&mut write, &late.session.id).await.expect("reads"), None);
         users::set_disabled(&mut write, &ana.id, true, NOW).await.expect("disables");
         assert!(!sessions::start_by_password(&mut write, &late, later(1)).await.expect("asks"), "disabled");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_goes_on_only_for_its_own_person_and_against_its_own_secret() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let (ana, ben) = (added_user(&mut write, "ana").await, added_user(&mut write, "ben").await);
+        for user in [&ana, &ben] {
+            authenticators::set_password(&mut write, &user.id, "$argon2id$first", NOW).await.expect("sets");
+        }
+        let new = session(&ana);
+        assert!(sessions::start(&mut write, &new).await.expect("starts"));
+        write.commit().await.expect("commits");
+        let mut write = database.write().await;
+        let next = Session {
+            acr: Acr::Aal1,
+            amr: vec![Amr::Pwd],
+            authenticated_at: later(60),
+            last_seen_at: later(60),
+            expires_at: later(90_000),
+            inactivity: Duration::from_hours(2),
+            persistent: true,
+            ..new.session.clone()
+        };
+        let (old, secret) = (new.secret, digest());
+        let bens = Session { user_id: ben.id, ..next.clone() };
+        let nobodys = Session { user_id: user("nobody").id, ..next.clone() };
+        for (renewed, old, changed_at, why) in [
+            (&bens, old, NOW, "somebody else's proof"),
+            (&nobodys, old, NOW, "nobody's"),
+            (&next, digest(), NOW, "an old secret"),
+            (&next, old, later(1), "a password that has been replaced"),
+        ] {
+            let done = sessions::renew_by_password(&mut write, renewed, &old, &secret, changed_at).await.expect("asks");
+            assert!(!done, "{why}");
+        }
+        assert_eq!(sessions::by_secret(&mut write, &old).await.expect("reads"), Some(new.session.clone()));
+        assert!(sessions::renew_by_password(&mut write, &next, &old, &secret, NOW).await.expect("renews"));
+        assert_eq!(sessions::by_secret(&mut write, &old).await.expect("reads"), None);
+        assert_eq!(sessions::by_secret(&mut write, &secret).await.expect("reads"), Some(next.clone()));
+        let position = write.commit().await.expect("commits").expect("tells of it");
+        let change = Change::SessionChanged { session: next.id, user: ana.id };
+        let told = changes::since(&mut database.read().await, position - 1, 10).await.expect("reads");
+        assert_eq!(told.into_iter().map(|entry| entry.change).collect::<Vec<_>>(), [change]);
+
+        let mut write = database.write().await;
+        sessions::end(&mut write, &next.id, EndReason::SignedOut, later(61)).await.expect("ends");
+        assert!(
+            !sessions::renew_by_password(&mut write, &next, &secret, &digest(), NOW).await.expect("asks"),
+            "it has ended"
+        );
     })
     .await;
 }

@@ -6,7 +6,7 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::upstream::UpstreamId;
 use hallpass_store::sessions::{self, NewSession};
 use hallpass_store::upstreams::{self, Footing};
-use hallpass_store::{Write, upstream_logouts, users};
+use hallpass_store::{Write, authenticators, upstream_logouts, users};
 
 use crate::support::*;
 
@@ -88,6 +88,21 @@ async fn of_many_that_link_one_identity_at_once_one_wins() {
             });
         }
         assert_eq!(racing.join_all().await.into_iter().filter(|won| *won).count(), 1);
+    })
+    .await;
+}
+
+/// T71: a password says nothing about what an upstream has said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_on_an_upstream_is_not_renewed_by_a_password() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        authenticators::set_password(&mut write, &ana.id, "$argon2id$first", NOW).await.expect("sets");
+        let new = standing(&mut write, &ana, "k1").await;
+        let renewed = sessions::renew_by_password(&mut write, &new.session, &new.secret, &digest(), NOW).await;
+        assert!(!renewed.expect("asks"));
+        assert_eq!(sessions::by_secret(&mut write, &new.secret).await.expect("reads"), Some(new.session));
     })
     .await;
 }

@@ -100,6 +100,8 @@ pub struct AppEntry {
     pub post_logout_redirect_uris: Vec<RedirectUri>,
     /// What an OIDC client's ID tokens and logout tokens are signed with: `RS256` or `EdDSA`.
     pub id_token_alg: IdTokenAlgorithm,
+    /// Somebody else's: people are asked before it learns anything about them by OIDC.
+    pub third_party: bool,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.

@@ -363,6 +363,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         redirect_uris: entry.redirect_uris.clone(),
         post_logout_redirect_uris: entry.post_logout_redirect_uris.clone(),
         id_token_alg: entry.id_token_alg,
+        third_party: entry.third_party,
         disabled_at: known.and_then(|known| known.disabled_at),
     }
 }
@@ -404,6 +405,7 @@ fn app_differences(before: &App, after: &App) -> String {
             listed(&after.post_logout_redirect_uris),
         ),
         ("id_token_alg", before.id_token_alg.to_string(), after.id_token_alg.to_string()),
+        ("third_party", before.third_party.to_string(), after.third_party.to_string()),
     ])
 }
 
@@ -444,6 +446,9 @@ fn said_of(app: &App) -> String {
     app.redirect_uris.iter().for_each(|uri| _ = write!(text, ", redirect_uri {uri}"));
     if app.id_token_alg != IdTokenAlgorithm::default() {
         _ = write!(text, ", id_token_alg {}", app.id_token_alg);
+    }
+    if app.third_party {
+        text.push_str(", third_party");
     }
     text
 }

@@ -6,7 +6,7 @@ use hallpass_core::secret::{AuthorizationCode, Secret};
 use hallpass_store::codes::{self, Code};
 use hallpass_store::tokens::{self, CameOf};
 
-use super::{Granted, judge};
+use super::{Granted, is_allowed, judge};
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
 use crate::web::error::Error;
@@ -31,6 +31,9 @@ pub async fn exchange(
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
+    if !is_allowed(call, &mut write, &session, found.scope).await? {
+        return Ok(Err(GrantRefused::NoConsent));
+    }
     if !codes::redeem(&mut write, &digest, call.now).await? {
         // Twice by whoever knows the verifier: one of the two is not the client (RFC 6749 §4.1.2).
         if let Some(family) = tokens::of_code(&mut write, &CameOf::Code(digest)).await? {

@@ -14,7 +14,7 @@ use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
 use hallpass_store::tokens::{self, CameOf, NewFamily};
 use hallpass_store::view::Standing;
-use hallpass_store::{Write, audit, sessions, users};
+use hallpass_store::{Write, audit, consents, sessions, users};
 use http::StatusCode;
 use serde_json::json;
 
@@ -107,6 +107,17 @@ fn no_scope(scope: Option<&str>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::new(StatusCode::BAD_REQUEST, "invalid_scope", "This grant takes no scope."))
+}
+
+/// Whether the person allows this client so much. An app of the company's own needs no leave. Held, so that whoever takes it back next sees the
+/// tokens that are made meanwhile (advisories T20, T25).
+async fn is_allowed(call: &Call<AppCaller>, write: &mut Write, session: &Session, scope: Scope) -> Result<bool, Error> {
+    let app = &call.proof.app().app;
+    if !app.third_party {
+        return Ok(true);
+    }
+    let given = consents::hold(write, &session.user_id, &app.key).await?;
+    Ok(given.is_some_and(|given| scope.is_within(given.scope)))
 }
 
 /// What tokens are made of.

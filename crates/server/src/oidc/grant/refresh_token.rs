@@ -6,7 +6,7 @@ use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_store::tokens::{self, Family, Rotation};
 use http::StatusCode;
 
-use super::{Grant, judge};
+use super::{Grant, is_allowed, judge};
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
 use crate::web::error::Error;
@@ -33,6 +33,9 @@ pub async fn exchange(
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
+    if !is_allowed(call, &mut write, &session, scope).await? {
+        return Ok(Err(GrantRefused::NoConsent));
+    }
     // Again, now that nobody else can move a family of this session: who comes second shall see what the first has done.
     let again = tokens::by_token(&mut write, &digest).await?;
     let Some((generation, family)) = again else { return Ok(Err(GrantRefused::Unknown)) };

@@ -356,12 +356,14 @@ async fn whoever_has_no_business_in_the_app_cannot_allow_it() {
 async fn a_device_is_begun_only_by_a_client_that_has_the_switch() {
     let site = Site::start().await;
     let cli = cli(&site, "cli").await;
+    let others = client_with(&site, "others", |app| (app.device, app.third_party) = (true, true)).await;
     let begin = async |by: &Caller, fields: &[(&str, &str)]| {
         site.send(Ask::post("/oauth/device_authorization").by(by).form(fields)).await
     };
     for (by, fields, code) in [
         (&site.pos, &[][..], "unauthorized_client"),
         (&client(&site, "crm").await, &[], "unauthorized_client"),
+        (&others, &[], "unauthorized_client"),
         (&cli, &[("scope", "profile")], "invalid_scope"),
         (&cli, &[("client_id", "pos")], "invalid_request"),
         (&cli, &[("client_secret", "x")], "invalid_request"),

@@ -4,9 +4,13 @@ mod algorithms;
 mod authorize;
 mod client_credentials;
 mod device;
+mod consent;
+mod form_post;
 mod interoperability;
 mod logout;
+mod prompt;
 mod refresh;
+mod step_up;
 mod token;
 mod token_exchange;
 
@@ -67,6 +71,14 @@ pub fn authorize_url(changes: &[(&str, Option<&str>)]) -> String {
 pub fn said(location: &str, name: &str) -> Option<String> {
     let url = url::Url::parse(location).expect("a URL");
     url.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+}
+
+/// Where a page leads on to by itself.
+pub fn onward(answer: &Answer) -> String {
+    let (_, rest) =
+        answer.body.split_once("<meta http-equiv=\"refresh\" content=\"0;url=").unwrap_or_else(|| panic!("{answer:?}"));
+    let there = rest.split_once('"').expect("it ends").0.replace("&#38;", "&");
+    url::Url::parse(HOME).expect("a URL").join(&there).expect("an address").to_string()
 }
 
 pub async fn at_home(site: &Site) -> Browser<'_> {

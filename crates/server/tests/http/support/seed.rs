@@ -96,6 +96,7 @@ pub fn app(key: &str) -> App {
         id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
         client_credentials: false,
         device: false,
+        third_party: false,
         disabled_at: None,
     }
 }
@@ -230,9 +231,13 @@ impl Site {
 
     /// A session that begins now, without the pages.
     pub async fn signed_in(&self, user: &User) -> SignedIn {
+        self.signed_in_with(user, |_| ()).await
+    }
+
+    pub async fn signed_in_with(&self, user: &User, change: impl FnOnce(&mut Session)) -> SignedIn {
         let (now, secret) = (self.now(), Secret::mint(&mut SystemRandom));
         let (absolute, inactivity) = SessionPolicy::default().lifetimes(false);
-        let session = Session {
+        let mut session = Session {
             id: SessionId::mint(&mut SystemRandom),
             user_id: user.id,
             acr: Acr::Aal1,
@@ -247,6 +252,7 @@ impl Site {
             user_agent: "Firefox/128.0 Linux".to_owned(),
             ip: "192.0.2.7".to_owned(),
         };
+        change(&mut session);
         let mut write = self.store().write().await.expect("writes");
         let new = NewSession { session: session.clone(), secret: secret.digest(), device: None };
         assert!(sessions::start(&mut write, &new).await.expect("writes"), "the user is disabled");

@@ -94,6 +94,7 @@ pub fn app(text: &str, zone: &str) -> App {
             .into(),
         post_logout_redirect_uris: vec![format!("https://{text}.company.com/bye").parse().expect("valid")],
         id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::EdDsa,
+        third_party: true,
         disabled_at: None,
     }
 }

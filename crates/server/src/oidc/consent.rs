@@ -1,0 +1,128 @@
+//! The question whether an app of somebody else may learn who the person is, and `POST /oauth/consent`, its answer. OIDC Core 1.0 §3.1.2.4, protocol §11.
+//!
+//! The form is bound to the session and to the very request that the page showed: its token is good for nothing else. The page cannot be framed, so
+//! nobody clicks "Allow" without seeing it (advisory T52).
+
+use axum::response::Response;
+use hallpass_core::audit::{Actor, Entry, Event};
+use hallpass_core::oidc::{AuthorizationRequest, Scope};
+use hallpass_store::{audit, consents, sessions};
+use serde::Deserialize;
+
+use super::authorize::{self, Client};
+use super::pages::{ConsentPage, Learns};
+use super::pending::{Pending, form_binding};
+use crate::pass::Journey;
+use crate::web::call::Call;
+use crate::web::error::Error;
+use crate::web::guard::{LiveSession, Visitor};
+use crate::web::onward::OnwardPage;
+use crate::web::respond::{html, person};
+
+/// What the token of the form is for.
+const ASKS: &str = "consent";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    decision: Decision,
+    #[serde(rename = "csrf_token")]
+    _csrf_token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Decision {
+    Allow,
+    Deny,
+}
+
+/// Asks whoever is signed in about a request that has been understood.
+pub fn page(call: &Call<Visitor>, client: &Client<'_>, pending: Pending, scope: Scope, live: &LiveSession) -> Response {
+    let context = &call.context;
+    let journey = pending.journey(client.app.key.as_str(), &context.keys.pending, &mut context.random());
+    html(&ConsentPage {
+        brand: context.config.brand.clone(),
+        csrf_token: call.page_token(&form_binding(ASKS, &live.session.id, &journey)),
+        action: format!("/oauth/consent{}", journey.query()),
+        app: client.app.name.clone(),
+        domain: client.redirect_uri.origin().authority().to_owned(),
+        person: person(&live.user),
+        learns: learns(scope, live),
+        another: format!("/sign-in{}&another=1", journey.query()),
+    })
+}
+
+/// `POST /oauth/consent?app&pending`: allows or denies what was shown.
+pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
+    let journey: Journey = call.query()?;
+    let pending = authorize::waiting(&call, &journey)?;
+    let (session, user) = (call.proof.session.id, call.proof.user.id);
+    let Fields { decision, .. } = call.form(&form_binding(ASKS, &session, &journey)).await?;
+    let context = &call.context;
+    let policy = context.view.policy().await?;
+    // Again: the registry may have changed since the page was shown.
+    let client = Client::find(&policy, &pending.parameters)?;
+    let request = match AuthorizationRequest::read(&pending.parameters) {
+        Ok(request) => request,
+        Err(refused) => return Ok(client.refuse_after_form(&call, refused.code, refused.because)),
+    };
+    let Decision::Allow = decision else {
+        return Ok(client.refuse_after_form(&call, "access_denied", "the person does not want to"));
+    };
+    let app = &client.app.key;
+    let mut write = context.store.write().await?;
+    sessions::record_interaction(&mut write, &session, call.now).await?;
+    consents::give(&mut write, &user, app, request.scope, call.now).await?;
+    let entry = Entry::new(Event::ConsentGiven, Actor::User(user), call.now, &mut context.random());
+    let entry = entry.user(user).session(session).app(app).ip(call.ip);
+    let entry = entry.with("profile", &request.scope.profile).with("email", &request.scope.email);
+    audit::append(&mut write, &(&entry).into()).await?;
+    write.commit().await?;
+    Ok(html(&OnwardPage { brand: context.config.brand.clone(), there: authorize::way_back(&journey) }))
+}
+
+/// What a scope means to the person who is asked.
+fn learns(scope: Scope, live: &LiveSession) -> Vec<Learns> {
+    let user = &live.user;
+    let nothing = || "none is on file".to_owned();
+    let mut learns = vec![Learns {
+        what: "That it is you",
+        detail: "It recognises you when you come back, and until when you are signed in.".to_owned(),
+    }];
+    if scope.profile {
+        learns.push(Learns {
+            what: "Your name and user name",
+            detail: format!("{}, {}", user.display_name, user.username),
+        });
+    }
+    if scope.email {
+        let email = user.email.clone().unwrap_or_else(nothing);
+        learns.push(Learns { what: "Your e-mail address", detail: email });
+    }
+    learns
+}
+
+/// The same in half a sentence, for the list of what has been allowed.
+pub fn in_short(scope: Scope) -> String {
+    let words =
+        [Some("that it is you"), scope.profile.then_some("your name"), scope.email.then_some("your e-mail address")];
+    let words: Vec<_> = words.into_iter().flatten().collect();
+    match words.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_allowed_reads_like_a_sentence() {
+        let said = |profile, email| in_short(Scope { profile, email });
+        assert_eq!(said(false, false), "that it is you");
+        assert_eq!(said(false, true), "that it is you and your e-mail address");
+        assert_eq!(said(true, true), "that it is you, your name and your e-mail address");
+    }
+}

@@ -1,0 +1,95 @@
+//! The pages of the authorization endpoint: who goes on, and whether an app of somebody else may know. Plain forms, without scripts. Protocol §11, §18.
+
+use askama::Template;
+
+use crate::web::page::{Person, asset_path};
+
+/// Asks whether an app may learn who the person is. Posts `csrf_token` and `decision`, `allow` or `deny`, to `action`.
+#[derive(Debug, Clone, Template)]
+#[template(path = "consent.html")]
+pub struct ConsentPage {
+    /// Name of the product, as configured.
+    pub brand: String,
+    /// Synchronizer token of the session and of this very request.
+    pub csrf_token: String,
+    /// `/oauth/consent` with the request, sealed.
+    pub action: String,
+    /// The app's name: what its owner calls it.
+    pub app: String,
+    /// Where the answer goes, which nobody can choose freely: the host of the redirect URI.
+    pub domain: String,
+    /// Who is asked.
+    pub person: Person,
+    /// What the app will know.
+    pub learns: Vec<Learns>,
+    /// The sign-in page, for somebody else.
+    pub another: String,
+}
+
+/// One thing that an app will know.
+#[derive(Debug, Clone)]
+pub struct Learns {
+    /// In a few words.
+    pub what: &'static str,
+    /// The very thing.
+    pub detail: String,
+}
+
+/// Asks who wants to go on. Posts `csrf_token` to `action`.
+#[derive(Debug, Clone, Template)]
+#[template(path = "select_account.html")]
+pub struct SelectAccountPage {
+    /// Name of the product, as configured.
+    pub brand: String,
+    /// Synchronizer token of the session and of this very request.
+    pub csrf_token: String,
+    /// `/oauth/account` with the request, sealed.
+    pub action: String,
+    /// The app's name.
+    pub app: String,
+    /// Who is signed in.
+    pub person: Person,
+    /// The sign-in page, for somebody else.
+    pub another: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::page::render;
+
+    #[test]
+    fn every_text_comes_out_escaped_and_every_page_has_its_landmarks() {
+        let canary = || "<script>\"'&canary".to_owned();
+        let person = || Person { display_name: canary(), username: canary() };
+        let consent = ConsentPage {
+            brand: canary(),
+            csrf_token: canary(),
+            action: canary(),
+            app: canary(),
+            domain: canary(),
+            person: person(),
+            learns: vec![Learns { what: "x", detail: canary() }, Learns { what: "y", detail: canary() }],
+            another: canary(),
+        };
+        let select = SelectAccountPage {
+            brand: canary(),
+            csrf_token: canary(),
+            action: canary(),
+            app: canary(),
+            person: person(),
+            another: canary(),
+        };
+        for (html, shown) in [(render(&consent), 13), (render(&select), 10)] {
+            assert!(!html.contains("<script") && !html.contains("\"'&canary"), "{html}");
+            let found = html.matches("&#60;script&#62;&#34;&#39;&#38;canary").count();
+            assert_eq!(found, shown, "{html}");
+            for once in ["<h1", "<main", "<header", "<form", "name=\"csrf_token\""] {
+                assert_eq!(html.matches(once).count(), 1, "{once} in {html}");
+            }
+            for inline in ["style=", "<style", "onclick", "javascript:"] {
+                assert!(!html.contains(inline), "{inline} in {html}");
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What people have allowed apps of others to learn about them: rows of `consents`. Protocol §11, OIDC Core 1.0 §3.1.2.4.
+
+use hallpass_core::id::{AppKey, UserId};
+use hallpass_core::oidc::{Consent, Scope};
+use hallpass_core::time::Timestamp;
+
+use crate::error::StoreError;
+use crate::sql::{Row, sql};
+use crate::{Read, Write};
+
+/// What a person has allowed an app.
+pub async fn find(read: &mut Read, user: &UserId, app: &AppKey) -> Result<Option<Consent>, StoreError> {
+    let find = sql("SELECT scope, granted_at FROM consents WHERE user_id = $1 AND app_key = $2");
+    read.optional(find.bind(user).bind(app)).await?.as_ref().map(consent).transpose()
+}
+
+/// Everything that a person has allowed, by app.
+pub async fn of_user(read: &mut Read, user: &UserId) -> Result<Vec<(AppKey, Consent)>, StoreError> {
+    let all = sql("SELECT app_key, scope, granted_at FROM consents WHERE user_id = $1 ORDER BY app_key");
+    read.all(all.bind(user)).await?.iter().map(|row| Ok((row.column("app_key")?, consent(row)?))).collect()
+}
+
+/// What a person has allowed an app, kept from being taken back until this transaction is over: whoever takes it back next sees the tokens that are
+/// made meanwhile, and ends them.
+pub async fn hold(write: &mut Write, user: &UserId, app: &AppKey) -> Result<Option<Consent>, StoreError> {
+    let hold = sql("UPDATE consents SET granted_at = granted_at WHERE user_id = $1 AND app_key = $2
+                    RETURNING scope, granted_at");
+    write.optional(hold.bind(user).bind(app)).await?.as_ref().map(consent).transpose()
+}
+
+/// Allows an app this much, besides what it was allowed before.
+pub async fn give(
+    write: &mut Write,
+    user: &UserId,
+    app: &AppKey,
+    scope: Scope,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let before = hold(write, user, app).await?;
+    let scope = before.map_or(scope, |before| before.scope.with(scope));
+    let give = sql("INSERT INTO consents (user_id, app_key, scope, granted_at) VALUES ($1, $2, $3, $4)
+                    ON CONFLICT (user_id, app_key) DO UPDATE SET scope = excluded.scope, granted_at = excluded.granted_at");
+    write.execute(give.bind(user).bind(app).bind(&scope).bind(&now)).await.map(drop)
+}
+
+/// Takes back what a person has allowed an app, and ends every token family that the app has for them. `false` when nothing was allowed.
+pub async fn revoke(write: &mut Write, user: &UserId, app: &AppKey, now: Timestamp) -> Result<bool, StoreError> {
+    let delete = sql("DELETE FROM consents WHERE user_id = $1 AND app_key = $2");
+    if write.execute(delete.bind(user).bind(app)).await? == 0 {
+        return Ok(false);
+    }
+    // A statement of its own, after the one that waited for those who `hold` it: PostgreSQL looks at other tables as they were when a statement began.
+    let revoke = sql("UPDATE token_families SET revoked_at = $3, answer = NULL
+                      WHERE app_key = $2 AND revoked_at IS NULL
+                          AND session_id IN (SELECT id FROM sessions WHERE user_id = $1)");
+    write.execute(revoke.bind(user).bind(app).bind(&now)).await?;
+    Ok(true)
+}
+
+fn consent(row: &Row) -> Result<Consent, StoreError> {
+    Ok(Consent { scope: row.column("scope")?, given_at: row.column("granted_at")? })
+}

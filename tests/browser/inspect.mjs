@@ -1,0 +1,35 @@
+// How a page is looked at: on a narrow screen and a wide one, by axe, and by whoever opens the photographs in artifacts/look.
+
+import assert from "node:assert/strict";
+import axe from "axe-core";
+import { look } from "./harness.mjs";
+
+const NARROW = { width: 360, height: 740 };
+const WIDE = { width: 1280, height: 800 };
+
+/** axe's findings that keep somebody out. */
+async function barriers(page, accepted) {
+    await page.evaluate(axe.source);
+    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+    return violations
+        .filter(({ id, impact }) => !accepted.includes(id) && (impact === "serious" || impact === "critical"))
+        .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" | ").slice(0, 400)}`);
+}
+
+/** Looks at the page that is open: narrow and wide, for barriers beyond those accepted, and for a scroll bar at the bottom. */
+export async function inspect(visitor, name, scheme, accepted = []) {
+    const { page } = visitor;
+    for (const [size, viewport] of [["narrow", NARROW], ["wide", WIDE]]) {
+        await page.setViewportSize(viewport);
+        await visitor.photograph(look(`${name}-${scheme}-${size}`));
+        const [scrollWidth, clientWidth] = await page.evaluate(() => {
+            const { scrollWidth, clientWidth } = document.documentElement;
+            return [scrollWidth, clientWidth];
+        });
+        assert.ok(scrollWidth <= clientWidth, `${name} is ${scrollWidth} wide on a screen of ${clientWidth}`);
+        assert.deepEqual(await barriers(page, accepted), [], `${name}, ${scheme}, ${size}`);
+    }
+    assert.notEqual(await page.title(), "", `${name} has a title`);
+    assert.equal(await page.locator("html").getAttribute("lang"), "en");
+    assert.equal(await page.getByRole("heading", { level: 1 }).count(), 1, `${name} has one main heading`);
+}
