@@ -17,17 +17,17 @@ use crate::web::guard::LiveSession;
 use crate::web::page::AllowedLine;
 use crate::web::words;
 
-/// One of them, for the person's own page.
-pub fn line(policy: &Policy, app: &AppKey, consent: &Consent, now: Timestamp) -> AllowedLine {
-    let known = policy.by_key(app.as_str()).map(|index| &policy.apps[index].app);
-    let place = known.and_then(|app| app.redirect_uris.first());
-    AllowedLine {
-        key: app.to_string(),
-        name: known.map_or_else(|| app.to_string(), |app| app.name.clone()),
+/// One of them, for the person's own page. The company's own apps need no leave, so there is nothing to take back from them.
+pub fn line(policy: &Policy, app: &AppKey, consent: &Consent, now: Timestamp) -> Option<AllowedLine> {
+    let app = &policy.apps[policy.by_key(app.as_str())?].app;
+    let place = app.redirect_uris.first();
+    app.third_party.then(|| AllowedLine {
+        key: app.key.to_string(),
+        name: app.name.clone(),
         domain: place.map(|uri| uri.origin().authority().to_owned()).unwrap_or_default(),
         learns: consent::in_short(consent.scope),
         since: words::ago(consent.given_at, now),
-    }
+    })
 }
 
 #[derive(Deserialize)]

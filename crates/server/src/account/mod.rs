@@ -40,7 +40,7 @@ pub async fn page(call: Call<LiveSession>) -> Result<Response, Error> {
     let notice = match done.as_deref() {
         Some("ended") => Some("That session has ended.".to_owned()),
         Some("password") => Some("Your password is changed. You are signed out everywhere but here.".to_owned()),
-        Some("app") => Some("That app is signed out and learns nothing more about you.".to_owned()),
+        Some("app") => Some("That app learns nothing more about you.".to_owned()),
         _ => None,
     };
     Ok(html(&AccountPage {
@@ -49,7 +49,7 @@ pub async fn page(call: Call<LiveSession>) -> Result<Response, Error> {
         person: person(user),
         notice,
         sessions: live.iter().map(|session| line(session, own, call.now)).collect(),
-        allowed: allowed.iter().map(|(app, consent)| apps::line(&policy, app, consent, call.now)).collect(),
+        allowed: allowed.iter().filter_map(|(app, consent)| apps::line(&policy, app, consent, call.now)).collect(),
     }))
 }
 

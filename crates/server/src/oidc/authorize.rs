@@ -169,7 +169,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
     // Before it is asked whether they may enter: somebody who has two accounts may have come with the wrong one.
     let chosen = pending.chosen == Some(live.session.id);
     if !chosen && request.wants_choice(live.session.authenticated_at, pending.asked_at(), waited) {
-        return Ok(select_account::page(call, &client, pending.understood(&request), live));
+        return Ok(select_account::page(call, &client, &pending.understood(&request), live));
     }
     if !matches!(context.view.standing(&policy, live.user.id, client.index).await?, Standing::Admitted(_)) {
         return Ok(client.refuse(call, "access_denied", "the person has no access to this app"));
@@ -180,7 +180,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
             return Ok(if request.silent {
                 client.refuse(call, "consent_required", "the person has not allowed so much")
             } else {
-                consent::page(call, &client, pending.understood(&request), request.scope, live)
+                consent::page(call, &client, &pending.understood(&request), request.scope, live)
             });
         }
     }

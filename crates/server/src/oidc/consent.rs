@@ -38,7 +38,13 @@ enum Decision {
 }
 
 /// Asks whoever is signed in about a request that has been understood.
-pub fn page(call: &Call<Visitor>, client: &Client<'_>, pending: Pending, scope: Scope, live: &LiveSession) -> Response {
+pub fn page(
+    call: &Call<Visitor>,
+    client: &Client<'_>,
+    pending: &Pending,
+    scope: Scope,
+    live: &LiveSession,
+) -> Response {
     let context = &call.context;
     let journey = pending.journey(client.app.key.as_str(), &context.keys.pending, &mut context.random());
     html(&ConsentPage {
@@ -46,6 +52,7 @@ pub fn page(call: &Call<Visitor>, client: &Client<'_>, pending: Pending, scope: 
         csrf_token: call.page_token(&form_binding(ASKS, &live.session.id, &journey)),
         action: format!("/oauth/consent{}", journey.query()),
         app: client.app.name.clone(),
+        third_party: client.app.third_party,
         domain: client.redirect_uri.origin().authority().to_owned(),
         person: person(&live.user),
         learns: learns(scope, live),
@@ -85,11 +92,9 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
 /// What a scope means to the person who is asked.
 fn learns(scope: Scope, live: &LiveSession) -> Vec<Learns> {
     let user = &live.user;
-    let nothing = || "none is on file".to_owned();
-    let mut learns = vec![Learns {
-        what: "That it is you",
-        detail: "It recognises you when you come back, and until when you are signed in.".to_owned(),
-    }];
+    let nothing = || "You have none here.".to_owned();
+    let mut learns =
+        vec![Learns { what: "That it is you", detail: "It recognises you each time you come back.".to_owned() }];
     if scope.profile {
         learns.push(Learns {
             what: "Your name and user name",

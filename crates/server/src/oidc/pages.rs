@@ -16,6 +16,8 @@ pub struct ConsentPage {
     pub action: String,
     /// The app's name: what its owner calls it.
     pub app: String,
+    /// It is somebody else's; otherwise one of the company's own, which wants people to be asked.
+    pub third_party: bool,
     /// Where the answer goes, which nobody can choose freely: the host of the redirect URI.
     pub domain: String,
     /// Who is asked.
@@ -67,11 +69,13 @@ mod tests {
             csrf_token: canary(),
             action: canary(),
             app: canary(),
+            third_party: true,
             domain: canary(),
             person: person(),
             learns: vec![Learns { what: "x", detail: canary() }, Learns { what: "y", detail: canary() }],
             another: canary(),
         };
+        let ours = ConsentPage { third_party: false, ..consent.clone() };
         let select = SelectAccountPage {
             brand: canary(),
             csrf_token: canary(),
@@ -80,7 +84,7 @@ mod tests {
             person: person(),
             another: canary(),
         };
-        for (html, shown) in [(render(&consent), 13), (render(&select), 10)] {
+        for (html, shown) in [(render(&consent), 13), (render(&ours), 13), (render(&select), 10)] {
             assert!(!html.contains("<script") && !html.contains("\"'&canary"), "{html}");
             let found = html.matches("&#60;script&#62;&#34;&#39;&#38;canary").count();
             assert_eq!(found, shown, "{html}");

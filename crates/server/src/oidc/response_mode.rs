@@ -2,7 +2,7 @@
 //! (OAuth 2.0 Form Post Response Mode). Both know one address only, that of [`Client::find`] (advisory T6).
 
 use axum::response::Response;
-use hallpass_core::oidc::ResponseMode;
+use hallpass_core::oidc::{RedirectUri, ResponseMode};
 
 use super::authorize::Client;
 use crate::context::Context;
@@ -47,7 +47,7 @@ fn form_post(context: &Context, client: &Client<'_>, answer: Answer) -> Response
         fields: answer,
     });
     // The client redirects to where the person wanted to go, which may be another of its own origins.
-    let registered = client.app.redirect_uris.iter().map(|uri| uri.origin()).chain(&client.app.origins);
+    let registered = client.app.redirect_uris.iter().map(RedirectUri::origin).chain(&client.app.origins);
     let mut forms: Vec<_> = [client.redirect_uri.origin()].into_iter().chain(registered).cloned().collect();
     forms.sort();
     forms.dedup();

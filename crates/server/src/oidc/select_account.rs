@@ -26,7 +26,7 @@ struct Fields {
 }
 
 /// Asks whoever is signed in about a request that has been understood.
-pub fn page(call: &Call<Visitor>, client: &Client<'_>, pending: Pending, live: &LiveSession) -> Response {
+pub fn page(call: &Call<Visitor>, client: &Client<'_>, pending: &Pending, live: &LiveSession) -> Response {
     let context = &call.context;
     let journey = pending.journey(client.app.key.as_str(), &context.keys.pending, &mut context.random());
     html(&SelectAccountPage {

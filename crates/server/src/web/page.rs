@@ -124,7 +124,7 @@ pub struct AllowedLine {
     pub key: String,
     /// Its name.
     pub name: String,
-    /// Where it is; empty if that is not known any more.
+    /// Where it is; empty if it has no address any more.
     pub domain: String,
     /// What it may know, in words that follow "Knows".
     pub learns: String,

@@ -118,6 +118,7 @@ async fn prompt_consent_asks_each_time_and_of_everybodys_app() {
     client(&site, "crm").await;
     let mut browser = at_home(&site).await;
     assert_eq!(outcome(&mut browser, &[]).await, "code", "the company's own app needs no leave");
+    site.wait(1);
     for _ in 0..2 {
         let page = asked(&mut browser, &[("prompt", Some("consent"))]).await;
         let unchanged = page.action().query().expect("pending").to_owned();
@@ -127,8 +128,10 @@ async fn prompt_consent_asks_each_time_and_of_everybodys_app() {
         );
         let there = decide(&mut browser, &page, "allow").await;
         assert!(said(browser.step(&there).await.location(), "code").is_some());
+        assert!(!page.answer.body.contains("not one of our own"), "{page:?}");
         site.wait(1);
     }
+    assert!(!browser.open("/account").await.answer.shows("allowed-app"), "nothing that taking it back would end");
 }
 
 #[tokio::test]
