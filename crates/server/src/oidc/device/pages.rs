@@ -88,7 +88,7 @@ mod tests {
         };
         let done = DonePage { brand: canary(), allowed: true };
         for (name, html, shown, forms) in
-            [("enter", render(&enter), 7, 1), ("ask", render(&ask), 14, 2), ("done", render(&done), 2, 0)]
+            [("enter", render(&enter), 6, 1), ("ask", render(&ask), 11, 2), ("done", render(&done), 2, 0)]
         {
             assert!(!html.contains("<script"), "{name}: raw markup");
             assert_eq!(html.matches("&#60;script&#62;&#34;&#39;&#38;canary").count(), shown, "{name}");
