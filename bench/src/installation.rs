@@ -214,6 +214,7 @@ impl Installation {
                 logout_urls: Vec::new(),
                 redirect_uris: Vec::new(),
                 post_logout_redirect_uris: Vec::new(),
+                client: hallpass_core::oidc::ClientSettings::default(),
                 disabled_at: None,
             };
             apps::upsert(&mut write, &app, now).await?;

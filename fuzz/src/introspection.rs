@@ -93,6 +93,7 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };
         let row = AppSecret {

@@ -17,7 +17,7 @@ use crate::telemetry::{Stopwatch, Times};
 use crate::web::call::Call;
 use crate::web::caller_ip::caller_ip;
 use crate::web::error::{Error, Voice};
-use crate::web::guard::{ALIAS, ANYBODY, APP, BEARER, By, Proof, SESSION, VISITOR};
+use crate::web::guard::{ALIAS, ANYBODY, APP, BEARER, By, CLIENT, Proof, SESSION, VISITOR};
 use crate::web::headers;
 use crate::{account, changes, handoff, home, introspect, oidc, pass, sign_in, sign_out, upstream, well_known};
 
@@ -53,10 +53,13 @@ pub fn table() -> Vec<Route> {
         read("/.well-known/oauth-authorization-server", ANYBODY, oidc::discovery::metadata),
         get("/oauth/authorize", VISITOR, upstream::current::authorize_client),
         get("/oauth/continue", VISITOR, upstream::current::resume_client),
-        oauth("/oauth/token", APP, oidc::token::token),
+        oauth("/oauth/token", CLIENT, oidc::token::token),
+        cross_origin("/oauth/token", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
         row(Method::GET, "/oauth/userinfo", BEARER, Voice::OAuth, false, oidc::userinfo::userinfo),
         oauth("/oauth/userinfo", BEARER, oidc::userinfo::userinfo),
-        oauth("/oauth/revoke", APP, oidc::revoke::revoke),
+        cross_origin("/oauth/userinfo", Method::OPTIONS, ANYBODY, oidc::cors::preflight_of_userinfo),
+        oauth("/oauth/revoke", CLIENT, oidc::revoke::revoke),
+        cross_origin("/oauth/revoke", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
         get("/oauth/logout", VISITOR, oidc::logout::logout),
         oauth("/introspect", APP, introspect::introspect),
         post("/api/v1/sign-in", APP, sign_in::relayed::sign_in),
@@ -224,7 +227,7 @@ where
     row(Method::POST, path, guard, Voice::OAuth, false, handler)
 }
 
-/// For scripts of the zone's apps: the handler itself checks the exact origin (CORS).
+/// For scripts of apps: the handler itself checks the exact origin (CORS).
 fn cross_origin<P: Proof, F>(
     path: &'static str,
     method: Method,

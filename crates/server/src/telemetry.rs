@@ -263,6 +263,7 @@ pub(crate) mod tests {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };
         AppEntry { app, zone: Arc::new(zone), slot }

@@ -92,6 +92,7 @@ const TABLES: &[Table] = &[
     Table { name: "apps", key: 1, columns: &[
         ("key", Text), ("name", Text), ("zone", Text), ("access", Text), ("first_contact", Text), ("sensitive", Integer),
         ("relayed_sign_in", Integer), ("agent", Integer), ("assertion", Text), ("disabled_at", Integer), ("slot", Integer),
+        ("client", Text), ("refresh_cookie", Integer), ("offline_access", Integer),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },

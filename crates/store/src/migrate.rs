@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "upstreams", include_str!("../migrations/0005_upstreams.sql")),
     (6, "lighter_sign_ins", include_str!("../migrations/0006_lighter_sign_ins.sql")),
     (7, "oidc", include_str!("../migrations/0007_oidc.sql")),
+    (9, "client_kinds", include_str!("../migrations/0009_client_kinds.sql")),
 ];
 
 /// The version of the tables that this program makes.

@@ -108,6 +108,7 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         logout_urls: Vec::new(),
         redirect_uris: Vec::new(),
         post_logout_redirect_uris: Vec::new(),
+        client: hallpass_core::oidc::ClientSettings::default(),
         disabled_at: None,
     };
     let mut write = store.write().await?;

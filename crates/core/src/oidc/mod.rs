@@ -4,6 +4,7 @@
 mod access_token;
 mod authorization_request;
 mod claims;
+mod client;
 mod error;
 pub mod metadata;
 pub mod pkce;
@@ -16,9 +17,10 @@ use std::time::Duration;
 pub use access_token::{AccessToken, VerifiedAccessToken};
 pub use authorization_request::{AuthorizationRequest, Parameters};
 pub use claims::{IdToken, VerifiedIdToken, userinfo, verify_hint};
+pub use client::{ClientKind, ClientSettings, Unfit, check_redirect_uri, registered_redirect_uri};
 pub use error::{AuthorizationRefused, GrantRefused};
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
-pub use refresh::{Presented, presented};
+pub use refresh::{Presented, RefreshPolicy, presented};
 pub use scope::{InvalidScope, Scope};
 
 pub use access_token::verify as verify_access_token;
@@ -27,9 +29,5 @@ pub use access_token::verify as verify_access_token;
 pub const CODE_LIFETIME: Duration = Duration::from_mins(1);
 /// How long ID and access tokens are good for (protocol §15).
 pub const TOKEN_LIFETIME: Duration = Duration::from_mins(5);
-/// A refresh token that nobody has used for so long is good no longer (protocol §15).
-pub const REFRESH_INACTIVITY: Duration = Duration::from_hours(24);
-/// What came of one code ends after this, however often it was refreshed (protocol §15).
-pub const REFRESH_ABSOLUTE: Duration = Duration::from_hours(7 * 24);
 /// How long somebody may take to sign in before the request that sent them there is forgotten (protocol §15, "flow").
 pub const PENDING_LIFETIME: Duration = Duration::from_mins(30);

@@ -147,6 +147,7 @@ mod tests {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };
         let about =

@@ -382,6 +382,7 @@ mod tests {
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         }
     }

@@ -6,7 +6,9 @@
 
 use axum::response::Response;
 use hallpass_core::id::AppKey;
-use hallpass_core::oidc::{AuthorizationRefused, AuthorizationRequest, Parameters, RedirectUri};
+use hallpass_core::oidc::{
+    AuthorizationRefused, AuthorizationRequest, Parameters, RedirectUri, Scope, registered_redirect_uri,
+};
 use hallpass_core::secret::{AuthorizationCode, Secret};
 use hallpass_core::time::Timestamp;
 use hallpass_store::codes::{self, NewCode};
@@ -52,12 +54,14 @@ pub fn way_back(journey: &Journey) -> String {
 struct Client<'p> {
     index: usize,
     key: &'p AppKey,
-    redirect_uri: &'p RedirectUri,
+    redirect_uri: RedirectUri,
+    /// It may ask for `offline_access`.
+    offline: bool,
     state: Option<String>,
 }
 
 impl<'p> Client<'p> {
-    /// The one validator: of bytes against bytes. Whoever registered none has none (advisory T4).
+    /// The one validator: of bytes against bytes, but for a native client's port at its own computer. Whoever registered none has none (advisory T4).
     fn find(policy: &'p Policy, parameters: &Parameters) -> Result<Self, Error> {
         let wrong = |why: &'static str| {
             let message = "The link that led here names an application or an address that is not registered. Open the application again from its own address.";
@@ -69,10 +73,10 @@ impl<'p> Client<'p> {
         if app.disabled_at.is_some() {
             return Err(wrong("the client is disabled"));
         }
-        let asked = parameters.redirect_uri.as_deref();
-        let redirect_uri = app.redirect_uris.iter().find(|uri| Some(uri.as_str()) == asked);
+        let redirect_uri = parameters.redirect_uri.as_deref().and_then(|asked| registered_redirect_uri(app, asked));
         let redirect_uri = redirect_uri.ok_or_else(|| wrong("redirect_uri is not registered for this client"))?;
-        Ok(Self { index, key: &app.key, redirect_uri, state: parameters.state().map(str::to_owned) })
+        let (offline, state) = (app.client.offline_access, parameters.state().map(str::to_owned));
+        Ok(Self { index, key: &app.key, redirect_uri, offline, state })
     }
 
     /// Sends the browser back to the client.
@@ -157,7 +161,8 @@ async fn give_code(
         app: client.key,
         session: live.session.id,
         redirect_uri: client.redirect_uri.as_str(),
-        scope: request.scope,
+        // Ignored where the app's settings do not allow for it (OIDC Core 1.0 §11); the token response says what was granted.
+        scope: Scope { offline_access: request.scope.offline_access && client.offline, ..request.scope },
         nonce: request.nonce.as_deref(),
         challenge: request.challenge,
     };

@@ -1,11 +1,13 @@
 //! The OIDC provider: the standard door to the same sessions, for programs that know nothing of passes. Protocol §11; OIDC Core 1.0, RFC 6749.
 //!
-//! [`authorize`] sends a code through the browser, [`token`] gives tokens for it ([`grant`] by grant), [`userinfo`] and introspection say what an
-//! access token is still worth, [`revoke`] and [`logout`] end it.
+//! [`authorize`] sends a code through the browser, [`token`] gives tokens for it ([`grant`] by grant) to whoever [`client`] finds out is asking,
+//! [`userinfo`] and introspection say what an access token is still worth, [`revoke`] and [`logout`] end it. [`cors`] says which pages may read that.
 
 mod access;
 pub mod authorize;
 pub mod bearer;
+pub mod client;
+pub mod cors;
 pub mod discovery;
 pub mod grant;
 pub mod introspection;
@@ -23,12 +25,12 @@ use hallpass_store::tokens::Family;
 use hallpass_store::{StoreError, Write, audit, tokens};
 use http::{HeaderValue, header};
 
+use self::client::Client;
 use crate::web::call::Call;
-use crate::web::guard::AppCaller;
 
 /// Ends what came of one code, and writes down why.
 async fn revoke_family(
-    call: &Call<AppCaller>,
+    call: &Call<Client>,
     write: &mut Write,
     id: &FamilyId,
     because: &'static str,
@@ -45,7 +47,7 @@ async fn revoke_family(
 }
 
 /// What the audit log says of something that a client did.
-fn entry(call: &Call<AppCaller>, event: Event) -> Entry {
+fn entry(call: &Call<Client>, event: Event) -> Entry {
     let app = &call.proof.app().app.key;
     Entry::new(event, Actor::App(app.clone()), call.now, &mut call.context.random()).app(app).ip(call.ip)
 }

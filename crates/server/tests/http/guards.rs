@@ -98,10 +98,13 @@ async fn the_matrix() {
     GET     /.well-known/oauth-authorization-server anybody         200      200      200      200      200      200      200      200
     GET     /oauth/authorize                  visitor         400      400      400      400      400      400      400      400
     GET     /oauth/continue                   visitor         400      400      400      400      400      400      400      400
-    POST    /oauth/token                      app             403      403      403      400      401      403      403      401
+    POST    /oauth/token                      client          403      403      403      400      401      403      403      401
+    OPTIONS /oauth/token                      anybody         403      403      403      403      403      403      403      403
     GET     /oauth/userinfo                   bearer          401      401      401      401      401      401      401      401
     POST    /oauth/userinfo                   bearer          401      401      401      401      401      401      401      401
-    POST    /oauth/revoke                     app             403      403      403      200      401      403      403      401
+    OPTIONS /oauth/userinfo                   anybody         403      403      403      403      403      403      403      403
+    POST    /oauth/revoke                     client          403      403      403      200      401      403      403      401
+    OPTIONS /oauth/revoke                     anybody         403      403      403      403      403      403      403      403
     GET     /oauth/logout                     visitor         303      303      303      303      303      303      303      303
     POST    /introspect                       app             403      403      403      200      401      403      403      401
     POST    /api/v1/sign-in                   app             403      403      403      403      401      403      403      401

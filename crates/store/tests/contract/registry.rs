@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hallpass_core::app::{Access, FirstContact};
 use hallpass_core::id::PermissionName;
+use hallpass_core::oidc::{ClientKind, ClientSettings};
 use hallpass_store::roles::{self, Holder, UserFacts};
 use hallpass_store::{Change, StoreError, apps, changes, groups, zones};
 
@@ -53,6 +54,7 @@ async fn an_app_reads_back_as_stored_and_keeps_its_slot() {
         pos.access = Access::Assigned;
         pos.first_contact = FirstContact::Trust;
         (pos.sensitive, pos.relayed_sign_in, pos.disabled_at) = (false, false, Some(NOW));
+        pos.client = ClientSettings { kind: ClientKind::Browser, ..ClientSettings::default() };
         apps::upsert(&mut write, &pos, later(1)).await.expect("updates");
         write.commit().await.expect("commits");
         let mut write = database.write().await;

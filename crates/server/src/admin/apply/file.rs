@@ -27,7 +27,7 @@ use std::str::FromStr;
 use hallpass_core::app::{Access, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, GroupName, PermissionName, RoleName, ZoneName};
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::RedirectUri;
+use hallpass_core::oidc::{ClientKind, RedirectUri};
 use hallpass_core::zone::{CookieDomain, CookieName};
 use serde::{Deserialize, Deserializer};
 
@@ -94,6 +94,12 @@ pub struct AppEntry {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where a browser may be sent after a sign-out that the app asked for (OIDC RP-Initiated Logout).
     pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// What it is as an OIDC client: `confidential`, `browser` or `native`.
+    pub client: ClientKind,
+    /// Of a browser client: its refresh token travels in a cookie of its own and nowhere else. On if not given.
+    pub refresh_cookie: Option<bool>,
+    /// People may stay signed in to it when their session is over, if it asks for `offline_access`.
+    pub offline_access: bool,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.
@@ -161,6 +167,7 @@ mod tests {
             ("[app.pos]\n", 1, "app"),
             ("[apps.pos]\nname = \"POS\"\nacces = \"everyone\"\n", 3, "acces"),
             ("[apps.pos]\naccess = \"everybody\"\n", 2, "everybody"),
+            ("[apps.pos]\nclient = \"public\"\n", 2, "public"),
             ("[apps.pos]\norigins = [\"http://pos.company.com\"]\n", 2, "must be https"),
             ("[zones.home]\n\ncookie_domain = \"co.uk\"\n", 3, "public suffix"),
             ("[apps.pos.roles]\nseller = [\"can sell\"]\n", 2, "permission name"),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use hallpass_core::app::{Access, App, Assertion, FirstContact};
 use hallpass_core::id::{AppKey, GroupId, GroupName, PermissionName, RoleId, RoleName, UserId, ZoneName};
+use hallpass_core::oidc::{ClientKind, ClientSettings};
 use hallpass_core::user::User;
 use hallpass_core::zone::Zone;
 use hallpass_store::roles::{Policy, UserFacts};
@@ -355,6 +356,11 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         relayed_sign_in: entry.relayed_sign_in,
         agent: entry.agent,
         assertion: entry.assertion,
+        client: ClientSettings {
+            kind: entry.client,
+            refresh_cookie: entry.refresh_cookie.unwrap_or(true),
+            offline_access: entry.offline_access,
+        },
         audiences: audiences.into_iter().collect(),
         logout_urls: entry.logout_urls.clone(),
         redirect_uris: entry.redirect_uris.clone(),
@@ -389,6 +395,9 @@ fn app_differences(before: &App, after: &App) -> String {
         ("relayed_sign_in", before.relayed_sign_in.to_string(), after.relayed_sign_in.to_string()),
         ("agent", before.agent.to_string(), after.agent.to_string()),
         ("assertion", assertion(before.assertion), assertion(after.assertion)),
+        ("client", before.client.kind.as_str().to_owned(), after.client.kind.as_str().to_owned()),
+        ("refresh_cookie", before.client.refresh_cookie.to_string(), after.client.refresh_cookie.to_string()),
+        ("offline_access", before.client.offline_access.to_string(), after.client.offline_access.to_string()),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
         ("logout_urls", listed(&before.logout_urls), listed(&after.logout_urls)),
         ("redirect_uris", listed(&before.redirect_uris), listed(&after.redirect_uris)),
@@ -426,6 +435,15 @@ fn said_of(app: &App) -> String {
     }
     if app.assertion != Assertion::None {
         _ = write!(text, ", assertion {}", assertion(app.assertion));
+    }
+    if app.client.kind != ClientKind::Confidential {
+        _ = write!(text, ", client {}", app.client.kind.as_str());
+    }
+    if !app.client.refresh_cookie {
+        text.push_str(", no refresh_cookie");
+    }
+    if app.client.offline_access {
+        text.push_str(", offline_access");
     }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
     app.redirect_uris.iter().for_each(|uri| _ = write!(text, ", redirect_uri {uri}"));

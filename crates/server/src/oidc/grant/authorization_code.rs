@@ -9,19 +9,19 @@ use hallpass_store::codes::Code;
 use hallpass_store::tokens::{self, NewFamily};
 use hallpass_store::{audit, codes, sessions};
 
-use super::{Grant, judge};
+use super::{Grant, Lasts, Tokens, judge};
+use crate::oidc::client::Client;
 use crate::oidc::{entry, revoke_family};
 use crate::web::call::Call;
 use crate::web::error::Error;
-use crate::web::guard::AppCaller;
 
-/// The answer, as JSON. The outer error is a fault of ours: the code is then as it was.
+/// The tokens. The outer error is a fault of ours: the code is then as it was.
 pub async fn exchange(
-    call: &Call<AppCaller>,
+    call: &Call<Client>,
     code: &str,
     redirect_uri: &str,
     verifier: &str,
-) -> Result<Result<Vec<u8>, GrantRefused>, Error> {
+) -> Result<Result<Tokens, GrantRefused>, Error> {
     // Garbage is refused without a look into the database.
     let Some(code) = Secret::<AuthorizationCode>::parse(code) else { return Ok(Err(GrantRefused::Unknown)) };
     let (context, app, digest) = (&call.context, &call.proof.app().app.key, code.digest());
@@ -42,6 +42,8 @@ pub async fn exchange(
         write.commit().await?;
         return Ok(Err(GrantRefused::CodeReused));
     }
+    let offline = found.scope.offline_access;
+    let (_, lifetime) = context.config.refresh.policy().lifetimes(offline);
     let refresh_token = Secret::<RefreshToken>::mint(&mut context.random());
     let family = FamilyId::mint(&mut context.random());
     let new = NewFamily {
@@ -50,6 +52,7 @@ pub async fn exchange(
         app,
         session: session.id,
         scope: found.scope,
+        lifetime,
         token: refresh_token.digest(),
     };
     tokens::begin(&mut write, &new, call.now).await?;
@@ -61,11 +64,12 @@ pub async fn exchange(
     audit::append(&mut write, &(&entry).into()).await?;
     write.commit().await?;
     context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
-    Ok(Ok(answer))
+    let lasts = Lasts { offline, persistent: session.persistent, made_at: call.now, expires_at: call.now + lifetime };
+    Ok(Ok(Tokens::new(call, answer, &lasts)))
 }
 
 /// Whether the code is for this client, this address and this verifier, and in time.
-fn fits(call: &Call<AppCaller>, code: &Code, redirect_uri: &str, verifier: &str) -> Result<(), GrantRefused> {
+fn fits(call: &Call<Client>, code: &Code, redirect_uri: &str, verifier: &str) -> Result<(), GrantRefused> {
     if code.app != call.proof.app().app.key {
         Err(GrantRefused::WrongApp)
     } else if code.redirect_uri != redirect_uri {

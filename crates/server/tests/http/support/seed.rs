@@ -92,6 +92,7 @@ fn app(key: &str) -> App {
         logout_urls: Vec::new(),
         redirect_uris: Vec::new(),
         post_logout_redirect_uris: Vec::new(),
+        client: hallpass_core::oidc::ClientSettings::default(),
         disabled_at: None,
     }
 }
