@@ -9,7 +9,7 @@ use url::Url;
 use crate::id::{AppKey, Audience, SecretId, ZoneName};
 use crate::keyring::Purpose;
 use crate::logout::LogoutUrl;
-use crate::oidc::{IdTokenAlgorithm, RedirectUri};
+use crate::oidc::{ClientSettings, IdTokenAlgorithm, RedirectUri};
 use crate::secret::{Digest, SecretKey};
 use crate::time::Timestamp;
 
@@ -32,6 +32,8 @@ pub struct App {
     pub sensitive: bool,
     /// May take passwords from its own users and relay them (`POST /api/v1/sign-in`).
     pub relayed_sign_in: bool,
+    /// How it takes part as an OIDC client.
+    pub client: ClientSettings,
     /// Services that it may call: for which it may have a `request_token`.
     pub audiences: Vec<Audience>,
     /// Where it hears that a session has ended, all of them each time.
@@ -165,6 +167,16 @@ impl Origin {
         }
     }
 
+    /// Whether browsers count both as one site: the same scheme and registrable domain, or the same host if there is none (HTML, "same site").
+    pub fn is_same_site(&self, other: &Self) -> bool {
+        let domain = |host: &str| match host.parse::<std::net::Ipv4Addr>() {
+            Ok(_) => None,
+            Err(_) => psl::domain_str(host).map(str::to_owned),
+        };
+        let same_domain = || domain(self.host()).is_some_and(|mine| domain(other.host()) == Some(mine));
+        self.scheme_end == other.scheme_end && (self.host() == other.host() || same_domain())
+    }
+
     /// The origin of a URL, if it is one that we would register.
     pub fn of(url: &Url) -> Result<Self, InvalidOrigin> {
         url.origin().ascii_serialization().parse()
@@ -243,6 +255,7 @@ mod tests {
             redirect_uris: redirect_uris.iter().map(|uri| uri.parse().expect("valid")).collect(),
             post_logout_redirect_uris: Vec::new(),
             id_token_alg,
+            client: ClientSettings::default(),
             client_credentials: false,
             device: false,
             third_party: false,
@@ -289,6 +302,27 @@ mod tests {
         }
         for bad in ["http://pos.company.com", "http://localhost.evil.com", "http://10.0.0.1"] {
             assert_eq!(bad.parse::<Origin>(), Err(InvalidOrigin::Insecure), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_site_is_what_browsers_take_for_one() {
+        for (one, other, same) in [
+            ("https://auth.company.com", "https://pos.company.com:8443", true),
+            ("https://auth.company.com", "https://company.com", true),
+            ("https://auth.company.com", "https://auth.company2.com", false),
+            ("https://auth.company.com", "https://company.com.evil.com", false),
+            ("https://a.co.uk", "https://b.co.uk", false),
+            ("https://auth.company.localhost", "http://auth.company.localhost", false),
+            ("http://auth.company.localhost:7070", "http://pos.company.localhost:7071", true),
+            ("http://127.0.0.1:1", "http://127.0.0.1:2", true),
+            ("http://127.0.0.1", "http://127.1.0.1", false),
+            ("http://[::1]:1", "http://[::1]:2", true),
+            ("http://localhost:1", "http://localhost:2", true),
+        ] {
+            let origin = |text: &str| text.parse::<Origin>().expect(text);
+            assert_eq!(origin(one).is_same_site(&origin(other)), same, "{one} {other}");
+            assert_eq!(origin(other).is_same_site(&origin(one)), same, "{other} {one}");
         }
     }
 }

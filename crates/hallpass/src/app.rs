@@ -1,10 +1,10 @@
 //! `hallpass app`: registered apps and their secrets.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use hallpass_core::app::{Access, App, AppSecret, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, ZoneName};
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::{IdTokenAlgorithm, RedirectUri};
+use hallpass_core::oidc::{ClientKind, ClientSettings, IdTokenAlgorithm, RedirectUri};
 use hallpass_core::time::Timestamp;
 use hallpass_server::admin::apps::{self as verbs, Minted};
 use hallpass_server::admin::{AdminError, ago};
@@ -63,7 +63,7 @@ pub struct Add {
     #[arg(long)]
     name: Option<String>,
     /// Where it is reached: `https://pos.company.com`; may be repeated, the first is its front door
-    #[arg(long = "origin", required = true, value_name = "ORIGIN")]
+    #[arg(long = "origin", required_unless_present = "redirect_uris", value_name = "ORIGIN")]
     origins: Vec<Origin>,
     /// Its zone; the home zone if not given
     #[arg(long)]
@@ -107,8 +107,36 @@ pub struct Add {
     /// It is somebody else's: people are asked before it learns anything about them by OIDC
     #[arg(long)]
     third_party: bool,
+    /// What it is as an OIDC client: a server with a secret, a page with scripts, or a program on people's own computers
+    #[arg(long, value_enum, default_value_t)]
+    client: Client,
+    /// A page with scripts takes its refresh tokens in its own hands instead of in a cookie
+    #[arg(long)]
+    no_refresh_cookie: bool,
+    /// People may stay signed in to it when their session is over, if it asks for offline access by OIDC
+    #[arg(long)]
+    offline_access: bool,
     #[command(flatten)]
     file: SecretFile,
+}
+
+/// The kinds of OIDC clients, as they are typed.
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Client {
+    #[default]
+    Confidential,
+    Browser,
+    Native,
+}
+
+impl From<Client> for ClientKind {
+    fn from(client: Client) -> Self {
+        match client {
+            Client::Confidential => Self::Confidential,
+            Client::Browser => Self::Browser,
+            Client::Native => Self::Native,
+        }
+    }
 }
 
 /// What `app rotate-secret` takes.
@@ -186,6 +214,11 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         relayed_sign_in: add.relayed_sign_in,
         agent: add.agent,
         assertion: Assertion::None,
+        client: ClientSettings {
+            kind: add.client.into(),
+            refresh_cookie: !add.no_refresh_cookie,
+            offline_access: add.offline_access,
+        },
         audiences: add.audiences,
         client_credentials: add.client_credentials,
         device: add.device,
@@ -197,11 +230,20 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         disabled_at: None,
     };
     verbs::add(&mut write, &app, &ACTOR, shell.now).await?;
+    let sentence = format!("Added app {}, zone {}, {}.", app.key, app.zone, joined(&app.origins));
+    if app.client.kind.is_public() && add.file.path().is_none() {
+        write.commit().await?;
+        let text = format!(
+            "{sentence}\nA {} client has no secret. If it has a backend that introspects, `hallpass app rotate-secret {}` makes one for that.",
+            app.client.kind.as_str(),
+            app.key
+        );
+        return Ok(done(shell.json, text, &object(&app))?);
+    }
     let minted = verbs::mint_secret(&mut write, &app.key, &ACTOR, shell.now).await?;
     let file = add.file.create(minted.secret.expose().as_str())?;
     write.commit().await?;
     file.keep();
-    let sentence = format!("Added app {}, zone {}, {}.", app.key, app.zone, joined(&app.origins));
     show_secret(&sentence, &app.key, &minted, &add.file, object(&app), shell)
 }
 
@@ -285,6 +327,9 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("relayed sign-in", word(&app.relayed_sign_in)),
         ("agent", word(&app.agent)),
         ("assertion", word(&app.assertion)),
+        ("client", app.client.kind.as_str().to_owned()),
+        ("refresh cookie", word(&app.client.keeps_refresh_cookie())),
+        ("offline access", word(&app.client.offline_access)),
         ("audiences", joined(&app.audiences)),
         ("client credentials", word(&app.client_credentials)),
         ("device", word(&app.device)),
@@ -367,6 +412,9 @@ fn object(app: &App) -> Value {
         "relayed_sign_in": app.relayed_sign_in,
         "agent": app.agent,
         "assertion": app.assertion,
+        "client": app.client.kind,
+        "refresh_cookie": app.client.keeps_refresh_cookie(),
+        "offline_access": app.client.offline_access,
         "audiences": app.audiences,
         "client_credentials": app.client_credentials,
         "device": app.device,

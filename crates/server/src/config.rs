@@ -9,9 +9,11 @@ use std::time::Duration;
 use hallpass_core::app::Origin;
 use hallpass_core::crypto::Algorithm;
 use hallpass_core::keyring::{KeyPolicy, Purpose};
+use hallpass_core::oidc::RefreshPolicy;
 use hallpass_core::session::SessionPolicy;
 use hallpass_core::zone::CookieDomain;
 use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
 
 pub use self::kratos::{BaseUrl, KratosConfig};
 
@@ -39,6 +41,8 @@ pub struct Config {
     pub master_key: SecretSource,
     /// Session lifetimes.
     pub session: SessionConfig,
+    /// How long OIDC clients may refresh their tokens.
+    pub refresh: RefreshConfig,
     /// Pass signing.
     pub pass: PassConfig,
     /// Password rules and work.
@@ -81,6 +85,7 @@ impl Default for Config {
             brand: "Hallpass".to_owned(),
             master_key: SecretSource::default(),
             session: SessionConfig::default(),
+            refresh: RefreshConfig::default(),
             pass: PassConfig::default(),
             password: PasswordConfig::default(),
             alerts: AlertConfig::default(),
@@ -127,6 +132,43 @@ impl SessionConfig {
             inactivity: self.inactivity,
             persistent_absolute: self.persistent_absolute,
             persistent_inactivity: self.persistent_inactivity,
+        }
+    }
+}
+
+/// Lifetimes of refresh tokens, each written like `24h` or `30d`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RefreshConfig {
+    /// One that nobody has used for so long is good no longer.
+    #[serde(deserialize_with = "duration")]
+    pub inactivity: Duration,
+    /// What came of one sign-in ends after this, however often it was refreshed.
+    #[serde(deserialize_with = "duration")]
+    pub absolute: Duration,
+    /// The first with `offline_access`.
+    #[serde(deserialize_with = "duration")]
+    pub offline_inactivity: Duration,
+    /// The second with `offline_access`.
+    #[serde(deserialize_with = "duration")]
+    pub offline_absolute: Duration,
+}
+
+impl Default for RefreshConfig {
+    fn default() -> Self {
+        let RefreshPolicy { inactivity, absolute, offline_inactivity, offline_absolute } = RefreshPolicy::default();
+        Self { inactivity, absolute, offline_inactivity, offline_absolute }
+    }
+}
+
+impl RefreshConfig {
+    /// As the rule that `core` applies.
+    pub fn policy(&self) -> RefreshPolicy {
+        RefreshPolicy {
+            inactivity: self.inactivity,
+            absolute: self.absolute,
+            offline_inactivity: self.offline_inactivity,
+            offline_absolute: self.offline_absolute,
         }
     }
 }
@@ -370,6 +412,13 @@ impl Config {
         if self.session.absolute.is_zero() || self.session.inactivity.is_zero() {
             return wrong("session: lifetimes must be longer than zero");
         }
+        let refresh = &self.refresh;
+        if refresh.inactivity.is_zero() || refresh.offline_inactivity.is_zero() {
+            return wrong("refresh: lifetimes must be longer than zero");
+        }
+        if refresh.inactivity > refresh.absolute || refresh.offline_inactivity > refresh.offline_absolute {
+            return wrong("refresh: an inactivity timeout longer than the absolute lifetime has no effect; shorten it");
+        }
         if let Some(kratos) = &self.kratos {
             kratos.check(self.public_url.as_ref()).map_err(|why| ConfigError::Value(format!("kratos: {why}")))?;
         }
@@ -407,7 +456,12 @@ impl Config {
 }
 
 fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    jiff::fmt::serde::unsigned_duration::friendly::compact::required::deserialize(deserializer)
+    let text = String::deserialize(deserializer)?;
+    // Days of 24 hours, which the parser refuses: beside a calendar not every day is as long.
+    if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()) {
+        return Ok(Duration::from_hours(u64::from(days) * 24));
+    }
+    jiff::fmt::serde::unsigned_duration::friendly::compact::required::deserialize(text.into_deserializer())
 }
 
 #[cfg(test)]
@@ -436,6 +490,30 @@ mod tests {
         let file = folder.path().join("hallpass.toml");
         std::fs::write(&file, "trusted_proxy = []\n").expect("written");
         assert!(Config::load(Some(&file), nothing).expect_err("refused").to_string().contains("trusted_proxy"));
+    }
+
+    #[test]
+    fn lifetimes_that_cannot_be_meant_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("hallpass.toml");
+        let load = |text: &str| {
+            std::fs::write(&file, text).expect("written");
+            Config::load(Some(&file), nothing).map(|config| config.refresh.policy()).map_err(|error| error.to_string())
+        };
+        let policy = load("[refresh]\noffline_inactivity = \"5d\"\n").expect("valid");
+        assert_eq!(policy.offline_inactivity, Duration::from_hours(5 * 24));
+        assert_eq!(policy.inactivity, RefreshPolicy::default().inactivity);
+        for (wrong, said) in [
+            ("inactivity = \"8d\"", "refresh: an inactivity"),
+            ("offline_inactivity = \"181d\"", "refresh: an inactivity"),
+            ("inactivity = \"0s\"", "longer than zero"),
+            ("absolut = \"1d\"", "absolut"),
+            ("absolute = \"d\"", "absolute"),
+            ("absolute = \"-1d\"", "absolute"),
+        ] {
+            let refused = load(&format!("[refresh]\n{wrong}\n")).expect_err(wrong);
+            assert!(refused.contains(said), "{wrong}: {refused}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use hallpass_core::app::Origin;
 use hallpass_core::destination::Destination;
 use hallpass_core::id::{SessionId, UserId};
 use hallpass_core::keyring::Purpose;
+use hallpass_core::oidc::ClientKind;
 use hallpass_core::pass::{self, Pass, PassPolicy};
 use hallpass_core::session::Session;
 use hallpass_core::time::Timestamp;
@@ -108,8 +109,8 @@ pub struct Checked {
     pub destination: Destination,
     /// The zone that it is in.
     pub zone: Arc<Zone>,
-    /// The origins that a browser passes on its way there.
-    pub stations: Vec<Origin>,
+    /// What a browser passes on its way there, as Content Security Policy names it: origins, or the schemes of programs.
+    pub stations: Vec<String>,
 }
 
 impl Journey {
@@ -136,7 +137,10 @@ impl Journey {
         } else if self.pending.is_some() {
             // Only a name and a front door: where it really leads the authorization endpoint decides, once it has opened the request.
             let uri = entry.app.redirect_uris.first().ok_or_else(|| wrong("a pending request of no OIDC client"))?;
-            Destination::front_door(uri.origin())
+            // A program has no front door. It is never gone to; what is on that domain is the company's own.
+            let domain = || format!("https://{}", entry.zone.cookie_domain).parse::<Origin>();
+            let origin = uri.origin().cloned().map_or_else(domain, Ok);
+            Destination::front_door(&origin.map_err(|_| Error::internal().because("a zone's domain is no host"))?)
         } else {
             Destination::front_door(entry.app.origins.first().ok_or_else(|| wrong("the app has no address"))?)
         };
@@ -149,9 +153,10 @@ impl Journey {
             stations: Vec::new(),
         };
         checked.stations = if self.pending.is_some() {
-            entry.app.redirect_uris.iter().map(|uri| uri.origin().clone()).collect()
+            let any_port = entry.app.client.kind == ClientKind::Native;
+            entry.app.redirect_uris.iter().map(|uri| uri.form_source(any_port)).collect()
         } else {
-            handoff::way_stations(policy, &checked)
+            handoff::way_stations(policy, &checked).iter().map(Origin::to_string).collect()
         };
         Ok(Some(checked))
     }

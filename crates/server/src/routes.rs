@@ -17,7 +17,7 @@ use crate::telemetry::{Stopwatch, Times};
 use crate::web::call::Call;
 use crate::web::caller_ip::caller_ip;
 use crate::web::error::{Error, Voice};
-use crate::web::guard::{ALIAS, ANYBODY, APP, BEARER, By, Proof, SESSION, VISITOR};
+use crate::web::guard::{ALIAS, ANYBODY, APP, BEARER, By, CLIENT, Proof, SESSION, VISITOR};
 use crate::web::headers;
 use crate::{account, changes, handoff, home, introspect, oidc, pass, sign_in, sign_out, upstream, well_known};
 
@@ -59,14 +59,17 @@ pub fn table() -> Vec<Route> {
         form("/oauth/account", SESSION, oidc::select_account::submit),
         form("/oauth/consent", SESSION, oidc::consent::submit),
         get("/oauth/continue", VISITOR, upstream::current::resume_client),
-        oauth("/oauth/token", APP, oidc::token::token),
+        oauth("/oauth/token", CLIENT, oidc::token::token),
+        cross_origin("/oauth/token", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
         oauth("/oauth/device_authorization", APP, oidc::device::authorization::authorize),
         get("/device", VISITOR, oidc::device::page::enter),
         form("/device", SESSION, oidc::device::page::look),
         form("/device/decide", SESSION, upstream::current::decide_device),
         row(Method::GET, "/oauth/userinfo", BEARER, Voice::OAuth, false, oidc::userinfo::userinfo),
         oauth("/oauth/userinfo", BEARER, oidc::userinfo::userinfo),
-        oauth("/oauth/revoke", APP, oidc::revoke::revoke),
+        cross_origin("/oauth/userinfo", Method::OPTIONS, ANYBODY, oidc::cors::preflight_of_userinfo),
+        oauth("/oauth/revoke", CLIENT, oidc::revoke::revoke),
+        cross_origin("/oauth/revoke", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
         get("/oauth/logout", VISITOR, oidc::logout::logout),
         oauth("/introspect", APP, introspect::introspect),
         post("/api/v1/sign-in", APP, sign_in::relayed::sign_in),
@@ -234,7 +237,7 @@ where
     row(Method::POST, path, guard, Voice::OAuth, false, handler)
 }
 
-/// For scripts of the zone's apps: the handler itself checks the exact origin (CORS).
+/// For scripts of apps: the handler itself checks the exact origin (CORS).
 fn cross_origin<P: Proof, F>(
     path: &'static str,
     method: Method,

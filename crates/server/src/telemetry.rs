@@ -267,6 +267,7 @@ pub(crate) mod tests {
             client_credentials: false,
             device: false,
             third_party: false,
+            client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };
         AppEntry { app, zone: Arc::new(zone), slot }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hallpass_core::app::{App, AppSecret};
 use hallpass_core::id::{AppKey, SecretId};
-use hallpass_core::oidc::RedirectUri;
+use hallpass_core::oidc::{ClientSettings, RedirectUri};
 use hallpass_core::secret::{Digest, SecretKey};
 use hallpass_core::time::Timestamp;
 
@@ -28,15 +28,17 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
     };
     let upsert =
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
-                          id_token_alg, disabled_at, slot, client_credentials, device, third_party)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                          id_token_alg, disabled_at, slot, client_credentials, device, third_party, client,
+                          refresh_cookie, offline_access)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
                           agent = excluded.agent, assertion = excluded.assertion,
                           id_token_alg = excluded.id_token_alg, disabled_at = excluded.disabled_at,
                           client_credentials = excluded.client_credentials, device = excluded.device,
-                          third_party = excluded.third_party");
+                          third_party = excluded.third_party, client = excluded.client,
+                          refresh_cookie = excluded.refresh_cookie, offline_access = excluded.offline_access");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -52,7 +54,10 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&slot)
         .bind(&app.client_credentials)
         .bind(&app.device)
-        .bind(&app.third_party);
+        .bind(&app.third_party)
+        .bind(&word(&app.client.kind)?)
+        .bind(&app.client.refresh_cookie)
+        .bind(&app.client.offline_access);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -97,10 +102,12 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
 
 /// By key. From a snapshot or a `Write`, so that app and origins fit together.
 pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreError> {
-    let find =
-        sql("SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
-                        disabled_at, client_credentials, device, third_party
-                    FROM apps WHERE key = $1");
+    let find = sql(
+        "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
+                        disabled_at, client_credentials, device, third_party, client, refresh_cookie,
+                        offline_access
+                    FROM apps WHERE key = $1",
+    );
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
     let mut app = app(&row)?;
     let origins = sql("SELECT origin FROM app_origins WHERE app_key = $1 ORDER BY rank");
@@ -133,7 +140,8 @@ pub async fn all(read: &mut Read) -> Result<Vec<App>, StoreError> {
 pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, StoreError> {
     let apps = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
-                disabled_at, slot, client_credentials, device, third_party
+                disabled_at, slot, client_credentials, device, third_party, client, refresh_cookie,
+                offline_access
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -287,6 +295,11 @@ fn app(row: &Row) -> Result<App, StoreError> {
         device: row.column("device")?,
         agent: row.column("agent")?,
         assertion: from_word(row.text("assertion")?.unwrap_or_default())?,
+        client: ClientSettings {
+            kind: from_word(row.text("client")?.unwrap_or_default())?,
+            refresh_cookie: row.column("refresh_cookie")?,
+            offline_access: row.column("offline_access")?,
+        },
         audiences: Vec::new(),
         logout_urls: Vec::new(),
         redirect_uris: Vec::new(),

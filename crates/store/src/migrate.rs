@@ -17,6 +17,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "lighter_sign_ins", include_str!("../migrations/0006_lighter_sign_ins.sql")),
     (7, "oidc", include_str!("../migrations/0007_oidc.sql")),
     (8, "id_token_algorithms", include_str!("../migrations/0008_id_token_algorithms.sql")),
+    (9, "client_kinds", include_str!("../migrations/0009_client_kinds.sql")),
     (10, "grants", include_str!("../migrations/0010_grants.sql")),
     (11, "consents", include_str!("../migrations/0011_consents.sql")),
 ];

@@ -10,7 +10,7 @@ use hallpass_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::sql::{Row, Statement, sql};
-use crate::{BATCH, Change, Read, Write, logouts, upstreams};
+use crate::{BATCH, Change, Read, Write, logouts, tokens, upstreams};
 
 /// A session to be stored, with the digest of its secret.
 #[derive(Debug, Clone)]
@@ -174,7 +174,8 @@ pub async fn end(write: &mut Write, id: &SessionId, reason: EndReason, now: Time
     Ok(true)
 }
 
-/// Ends every session of a user, but `except`. Returns those that this call ended.
+/// Ends every session of a user, but `except`, and everything that would outlive one (OIDC Core 1.0 §11), of `except`, too: whoever signs out
+/// everywhere or has a new password wants nobody left who came in before. Returns those that this call ended.
 pub async fn end_all_of(
     write: &mut Write,
     user: &UserId,
@@ -195,6 +196,8 @@ pub async fn end_all_of(
             ended.push(id);
         }
     }
+    // After the sessions were locked: a family of one of them that began meanwhile has committed and is seen.
+    tokens::revoke_offline_of(write, user, now).await?;
     Ok(ended)
 }
 
@@ -354,10 +357,13 @@ pub async fn told_to(
     read.all(told.bind(app).bind(&after).bind(&limit)).await?.iter().map(|row| row.column("session_id")).collect()
 }
 
-/// Deletes up to `limit` sessions that ended, or ran out, before `before`. How many went.
+/// Deletes up to `limit` sessions that ended, or ran out, before `before`, and that no tokens outlive. How many went.
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM sessions WHERE id IN
-                        (SELECT id FROM sessions WHERE ended_at < $1 OR expires_at < $1 ORDER BY id LIMIT $2)");
+                        (SELECT id FROM sessions WHERE (ended_at < $1 OR expires_at < $1) AND NOT EXISTS
+                            (SELECT 1 FROM token_families
+                             WHERE session_id = sessions.id AND offline = 1 AND revoked_at IS NULL)
+                         ORDER BY id LIMIT $2)");
     write.execute(prune.bind(&before).bind(&limit)).await
 }
 

@@ -1,7 +1,9 @@
 //! Refresh tokens and their families: what came of one code, an authorization code or a device's, and is revoked together. Protocol §11, RFC 9700 §4.14.2.
 
-use hallpass_core::id::{AppKey, FamilyId, SessionId};
-use hallpass_core::oidc::{REFRESH_ABSOLUTE, Scope};
+use std::time::Duration;
+
+use hallpass_core::id::{AppKey, FamilyId, SessionId, UserId};
+use hallpass_core::oidc::Scope;
 use hallpass_core::secret::{AuthorizationCode, DeviceCode, Digest, RefreshToken};
 use hallpass_core::time::Timestamp;
 
@@ -40,6 +42,8 @@ pub struct NewFamily<'a> {
     pub session: SessionId,
     /// What was granted.
     pub scope: Scope,
+    /// How long it lives at most.
+    pub lifetime: Duration,
     /// Its first refresh token.
     pub token: Digest<RefreshToken>,
 }
@@ -82,10 +86,10 @@ pub struct Rotation<'a> {
 
 /// Begins a family with its first refresh token.
 pub async fn begin(write: &mut Write, new: &NewFamily<'_>, now: Timestamp) -> Result<(), StoreError> {
-    let insert = sql("INSERT INTO token_families (id, code, app_key, session_id, scope, generation, rotated_at, created_at, expires_at)
-                      VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7)");
+    let insert = sql("INSERT INTO token_families (id, code, app_key, session_id, scope, generation, rotated_at, created_at, expires_at, offline)
+                      VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, $8)");
     let insert = insert.bind(&new.id).bind(new.came_of.as_bytes()).bind(new.app).bind(&new.session).bind(&new.scope);
-    write.execute(insert.bind(&now).bind(&(now + REFRESH_ABSOLUTE))).await?;
+    write.execute(insert.bind(&now).bind(&(now + new.lifetime)).bind(&new.scope.offline_access)).await?;
     add(write, &new.id, &new.token, 1).await
 }
 
@@ -112,6 +116,13 @@ pub async fn of_code(read: &mut Read, code: &CameOf) -> Result<Option<FamilyId>,
     read.optional(find.bind(code.as_bytes())).await?.map(|row| row.column("id")).transpose()
 }
 
+/// Keeps a family from moving on or ending until this transaction is over. `false` when it has ended already, or is not there. Families of live
+/// sessions need it not: their session is held.
+pub async fn hold(write: &mut Write, id: &FamilyId) -> Result<bool, StoreError> {
+    let hold = sql("UPDATE token_families SET generation = generation WHERE id = $1 AND revoked_at IS NULL");
+    Ok(write.execute(hold.bind(id)).await? > 0)
+}
+
 /// Makes the next refresh token the newest. `false`, and nothing is written, when the family is further already, or revoked: of many at once one is
 /// told `true`.
 pub async fn rotate(write: &mut Write, rotation: &Rotation<'_>, now: Timestamp) -> Result<bool, StoreError> {
@@ -130,6 +141,13 @@ pub async fn rotate(write: &mut Write, rotation: &Rotation<'_>, now: Timestamp) 
 pub async fn revoke(write: &mut Write, id: &FamilyId, now: Timestamp) -> Result<bool, StoreError> {
     let revoke = sql("UPDATE token_families SET revoked_at = $2, answer = NULL WHERE id = $1 AND revoked_at IS NULL");
     Ok(write.execute(revoke.bind(id).bind(&now)).await? > 0)
+}
+
+/// Ends every family of a user that would outlive its session. How many there were. The others end with their sessions and need no word here.
+pub async fn revoke_offline_of(write: &mut Write, user: &UserId, now: Timestamp) -> Result<u64, StoreError> {
+    let revoke = sql("UPDATE token_families SET revoked_at = $2, answer = NULL
+                      WHERE offline = 1 AND revoked_at IS NULL AND session_id IN (SELECT id FROM sessions WHERE user_id = $1)");
+    write.execute(revoke.bind(user).bind(&now)).await
 }
 
 /// Deletes up to `limit` families that expired before `before`, with their tokens. How many went.

@@ -112,6 +112,7 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         client_credentials: false,
         device: false,
         third_party: false,
+        client: hallpass_core::oidc::ClientSettings::default(),
         disabled_at: None,
     };
     let mut write = store.write().await?;

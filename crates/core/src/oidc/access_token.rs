@@ -162,7 +162,7 @@ mod tests {
             user_id: UserId::mint(&mut Seeded(1)),
             session_id: SessionId::mint(&mut Seeded(3)),
             family: FamilyId::mint(&mut Seeded(4)),
-            scope: Scope { profile: true, email: false },
+            scope: Scope { profile: true, email: false, offline_access: false },
             issued_at: NOW,
         };
         let token = minted.mint(&ring.keys()[0], &mut Seeded(9));

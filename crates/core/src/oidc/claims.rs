@@ -159,7 +159,7 @@ mod tests {
             must_change_password: false,
             created_at: NOW,
         };
-        let said = |profile, email| userinfo(&user, Scope { profile, email });
+        let said = |profile, email| userinfo(&user, Scope { profile, email, offline_access: false });
         assert_eq!(said(false, false), json!({ "sub": user.id }));
         assert_eq!(said(false, true), json!({ "sub": user.id, "email": "ana@company.com" }));
         let names = json!({ "sub": user.id, "name": "Ana Costa", "preferred_username": "ana" });

@@ -38,6 +38,8 @@ impl GrantType {
         match self {
             Self::AuthorizationCode => !app.redirect_uris.is_empty(),
             Self::RefreshToken => !app.redirect_uris.is_empty() || app.device,
+            // Given to a client because it is that client, which one without a secret cannot show.
+            Self::ClientCredentials | Self::TokenExchange | Self::DeviceCode if app.client.kind.is_public() => false,
             Self::ClientCredentials => app.client_credentials && !app.audiences.is_empty(),
             Self::TokenExchange => !app.audiences.is_empty(),
             // The page for devices does not say what an app of somebody else would learn; the one that asks for consent does.

@@ -7,7 +7,8 @@ use super::{GrantType, IdTokenAlgorithm};
 /// `/.well-known/openid-configuration`, and the same under RFC 8414's name.
 pub fn metadata(issuer: &str) -> Value {
     let at = |path: &str| format!("{issuer}{path}");
-    let by_secret = ["client_secret_basic"];
+    // `none` is said by clients that have no secret; of the others each shows it in one of these ways, never in both.
+    let of_clients = ["client_secret_basic", "client_secret_post", "none"];
     json!({
         "issuer": issuer,
         "authorization_endpoint": at("/oauth/authorize"),
@@ -24,11 +25,11 @@ pub fn metadata(issuer: &str) -> Value {
         "subject_types_supported": ["public"],
         // All that a client may ask for: programs read this once, often before anybody has registered them. `RS256` must be among them.
         "id_token_signing_alg_values_supported": IdTokenAlgorithm::ALL,
-        "token_endpoint_auth_methods_supported": by_secret,
-        "revocation_endpoint_auth_methods_supported": by_secret,
-        "introspection_endpoint_auth_methods_supported": by_secret,
+        "token_endpoint_auth_methods_supported": of_clients,
+        "revocation_endpoint_auth_methods_supported": of_clients,
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
         "code_challenge_methods_supported": ["S256"],
-        "scopes_supported": ["openid", "profile", "email"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "claims_supported": [
             "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "acr", "amr", "name", "preferred_username", "email",
         ],

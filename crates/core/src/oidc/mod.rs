@@ -4,11 +4,12 @@
 mod access_token;
 mod authorization_request;
 mod claims;
+mod client;
 mod client_token;
 mod consent;
 mod error;
-mod id_token_algorithm;
 mod grant_type;
+mod id_token_algorithm;
 pub mod metadata;
 pub mod pkce;
 mod redirect_uri;
@@ -22,13 +23,14 @@ use std::time::Duration;
 pub use access_token::{AccessToken, VerifiedAccessToken};
 pub use authorization_request::{AuthorizationRequest, Parameters, Prompt, ResponseMode};
 pub use claims::{IdToken, VerifiedIdToken, userinfo, verify_hint};
+pub use client::{ClientKind, ClientSettings, Unfit, check_redirect_uri, registered_redirect_uri};
 pub use client_token::{ClientToken, LooksLikeUser};
 pub use consent::{Consent, must_ask as must_ask_for_consent};
 pub use error::{AuthorizationRefused, GrantRefused};
-pub use id_token_algorithm::{IdTokenAlgorithm, InvalidIdTokenAlgorithm};
 pub use grant_type::GrantType;
+pub use id_token_algorithm::{IdTokenAlgorithm, InvalidIdTokenAlgorithm};
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
-pub use refresh::{Presented, presented};
+pub use refresh::{Presented, RefreshPolicy, presented};
 pub use scope::{InvalidScope, Scope};
 pub use target::{TargetRefused, target};
 pub use user_code::{InvalidUserCode, UserCode};
@@ -39,10 +41,6 @@ pub use access_token::verify as verify_access_token;
 pub const CODE_LIFETIME: Duration = Duration::from_mins(1);
 /// How long ID and access tokens are good for (protocol §15).
 pub const TOKEN_LIFETIME: Duration = Duration::from_mins(5);
-/// A refresh token that nobody has used for so long is good no longer (protocol §15).
-pub const REFRESH_INACTIVITY: Duration = Duration::from_hours(24);
-/// What came of one code ends after this, however often it was refreshed (protocol §15).
-pub const REFRESH_ABSOLUTE: Duration = Duration::from_hours(7 * 24);
 /// How long somebody may take to sign in before the request that sent them there is forgotten (protocol §15, "flow").
 pub const PENDING_LIFETIME: Duration = Duration::from_mins(30);
 /// How long a device waits for somebody to allow it (RFC 8628 §3.2).

@@ -9,20 +9,25 @@ use url::{Host, Url};
 
 use crate::app::Origin;
 
+/// What native clients' addresses at their own computer begin with (RFC 8252 §7.3).
+const IPV4_LOOPBACK: &str = "http://127.0.0.1";
+const IPV6_LOOPBACK: &str = "http://[::1]";
 /// The longest that is registered.
 const MAXIMUM_LENGTH: usize = 1024;
 
-/// A registered address. `https`, or `http` at `localhost`, `*.localhost` and loopback addresses.
+/// A registered address. `https`; `http` at `localhost`, `*.localhost` and loopback addresses; or a scheme of a program's own, which is somebody's
+/// domain name turned round (RFC 8252 §7.1). Which kinds of clients may have which is [`check_redirect_uri`](super::check_redirect_uri)'s.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RedirectUri {
     text: Box<str>,
-    origin: Origin,
+    /// None of a scheme of its own.
+    origin: Option<Origin>,
 }
 
 /// Why a text cannot be registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be an https address such as https://wiki.company.com/callback (http for localhost only), written as browsers write it: without user name, fragment, wildcard, backslash, semicolon and dot segments"
+    "must be an https address such as https://wiki.company.com/callback (http for localhost only), written as browsers write it: without user name, fragment, wildcard, backslash, semicolon and dot segments; or, for native clients, one like com.company.wiki:/callback"
 )]
 pub struct InvalidRedirectUri;
 
@@ -32,9 +37,38 @@ impl RedirectUri {
         &self.text
     }
 
-    /// Where it leads: what the form that begins the way there must be allowed to lead to.
-    pub fn origin(&self) -> &Origin {
-        &self.origin
+    /// Where it leads; nowhere that has an origin if the scheme is a program's own.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// Where it leads, for people: a host, or the scheme of a program's own.
+    pub fn place(&self) -> &str {
+        let scheme = || self.text.split(':').next().unwrap_or_default();
+        self.origin.as_ref().map_or_else(scheme, Origin::authority)
+    }
+
+    /// What the form that begins the way there must be allowed to lead to, as Content Security Policy says it. `any_port` at loopback addresses.
+    pub fn form_source(&self, any_port: bool) -> String {
+        match (&self.origin, self.loopback()) {
+            (_, Some((IPV4_LOOPBACK, _))) if any_port => format!("{IPV4_LOOPBACK}:*"),
+            // There is no way to name an IPv6 address (CSP3 §2.3.1, `host-char`).
+            (_, Some((IPV6_LOOPBACK, _))) => "http:".to_owned(),
+            (Some(origin), _) => origin.to_string(),
+            (None, _) => self.text.split_inclusive(':').next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Of an address at this very computer: scheme and host, and what follows the port. Addresses only, no names that somebody answers for.
+    pub(super) fn loopback(&self) -> Option<(&'static str, &str)> {
+        [IPV4_LOOPBACK, IPV6_LOOPBACK].into_iter().find_map(|base| {
+            let rest = self.text.strip_prefix(base)?;
+            let rest = match rest.strip_prefix(':') {
+                Some(port) => port.trim_start_matches(|digit: char| digit.is_ascii_digit()),
+                None => rest,
+            };
+            rest.starts_with('/').then_some((base, rest))
+        })
     }
 
     /// The address with these parameters behind those that it has.
@@ -66,13 +100,26 @@ impl FromStr for RedirectUri {
         }
         let url = Url::parse(text).map_err(|_| InvalidRedirectUri)?;
         // The parser would have changed it: two readers would see two addresses.
+        if url.as_str() == text && is_of_own_scheme(text) {
+            return Ok(Self { text: text.into(), origin: None });
+        }
         if url.as_str() != text || !matches!(url.host(), Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_))) {
             return Err(InvalidRedirectUri);
         }
         // `https`, or `http` where that is as good.
         let origin = Origin::of(&url).map_err(|_| InvalidRedirectUri)?;
-        Ok(Self { text: text.into(), origin })
+        Ok(Self { text: text.into(), origin: Some(origin) })
     }
+}
+
+/// `com.company.wiki:/callback`: a scheme with a dot, so that `javascript` is none, and a path after it, but nobody's name (RFC 8252 §7.1).
+fn is_of_own_scheme(text: &str) -> bool {
+    let Some((scheme, path)) = text.split_once(':') else { return false };
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    scheme.contains('.') && scheme.split('.').all(label) && path.starts_with('/') && !path.starts_with("//")
 }
 
 /// `%00` to `%1f` and `%7f`, in lower case.
@@ -115,7 +162,22 @@ mod tests {
         assert_eq!(uri("https://wiki.company.com/cb").with(&[("a", "1 &")]), "https://wiki.company.com/cb?a=1+%26");
         assert_eq!(uri("https://wiki.company.com/cb?x=1").with(&[("a", "1")]), "https://wiki.company.com/cb?x=1&a=1");
         assert_eq!(uri("https://wiki.company.com/cb?").with(&[("a", "1")]), "https://wiki.company.com/cb?a=1");
-        assert_eq!(uri("http://127.0.0.1:8080/cb").origin().as_str(), "http://127.0.0.1:8080");
+        assert_eq!(uri("com.company.wiki:/cb").with(&[("a", "1")]), "com.company.wiki:/cb?a=1");
+        assert_eq!(uri("http://127.0.0.1:8080/cb").origin().map(Origin::as_str), Some("http://127.0.0.1:8080"));
+    }
+
+    #[test]
+    fn a_form_may_lead_to_exactly_the_address_or_as_near_as_a_policy_can_say() {
+        for (text, fixed, any_port) in [
+            ("https://wiki.company.com/cb", "https://wiki.company.com", "https://wiki.company.com"),
+            ("http://127.0.0.1:8080/cb", "http://127.0.0.1:8080", "http://127.0.0.1:*"),
+            ("http://127.0.0.1.localhost/cb", "http://127.0.0.1.localhost", "http://127.0.0.1.localhost"),
+            ("http://[::1]:8080/cb", "http:", "http:"),
+            ("com.company.wiki:/cb", "com.company.wiki:", "com.company.wiki:"),
+        ] {
+            let uri = text.parse::<RedirectUri>().expect("registered");
+            assert_eq!((&*uri.form_source(false), &*uri.form_source(true)), (fixed, any_port), "{text}");
+        }
     }
 
     /// T1 to T5: what cannot be registered cannot be matched.
@@ -150,7 +212,14 @@ mod tests {
             "javascript:alert(1)",
             "JaVaScRiPt:alert(1)",
             "data:text/html,x",
-            "com.company.wiki:/cb",
+            "wiki:/cb",
+            "com.company.wiki:cb",
+            "com.company.wiki://cb",
+            "com.company.wiki:///cb",
+            "com..wiki:/cb",
+            "COM.company.wiki:/cb",
+            "com.company.wiki:/a/../cb",
+            "com.company.wiki+x:/cb",
             "https://127.1/cb",
         ] {
             assert!(bad.parse::<RedirectUri>().is_err(), "{bad}");

@@ -8,6 +8,37 @@ use crate::time::Timestamp;
 /// How long whoever lost a race, or an answer, gets the same answer again.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// How long refresh tokens are good for (protocol §15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefreshPolicy {
+    /// One that nobody has used for so long is good no longer.
+    pub inactivity: Duration,
+    /// What came of one code ends after this, however often it was refreshed.
+    pub absolute: Duration,
+    /// `inactivity` with `offline_access`.
+    pub offline_inactivity: Duration,
+    /// `absolute` with `offline_access`.
+    pub offline_absolute: Duration,
+}
+
+impl Default for RefreshPolicy {
+    fn default() -> Self {
+        Self {
+            inactivity: Duration::from_hours(24),
+            absolute: Duration::from_hours(7 * 24),
+            offline_inactivity: Duration::from_hours(30 * 24),
+            offline_absolute: Duration::from_hours(180 * 24),
+        }
+    }
+}
+
+impl RefreshPolicy {
+    /// Inactivity and absolute lifetime.
+    pub fn lifetimes(&self, offline: bool) -> (Duration, Duration) {
+        if offline { (self.offline_inactivity, self.offline_absolute) } else { (self.inactivity, self.absolute) }
+    }
+}
+
 /// What to do about a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented {

@@ -1,4 +1,5 @@
-//! What a client may learn about a person: `openid`, and with it `profile` and `email` (OIDC Core 1.0 §5.4; RFC 6749 §3.3).
+//! What a client may learn about a person: `openid`, and with it `profile` and `email` (OIDC Core 1.0 §5.4; RFC 6749 §3.3); and whether it may do so when
+//! they have signed out: `offline_access` (§11).
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,8 @@ pub struct Scope {
     pub profile: bool,
     /// The e-mail address.
     pub email: bool,
+    /// Also when the session is over.
+    pub offline_access: bool,
 }
 
 /// There is no `openid` in it.
@@ -20,13 +23,17 @@ pub struct InvalidScope;
 impl Scope {
     /// Whether this is no more than `granted`.
     pub fn is_within(self, granted: Self) -> bool {
-        self.profile <= granted.profile && self.email <= granted.email
+        self.profile <= granted.profile && self.email <= granted.email && self.offline_access <= granted.offline_access
     }
 
     /// Both together.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
-        Self { profile: self.profile || other.profile, email: self.email || other.email }
+        Self {
+            profile: self.profile || other.profile,
+            email: self.email || other.email,
+            offline_access: self.offline_access || other.offline_access,
+        }
     }
 }
 
@@ -36,7 +43,10 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, InvalidScope> {
         let has = |name: &str| text.split(' ').any(|value| value == name);
-        if has("openid") { Ok(Self { profile: has("profile"), email: has("email") }) } else { Err(InvalidScope) }
+        if !has("openid") {
+            return Err(InvalidScope);
+        }
+        Ok(Self { profile: has("profile"), email: has("email"), offline_access: has("offline_access") })
     }
 }
 
@@ -44,7 +54,8 @@ impl fmt::Display for Scope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("openid")?;
         formatter.write_str(if self.profile { " profile" } else { "" })?;
-        formatter.write_str(if self.email { " email" } else { "" })
+        formatter.write_str(if self.email { " email" } else { "" })?;
+        formatter.write_str(if self.offline_access { " offline_access" } else { "" })
     }
 }
 
@@ -57,6 +68,7 @@ mod tests {
         let scope = |text: &str| text.parse::<Scope>().map(|scope| scope.to_string());
         assert_eq!(scope("email openid groups").expect("openid"), "openid email");
         assert_eq!(scope("openid profile email").expect("openid"), "openid profile email");
+        assert_eq!(scope("offline_access openid").expect("openid"), "openid offline_access");
         for bad in ["", "profile", "openidx", "OPENID", "open id"] {
             assert_eq!(scope(bad), Err(InvalidScope), "{bad}");
         }
@@ -65,9 +77,11 @@ mod tests {
     /// T25.
     #[test]
     fn a_scope_is_never_within_a_narrower_one() {
-        let all = ["openid", "openid profile", "openid email", "openid profile email"];
+        let all = ["openid", "openid profile", "openid email", "openid profile email", "openid offline_access"];
         let scope = |text: &str| text.parse::<Scope>().expect("a scope");
-        for (one, other, within) in [(0, 3, true), (1, 3, true), (3, 1, false), (1, 2, false), (2, 2, true)] {
+        for (one, other, within) in
+            [(0, 3, true), (1, 3, true), (3, 1, false), (1, 2, false), (2, 2, true), (4, 3, false), (4, 4, true)]
+        {
             assert_eq!(scope(all[one]).is_within(scope(all[other])), within, "{one} {other}");
         }
     }

@@ -24,7 +24,7 @@ pub fn line(policy: &Policy, app: &AppKey, consent: &Consent, now: Timestamp) ->
     app.third_party.then(|| AllowedLine {
         key: app.key.to_string(),
         name: app.name.clone(),
-        domain: place.map(|uri| uri.origin().authority().to_owned()).unwrap_or_default(),
+        domain: place.map(|uri| uri.place().to_owned()).unwrap_or_default(),
         learns: consent::in_short(consent.scope),
         since: words::ago(consent.given_at, now),
     })

@@ -6,6 +6,7 @@ use hallpass_core::app::{App, AppSecret, Assertion};
 use hallpass_core::audit::{Actor, Event};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::{AppKey, SecretId, UserId};
+use hallpass_core::oidc::{ClientKind, check_redirect_uri};
 use hallpass_core::secret::{Secret, SecretKey};
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::DisplayName;
@@ -78,6 +79,7 @@ pub(super) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
             app.key
         )));
     }
+    check_client(app)?;
     match app.origins.iter().find(|origin| !zone.covers(origin.host())) {
         None if zone.bound && !app.agent => Err(AdminError::Refused(format!(
             "app {} is in the bound zone {}: only the app itself can set a pass there, so it needs agent = true and an SDK that serves /.sso/*",
@@ -92,6 +94,21 @@ pub(super) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
             "{origin} is not under {}, the cookie domain of zone {}: no browser would send a pass there",
             zone.cookie_domain, zone.name
         ))),
+    }
+}
+
+/// Whether it can be the kind of OIDC client that it is said to be (protocol §12).
+fn check_client(app: &App) -> Result<(), AdminError> {
+    for uri in &app.redirect_uris {
+        check_redirect_uri(app, uri).map_err(|unfit| AdminError::Refused(format!("app {}: {uri} {unfit}", app.key)))?;
+    }
+    let native = app.client.kind == ClientKind::Native;
+    match app.post_logout_redirect_uris.iter().find(|uri| uri.origin().is_none()) {
+        Some(uri) if !native => Err(AdminError::Refused(format!(
+            "app {}: {uri} has a scheme of its own, which is for native clients only: set client = \"native\", or use an https address",
+            app.key
+        ))),
+        _ => Ok(()),
     }
 }
 

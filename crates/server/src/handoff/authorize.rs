@@ -200,7 +200,7 @@ async fn give_assertion(
         action: agent.redirect_uri.clone(),
         fields: vec![("assertion", token), ("state", state.clone()), ("iss", context.public_url.to_string())],
     });
-    let forms = app.app.origins.clone();
+    let forms = app.app.origins.iter().map(ToString::to_string).collect();
     response.extensions_mut().insert(Allowed { forms, scripts: true, ..Allowed::default() });
     Ok(response)
 }

@@ -23,15 +23,16 @@ pub async fn live(
     let family = tokens::find(&mut context.store.read().await?, &token.family).await?;
     // Both must be those that the token was made for: a database that was set back may have given their names away again.
     let family = family.filter(|family| family.app == token.app && family.session == token.session_id);
-    if family.is_none_or(|family| family.revoked_at.is_some()) {
-        return Ok(Err("revoked"));
-    }
-    let session = context.view.session(token.session_id, now).await?;
-    if !session.is_some_and(|session| session.user_id == token.user_id && session.check(now).is_ok()) {
-        return Ok(Err("session_over"));
-    }
+    let Some(family) = family.filter(|family| family.revoked_at.is_none()) else { return Ok(Err("revoked")) };
     let index = policy.by_key(token.app.as_str()).filter(|index| policy.apps[*index].app.disabled_at.is_none());
     let Some(index) = index else { return Ok(Err("app_disabled")) };
+    let session = context.view.session(token.session_id, now).await?;
+    let session = session.filter(|session| session.user_id == token.user_id);
+    // With offline access it is enough to know whose session it was (OIDC Core 1.0 §11).
+    let outlives = family.scope.offline_access && policy.apps[index].app.client.offline_access;
+    if session.is_none_or(|session| session.check(now).is_err() && !outlives) {
+        return Ok(Err("session_over"));
+    }
     Ok(match context.view.standing(&policy, token.user_id, index).await? {
         Standing::Admitted(_) => Ok(token),
         _ => Err("no_access"),

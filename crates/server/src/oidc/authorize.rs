@@ -7,7 +7,8 @@ use axum::response::Response;
 use hallpass_core::app::App;
 use hallpass_core::id::AppKey;
 use hallpass_core::oidc::{
-    AuthorizationRefused, AuthorizationRequest, Parameters, Prompt, RedirectUri, ResponseMode, must_ask_for_consent,
+    AuthorizationRefused, AuthorizationRequest, Parameters, Prompt, RedirectUri, ResponseMode, Scope,
+    must_ask_for_consent, registered_redirect_uri,
 };
 use hallpass_core::secret::{AuthorizationCode, Secret};
 use hallpass_store::codes::{self, NewCode};
@@ -82,13 +83,15 @@ pub struct Client<'p> {
     pub app: &'p App,
     key: &'p AppKey,
     /// Where its answer goes.
-    pub redirect_uri: &'p RedirectUri,
+    pub redirect_uri: RedirectUri,
+    /// It may ask for `offline_access`.
+    offline: bool,
     state: Option<String>,
     mode: ResponseMode,
 }
 
 impl<'p> Client<'p> {
-    /// The one validator: of bytes against bytes. Whoever registered none has none (advisory T4).
+    /// The one validator: of bytes against bytes, but for a native client's port at its own computer. Whoever registered none has none (advisory T4).
     pub fn find(policy: &'p Policy, parameters: &Parameters) -> Result<Self, Error> {
         let wrong = |why: &'static str| {
             let message = "The link that led here names an application or an address that is not registered. Open the application again from its own address.";
@@ -100,11 +103,16 @@ impl<'p> Client<'p> {
         if app.disabled_at.is_some() {
             return Err(wrong("the client is disabled"));
         }
-        let asked = parameters.redirect_uri.as_deref();
-        let redirect_uri = app.redirect_uris.iter().find(|uri| Some(uri.as_str()) == asked);
+        let redirect_uri = parameters.redirect_uri.as_deref().and_then(|asked| registered_redirect_uri(app, asked));
         let redirect_uri = redirect_uri.ok_or_else(|| wrong("redirect_uri is not registered for this client"))?;
-        let (state, mode) = (parameters.state().map(str::to_owned), parameters.response_mode());
-        Ok(Self { index, app, key: &app.key, redirect_uri, state, mode })
+        let (offline, state, mode) =
+            (app.client.offline_access, parameters.state().map(str::to_owned), parameters.response_mode());
+        Ok(Self { index, app, key: &app.key, redirect_uri, offline, state, mode })
+    }
+
+    /// What is granted of it: access that outlives the session only to an app whose settings say so.
+    pub fn grantable(&self, scope: Scope) -> Scope {
+        Scope { offline_access: scope.offline_access && self.offline, ..scope }
     }
 
     /// Sends the browser back to the client.
@@ -137,7 +145,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
     let policy = context.view.policy().await?;
     let client = Client::find(&policy, &pending.parameters)?;
     let request = match AuthorizationRequest::read(&pending.parameters) {
-        Ok(request) => request,
+        Ok(request) => AuthorizationRequest { scope: client.grantable(request.scope), ..request },
         Err(AuthorizationRefused { code, because }) => return Ok(client.refuse(call, code, because)),
     };
     if let Err(AuthorizationRefused { code, because }) =
@@ -227,6 +235,7 @@ async fn give_code(
         app: client.key,
         session: live.session.id,
         redirect_uri: client.redirect_uri.as_str(),
+        // Ignored where the app's settings do not allow for it (OIDC Core 1.0 §11); the token response says what was granted.
         scope: request.scope,
         nonce: request.nonce.as_deref(),
         challenge: request.challenge,

@@ -8,7 +8,7 @@ use hallpass_core::time::Timestamp;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 
-use super::access;
+use super::{access, cors};
 use crate::context::Context;
 use crate::web::error::Error;
 use crate::web::guard::Proof;
@@ -32,7 +32,12 @@ impl Proof for Bearer {
         match access::live(context, text, now).await? {
             Ok(token) => Ok(Self { token }),
             Err(because) => {
-                Err(refused("invalid_token", "The access token is not good, or not any more.").because(because))
+                let mut error =
+                    refused("invalid_token", "The access token is not good, or not any more.").because(because);
+                // The client's page shall learn that it has to refresh, rather than that something went wrong.
+                let client = cors::claimed_client(text).unwrap_or_default();
+                error.headers = cors::of_client(context, &parts.headers, &client).await?;
+                Err(error)
             }
         }
     }

@@ -53,7 +53,7 @@ pub fn page(
         action: format!("/oauth/consent{}", journey.query()),
         app: client.app.name.clone(),
         third_party: client.app.third_party,
-        domain: client.redirect_uri.origin().authority().to_owned(),
+        domain: client.redirect_uri.place().to_owned(),
         person: person(&live.user),
         learns: learns(scope, live),
         another: format!("/sign-in{}&another=1", journey.query()),
@@ -80,7 +80,7 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let app = &client.app.key;
     let mut write = context.store.write().await?;
     sessions::record_interaction(&mut write, &session, call.now).await?;
-    consents::give(&mut write, &user, app, request.scope, call.now).await?;
+    consents::give(&mut write, &user, app, client.grantable(request.scope), call.now).await?;
     let entry = Entry::new(Event::ConsentGiven, Actor::User(user), call.now, &mut context.random());
     let entry = entry.user(user).session(session).app(app).ip(call.ip);
     let entry = entry.with("profile", &request.scope.profile).with("email", &request.scope.email);
@@ -105,6 +105,10 @@ fn learns(scope: Scope, live: &LiveSession) -> Vec<Learns> {
         let email = user.email.clone().unwrap_or_else(nothing);
         learns.push(Learns { what: "Your e-mail address", detail: email });
     }
+    if scope.offline_access {
+        let detail = "It goes on when you have signed out, until you take it back on your account page.".to_owned();
+        learns.push(Learns { what: "All that while you are away", detail });
+    }
     learns
 }
 
@@ -125,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_was_allowed_reads_like_a_sentence() {
-        let said = |profile, email| in_short(Scope { profile, email });
+        let said = |profile, email| in_short(Scope { profile, email, offline_access: false });
         assert_eq!(said(false, false), "that it is you");
         assert_eq!(said(false, true), "that it is you and your e-mail address");
         assert_eq!(said(true, true), "that it is you, your name and your e-mail address");

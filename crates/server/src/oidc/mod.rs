@@ -1,13 +1,15 @@
 //! The OIDC provider: the standard door to the same sessions, for programs that know nothing of passes. Protocol §11; OIDC Core 1.0, RFC 6749.
 //!
-//! [`authorize`] sends a code through the browser, when [`select_account`] and [`consent`] have asked what must be asked; [`token`] gives tokens for it ([`grant`] by grant), [`device`] lets people
-//! allow what has no browser, [`userinfo`] and introspection say what an
-//! access token is still worth, [`revoke`] and [`logout`] end it.
+//! [`authorize`] sends a code through the browser, when [`select_account`] and [`consent`] have asked what must be asked; [`token`] gives tokens for it ([`grant`] by grant) to whoever [`client`]
+//! finds out is asking, [`device`] lets people allow what has no browser, [`userinfo`] and introspection say what an access token is still worth, [`revoke`] and [`logout`] end it. [`cors`] says which
+//! pages may read that.
 
 mod access;
 pub mod authorize;
 pub mod bearer;
+pub mod client;
 pub mod consent;
+pub mod cors;
 pub mod device;
 pub mod discovery;
 pub mod grant;
@@ -29,12 +31,12 @@ use hallpass_store::tokens::Family;
 use hallpass_store::{StoreError, Write, audit, tokens};
 use http::{HeaderValue, header};
 
+use self::client::{Asking, Client};
 use crate::web::call::Call;
-use crate::web::guard::AppCaller;
 
 /// Ends what came of one code, and writes down why.
 async fn revoke_family(
-    call: &Call<AppCaller>,
+    call: &Call<Client>,
     write: &mut Write,
     id: &FamilyId,
     because: &'static str,
@@ -51,7 +53,7 @@ async fn revoke_family(
 }
 
 /// What the audit log says of something that a client did.
-fn entry(call: &Call<AppCaller>, event: Event) -> Entry {
+fn entry<P: Asking>(call: &Call<P>, event: Event) -> Entry {
     let app = &call.proof.app().app.key;
     Entry::new(event, Actor::App(app.clone()), call.now, &mut call.context.random()).app(app).ip(call.ip)
 }

@@ -2,7 +2,7 @@
 //! (OAuth 2.0 Form Post Response Mode). Both know one address only, that of [`Client::find`] (advisory T6).
 
 use axum::response::Response;
-use hallpass_core::oidc::{RedirectUri, ResponseMode};
+use hallpass_core::oidc::ResponseMode;
 
 use super::authorize::Client;
 use crate::context::Context;
@@ -47,8 +47,9 @@ fn form_post(context: &Context, client: &Client<'_>, answer: Answer) -> Response
         fields: answer,
     });
     // The client redirects to where the person wanted to go, which may be another of its own origins.
-    let registered = client.app.redirect_uris.iter().map(RedirectUri::origin).chain(&client.app.origins);
-    let mut forms: Vec<_> = [client.redirect_uri.origin()].into_iter().chain(registered).cloned().collect();
+    let registered = client.app.redirect_uris.iter().map(|uri| uri.form_source(false));
+    let mut forms: Vec<_> = registered.chain(client.app.origins.iter().map(ToString::to_string)).collect();
+    forms.push(client.redirect_uri.form_source(false));
     forms.sort();
     forms.dedup();
     response.extensions_mut().insert(Allowed { forms, scripts: true, ..Allowed::default() });

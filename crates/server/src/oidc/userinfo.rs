@@ -6,7 +6,7 @@ use hallpass_store::users;
 use http::StatusCode;
 
 use super::bearer::Bearer;
-use super::json;
+use super::{cors, json};
 use crate::web::call::Call;
 use crate::web::error::Error;
 
@@ -18,5 +18,6 @@ pub async fn userinfo(call: Call<Bearer>) -> Result<Response, Error> {
         let message = "The access token is not good, or not any more.";
         Error::new(StatusCode::UNAUTHORIZED, "invalid_token", message).because("the user was removed a moment ago")
     })?;
-    Ok(json(oidc::userinfo(&user, token.scope).to_string()))
+    let readable = cors::of_client(&call.context, call.headers(), token.app.as_str()).await?;
+    cors::with(readable, Ok(json(oidc::userinfo(&user, token.scope).to_string())))
 }

@@ -51,6 +51,12 @@ impl std::fmt::Display for RequestId {
 }
 
 impl<P> Call<P> {
+    /// The same call, with something else known of who makes it.
+    pub fn with<Q>(self, change: impl FnOnce(P) -> Q) -> Call<Q> {
+        let Self { context, proof, now, ip, request_id, parts, body } = self;
+        Call { context, proof: change(proof), now, ip, request_id, parts, body }
+    }
+
     /// The request's headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.parts.headers

@@ -1,6 +1,10 @@
 //! Cookies at the home host: reading them strictly, writing them completely. Protocol §2; RFC 6265.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hallpass_core::crypto::sha256;
 use hallpass_core::handoff::State;
+use hallpass_core::id::AppKey;
 use hallpass_core::zone::Zone;
 use http::{HeaderMap, HeaderValue, header};
 
@@ -15,6 +19,9 @@ pub const DEVICE: &str = "__Host-Http-hallpass-device";
 const TRANSACTION: &str = "__Host-Http-hallpass-tx-";
 /// Sign-ins at an upstream under way; the same.
 const UPSTREAM: &str = "__Host-Http-hallpass-up-";
+
+/// Refresh tokens of browser clients; the same.
+const REFRESH: &str = "__Host-Http-hallpass-rt-";
 
 /// Values looked at in one request; protocol §14.
 const MAXIMUM_COOKIES: usize = 64;
@@ -57,6 +64,13 @@ pub fn upstream_transaction(suffix: &str) -> String {
 /// The names of the cookies of all sign-ins at an upstream that this browser holds.
 pub fn upstream_transactions(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     suffixed(headers, UPSTREAM)
+}
+
+/// The name of the cookie that holds one client's refresh token: eight characters of its key's hash. Those of the key itself would be the same for
+/// `warehouse-north` and `warehouse-south`, and each sign-in would push the other app's token out.
+pub fn refresh(client: &AppKey) -> String {
+    let digest = sha256(client.as_str().as_bytes());
+    format!("{REFRESH}{}", URL_SAFE_NO_PAD.encode(&digest[..6]))
 }
 
 /// Names that are `prefix` and eight characters more.
@@ -107,6 +121,13 @@ pub fn presented<'a>(headers: &'a HeaderMap, name: &'a str) -> Presented<'a> {
 pub fn host_only(name: &str, value: &str, maximum_age: Option<u64>) -> HeaderValue {
     let age = maximum_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
     line(&format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax{age}"))
+}
+
+/// A host-only cookie for pages of another site, where browsers neither keep nor send one that is `Lax`. `Partitioned` (CHIPS): it exists under that
+/// site only, so that it is no third-party cookie that browsers block, and follows nobody around.
+pub fn host_only_elsewhere(name: &str, value: &str, maximum_age: Option<u64>) -> HeaderValue {
+    let age = maximum_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
+    line(&format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=None; Partitioned{age}"))
 }
 
 /// Makes the browser forget a host-only cookie.
@@ -162,6 +183,14 @@ mod tests {
         assert_eq!(presented(&line(b"name=\xff; \t__Host-Http-hallpass=x "), SESSION), Presented::One("x"));
         assert_eq!(presented(&line(b"__Host-Http-hallpass=\xff; __Host-Http-hallpass=x"), SESSION), Presented::Several);
         assert_eq!(presented(&line(b"__Host-Http-hallpass=\xff"), SESSION), Presented::One(""));
+    }
+
+    #[test]
+    fn clients_whose_keys_begin_alike_have_cookies_of_their_own() {
+        let name = |key: &str| refresh(&key.parse().expect("a key"));
+        assert_eq!(name("warehouse-north").len(), REFRESH.len() + 8);
+        assert_ne!(name("warehouse-north"), name("warehouse-south"));
+        assert_eq!(name("warehouse-north"), name("warehouse-north"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use hallpass_store::StoreError;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::web::page;
 
@@ -24,12 +24,21 @@ pub struct Error {
     pub because: Cow<'static, str>,
     /// When it makes sense to come back.
     pub retry_after: Option<Duration>,
+    /// For the caller's browser: which pages may read this, and which cookie it may forget.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Error {
     /// Any status and code.
     pub const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
-        Self { status, code, message: Cow::Borrowed(message), because: Cow::Borrowed(""), retry_after: None }
+        Self {
+            status,
+            code,
+            message: Cow::Borrowed(message),
+            because: Cow::Borrowed(""),
+            retry_after: None,
+            headers: Vec::new(),
+        }
     }
 
     /// 400 `invalid_request`.
@@ -55,6 +64,7 @@ impl Error {
             message: Cow::Borrowed("Sign in first."),
             because: Cow::Borrowed(because),
             retry_after: None,
+            headers: Vec::new(),
         }
     }
 
@@ -160,6 +170,9 @@ impl Error {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
         }
         if self.status == StatusCode::UNAUTHORIZED && voice != Voice::Page {
             // RFC 9110 §15.5.2 wants a challenge. `Basic` is for apps alone: a browser answers it with a password prompt of its own.

@@ -20,6 +20,7 @@ use http::{HeaderMap, header};
 
 use crate::context::Context;
 use crate::oidc::bearer::Bearer;
+use crate::oidc::client::ClientClaim;
 use crate::web::cookies::{self, Presented};
 use crate::web::error::Error;
 
@@ -50,7 +51,8 @@ pub const SESSION: By<LiveSession> = By(PhantomData);
 pub const ALIAS: By<Alias> = By(PhantomData);
 /// A registered app with its key pair.
 pub const APP: By<AppCaller> = By(PhantomData);
-
+/// An OIDC client: by its secret, or, if it has none, by its name.
+pub const CLIENT: By<ClientClaim> = By(PhantomData);
 /// Whoever carries an access token.
 pub const BEARER: By<Bearer> = By(PhantomData);
 
@@ -159,30 +161,33 @@ impl Proof for AppCaller {
 
     async fn establish(context: &Arc<Context>, parts: &Parts, ip: IpAddr, now: Timestamp) -> Result<Self, Error> {
         if !parts.headers.contains_key(header::AUTHORIZATION) && by_browser(&parts.headers) {
-            // Any page can make its visitor's browser come here. A challenge would open the browser's own password prompt, in our
-            // name and over that page; and the visitor's address must not be braked for it.
-            return Err(Error::forbidden("This address is for the backends of apps, not for browsers.")
-                .because("a browser without credentials"));
+            return Err(not_for_browsers());
         }
+        let credentials = basic(&parts.headers);
+        let pair = match &credentials {
+            Some(credentials) => credentials.split_once(':').ok_or("credentials without a colon"),
+            None => Err("no credentials, or not one Basic header"),
+        };
+        Self::by_secret(context, pair, ip, now).await
+    }
+}
+
+impl AppCaller {
+    /// The app whose key and secret key these are, wherever in the request they were; or why there are none.
+    pub async fn by_secret(
+        context: &Arc<Context>,
+        credentials: Result<(&str, &str), &'static str>,
+        ip: IpAddr,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         // The registry must be known to be current before it may say "wrong": a fault of ours is 503, never 401.
         let mut policy =
             context.view.policy().await.map_err(|error| Error::unavailable().because(error.to_string()))?;
-        // A brake on whoever is wrong, never on whoever is right: apps behind one gateway share an address, and one of them with an old
-        // secret must not turn the others away. Nothing is lost by looking first: a secret has 256 random bits.
-        let refused = |why: &'static str| {
-            let block = throttle::address_block(ip);
-            if let Some(retry_after) = context.app_refusals.blocked(&block, now) {
-                return Err(
-                    Error::too_many_requests(retry_after).because("too many wrong app credentials from this address")
-                );
-            }
-            context.app_refusals.count(block, now);
-            Err(Error::invalid_client().because(why))
+        let refused = |why| Err(client_refused(context, ip, now, why));
+        let (key, secret) = match credentials {
+            Ok(pair) => pair,
+            Err(why) => return refused(why),
         };
-        let Some(credentials) = basic(&parts.headers) else {
-            return refused("no credentials, or not one Basic header");
-        };
-        let Some((key, secret)) = credentials.split_once(':') else { return refused("credentials without a colon") };
         // Digest and look-up happen for every parsable secret, whether or not the app exists: the work tells nothing.
         let digest = Secret::<SecretKey>::parse(secret).map(|secret| secret.digest());
         let mut found = digest.and_then(|digest| policy.caller(&digest, now));
@@ -206,8 +211,26 @@ impl Proof for AppCaller {
     }
 }
 
+/// A brake on whoever is wrong, never on whoever is right: apps behind one gateway share an address, and one of them with an old
+/// secret must not turn the others away. Nothing is lost by looking first: a secret has 256 random bits.
+pub fn client_refused(context: &Context, ip: IpAddr, now: Timestamp, why: &'static str) -> Error {
+    let block = throttle::address_block(ip);
+    if let Some(retry_after) = context.app_refusals.blocked(&block, now) {
+        return Error::too_many_requests(retry_after).because("too many wrong app credentials from this address");
+    }
+    context.app_refusals.count(block, now);
+    Error::invalid_client().because(why)
+}
+
+/// What a page gets that comes where only the backends of apps do. Any page can make its visitor's browser come here: a challenge would open the
+/// browser's own password prompt, in our name and over that page, and the visitor's address must not be braked for it.
+pub fn not_for_browsers() -> Error {
+    Error::forbidden("This address is for the backends of apps, not for browsers.")
+        .because("a browser without credentials")
+}
+
 /// Whether a browser sent this; every current one adds one of these, to any address that matters (Fetch Metadata; Fetch, "Origin").
-fn by_browser(headers: &HeaderMap) -> bool {
+pub fn by_browser(headers: &HeaderMap) -> bool {
     headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN)
 }
 

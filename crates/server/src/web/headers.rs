@@ -10,7 +10,7 @@ use crate::web::error::{Error, Voice};
 #[derive(Debug, Clone, Default)]
 pub struct Allowed {
     /// Where its form may lead besides ourselves: without it Chromium blocks the redirects that follow the POST.
-    pub forms: Vec<Origin>,
+    pub forms: Vec<String>,
     /// Whom its script may ask.
     pub connects: Vec<Origin>,
     /// Run the script files that we serve.
@@ -26,7 +26,6 @@ pub fn finish(response: &mut Response, voice: Voice, public_url: &Origin) {
     if voice != Voice::Page {
         return;
     }
-    let listed = |origins: &[Origin]| origins.iter().fold(String::new(), |all, origin| all + " " + origin.as_str());
     let mut policy = format!(
         "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'{}",
         listed(&allowed.forms)
@@ -37,7 +36,10 @@ pub fn finish(response: &mut Response, voice: Voice, public_url: &Origin) {
     if !allowed.connects.is_empty() {
         policy = policy + "; connect-src" + &listed(&allowed.connects);
     }
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_str(&policy).expect("origins are visible ASCII"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_str(&policy).expect("origins and schemes are visible ASCII"),
+    );
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     // Not `no-referrer`: under that, browsers send `Origin: null` with our own forms (Fetch, "append a request Origin header"), and
     // where `Sec-Fetch-Site` is missing that header is all there is. Other origins learn nothing from `same-origin` either.
@@ -47,6 +49,10 @@ pub fn finish(response: &mut Response, voice: Voice, public_url: &Origin) {
     if public_url.as_str().starts_with("https://") {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
+}
+
+fn listed<T: std::fmt::Display>(sources: &[T]) -> String {
+    sources.iter().fold(String::new(), |all, source| format!("{all} {source}"))
 }
 
 fn default(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {

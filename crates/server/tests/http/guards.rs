@@ -103,14 +103,17 @@ async fn the_matrix() {
     POST    /oauth/account                    session     sign-in  sign-in      400  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /oauth/consent                    session     sign-in  sign-in      400  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /oauth/continue                   visitor         400      400      400      400      400      400      400      400
-    POST    /oauth/token                      app             403      403      403      400      401      403      403      401
+    POST    /oauth/token                      client          403      403      403      400      401      403      403      401
+    OPTIONS /oauth/token                      anybody         403      403      403      403      403      403      403      403
     POST    /oauth/device_authorization       app             403      403      403      400      401      403      403      401
     GET     /device                           visitor         303      303      200      303      303      303      303      303
     POST    /device                           session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /device/decide                    session     sign-in  sign-in      400  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /oauth/userinfo                   bearer          401      401      401      401      401      401      401      401
     POST    /oauth/userinfo                   bearer          401      401      401      401      401      401      401      401
-    POST    /oauth/revoke                     app             403      403      403      200      401      403      403      401
+    OPTIONS /oauth/userinfo                   anybody         403      403      403      403      403      403      403      403
+    POST    /oauth/revoke                     client          403      403      403      200      401      403      403      401
+    OPTIONS /oauth/revoke                     anybody         403      403      403      403      403      403      403      403
     GET     /oauth/logout                     visitor         303      303      303      303      303      303      303      303
     POST    /introspect                       app             403      403      403      200      401      403      403      401
     POST    /api/v1/sign-in                   app             403      403      403      403      401      403      403      401

@@ -6,9 +6,9 @@ use hallpass_store::{apps, consents, sessions, tokens, users};
 use crate::oidc::{family, prepared};
 use crate::support::*;
 
-const NAMES: Scope = Scope { profile: true, email: false };
-const EMAIL: Scope = Scope { profile: false, email: true };
-const BOTH: Scope = Scope { profile: true, email: true };
+const NAMES: Scope = Scope { profile: true, email: false, offline_access: false };
+const EMAIL: Scope = Scope { profile: false, email: true, offline_access: false };
+const BOTH: Scope = Scope { profile: true, email: true, offline_access: false };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_allowed_adds_up_and_is_one_persons_for_one_app() {

@@ -9,7 +9,7 @@ use hallpass_store::{Write, apps, sessions};
 use crate::oidc::prepared;
 use crate::support::*;
 
-const SCOPE: Scope = Scope { profile: true, email: false };
+const SCOPE: Scope = Scope { profile: true, email: false, offline_access: false };
 
 /// One that waits.
 pub async fn device(write: &mut Write) -> (Digest<DeviceCode>, UserCode) {

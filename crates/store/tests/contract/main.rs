@@ -3,8 +3,8 @@
 //! PostgreSQL is the server named by `HALLPASS_TEST_POSTGRES` (an administrator's URL), or one started for this run.
 
 mod backup;
-mod device_codes;
 mod consents;
+mod device_codes;
 mod handoffs;
 mod logouts;
 mod machinery;

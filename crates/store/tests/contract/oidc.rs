@@ -1,18 +1,21 @@
 //! Authorization codes and refresh tokens: once, in time, and never after the session has ended.
 
+use std::time::Duration;
+
 use hallpass_core::handoff::CodeChallenge;
 use hallpass_core::id::FamilyId;
-use hallpass_core::oidc::{CODE_LIFETIME, REFRESH_ABSOLUTE, Scope};
+use hallpass_core::oidc::{CODE_LIFETIME, Scope};
 use hallpass_core::secret::{AuthorizationCode, Digest, RefreshToken};
 use hallpass_core::session::EndReason;
 use hallpass_store::codes::{self, NewCode};
 use hallpass_store::sessions::{self, NewSession};
 use hallpass_store::tokens::{self, CameOf, NewFamily, Rotation};
-use hallpass_store::{Write, apps, zones};
+use hallpass_store::{Write, apps, users, zones};
 
 use crate::support::*;
 
-const SCOPE: Scope = Scope { profile: true, email: false };
+const SCOPE: Scope = Scope { profile: true, email: false, offline_access: false };
+const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// A live session and a client.
 pub async fn prepared(write: &mut Write) -> NewSession {
@@ -40,10 +43,14 @@ pub async fn code(write: &mut Write, session: &NewSession) -> Digest<Authorizati
 }
 
 pub async fn family(write: &mut Write, session: &NewSession) -> (FamilyId, Digest<RefreshToken>) {
+    family_with(write, session, SCOPE).await
+}
+
+async fn family_with(write: &mut Write, session: &NewSession, scope: Scope) -> (FamilyId, Digest<RefreshToken>) {
     let (id, token) = (FamilyId::mint(&mut Different), digest());
     let came_of = CameOf::Code(code(write, session).await);
     let key = key("crm");
-    let new = NewFamily { id, came_of, app: &key, session: session.session.id, scope: SCOPE, token };
+    let new = NewFamily { id, came_of, app: &key, session: session.session.id, scope, lifetime: LIFETIME, token };
     tokens::begin(write, &new, NOW).await.expect("begins");
     assert_eq!(tokens::of_code(write, &came_of).await.expect("reads"), Some(id));
     (id, token)
@@ -107,9 +114,57 @@ async fn a_family_moves_on_generation_by_generation_until_it_is_revoked() {
         assert_eq!((found.revoked_at, found.answer), (Some(later(6)), None), "and repeats nothing any more");
         let next = Rotation { family: id, from: 2, token: digest(), answer: b"" };
         assert!(!tokens::rotate(&mut write, &next, later(8)).await.expect("asks"), "revoked is revoked");
-        assert_eq!(tokens::prune(&mut write, NOW + REFRESH_ABSOLUTE, 10).await.expect("prunes"), 0);
+        assert_eq!(tokens::prune(&mut write, NOW + LIFETIME, 10).await.expect("prunes"), 0);
         assert_eq!(tokens::prune(&mut write, later(7 * 24 * 3600 + 1), 10).await.expect("prunes"), 1);
         assert!(tokens::by_token(&mut write, &first).await.expect("reads").is_none(), "gone with its family");
+    })
+    .await;
+}
+
+/// OIDC Core §11: such a family stays when its session has ended, with the row that says whose it is, until everything of its user is ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn offline_families_outlive_their_session_but_not_the_end_of_them_all() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = prepared(&mut write).await;
+        let offline = Scope { offline_access: true, ..SCOPE };
+        let (kept, _) = family_with(&mut write, &ana, offline).await;
+        let (other, _) = family(&mut write, &ana).await;
+        assert!(sessions::end(&mut write, &ana.session.id, EndReason::SignedOut, NOW).await.expect("ends"));
+        let past = later(3600 * 24 * 365);
+        assert_eq!(sessions::prune(&mut write, past, 10).await.expect("prunes"), 0, "a family lives on it");
+        assert_eq!(tokens::find(&mut write, &kept).await.expect("reads").expect("there").scope, offline);
+        assert!(tokens::hold(&mut write, &kept).await.expect("holds"));
+
+        // Another person's is left alone.
+        let ben = session(&added_user(&mut write, "ben").await);
+        assert!(sessions::start(&mut write, &ben).await.expect("starts"));
+        let (bens, _) = family_with(&mut write, &ben, offline).await;
+        let reason = EndReason::SignedOutEverywhere;
+        let ended = sessions::end_all_of(&mut write, &ana.session.user_id, None, reason, later(1)).await.expect("ends");
+        assert!(ended.is_empty(), "there was no live session left");
+        let revoked_at =
+            async |write: &mut Write, id| tokens::find(write, id).await.expect("reads").expect("there").revoked_at;
+        assert_eq!(revoked_at(&mut write, &kept).await, Some(later(1)));
+        assert_eq!(revoked_at(&mut write, &other).await, None, "ends with its session, which is over");
+        assert_eq!(revoked_at(&mut write, &bens).await, None);
+        assert!(!tokens::hold(&mut write, &kept).await.expect("asks"), "it has ended");
+        assert_eq!(
+            sessions::prune(&mut write, past, 10).await.expect("prunes"),
+            1,
+            "now the row can go, with its families"
+        );
+        assert!(tokens::find(&mut write, &kept).await.expect("reads").is_none());
+
+        // A new password ends those of the session that stays, too; disabling somebody ends all.
+        let (of_session, _) = family_with(&mut write, &ben, offline).await;
+        let keep = Some(&ben.session.id);
+        let reason = EndReason::PasswordChanged;
+        sessions::end_all_of(&mut write, &ben.session.user_id, keep, reason, later(2)).await.expect("ends");
+        assert_eq!(revoked_at(&mut write, &of_session).await, Some(later(2)));
+        let (last, _) = family_with(&mut write, &ben, offline).await;
+        assert!(users::set_disabled(&mut write, &ben.session.user_id, true, later(3)).await.expect("disables"));
+        assert_eq!(revoked_at(&mut write, &last).await, Some(later(3)));
     })
     .await;
 }

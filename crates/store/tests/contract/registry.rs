@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hallpass_core::app::{Access, App, FirstContact};
 use hallpass_core::id::PermissionName;
-use hallpass_core::oidc::IdTokenAlgorithm;
+use hallpass_core::oidc::{ClientKind, ClientSettings, IdTokenAlgorithm};
 use hallpass_store::roles::{self, Holder, UserFacts};
 use hallpass_store::{Change, StoreError, apps, changes, groups, zones};
 
@@ -57,6 +57,7 @@ async fn an_app_reads_back_as_stored_and_keeps_its_slot() {
         pos.id_token_alg = IdTokenAlgorithm::Rs256;
         (pos.client_credentials, pos.device) = (false, false);
         pos.third_party = false;
+        pos.client = ClientSettings { kind: ClientKind::Browser, ..ClientSettings::default() };
         apps::upsert(&mut write, &pos, later(1)).await.expect("updates");
         write.commit().await.expect("commits");
         let mut write = database.write().await;

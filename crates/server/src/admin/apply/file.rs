@@ -27,7 +27,7 @@ use std::str::FromStr;
 use hallpass_core::app::{Access, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, GroupName, PermissionName, RoleName, ZoneName};
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::{IdTokenAlgorithm, RedirectUri};
+use hallpass_core::oidc::{ClientKind, IdTokenAlgorithm, RedirectUri};
 use hallpass_core::zone::{CookieDomain, CookieName};
 use serde::{Deserialize, Deserializer};
 
@@ -102,6 +102,12 @@ pub struct AppEntry {
     pub id_token_alg: IdTokenAlgorithm,
     /// Somebody else's: people are asked before it learns anything about them by OIDC.
     pub third_party: bool,
+    /// What it is as an OIDC client: `confidential`, `browser` or `native`.
+    pub client: ClientKind,
+    /// Of a browser client: its refresh token travels in a cookie of its own and nowhere else. On if not given.
+    pub refresh_cookie: Option<bool>,
+    /// People may stay signed in to it when their session is over, if it asks for `offline_access`.
+    pub offline_access: bool,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.
@@ -171,6 +177,7 @@ mod tests {
             ("[apps.pos]\naccess = \"everybody\"\n", 2, "everybody"),
             ("[apps.pos]\nid_token_alg = \"none\"\n", 2, "expected `RS256` or `EdDSA`"),
             ("[apps.pos]\nid_token_alg = \"HS256\"\n", 2, "expected `RS256` or `EdDSA`"),
+            ("[apps.pos]\nclient = \"public\"\n", 2, "public"),
             ("[apps.pos]\norigins = [\"http://pos.company.com\"]\n", 2, "must be https"),
             ("[zones.home]\n\ncookie_domain = \"co.uk\"\n", 3, "public suffix"),
             ("[apps.pos.roles]\nseller = [\"can sell\"]\n", 2, "permission name"),

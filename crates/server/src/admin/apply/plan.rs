@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use hallpass_core::app::{Access, App, Assertion, FirstContact};
 use hallpass_core::id::{AppKey, GroupId, GroupName, PermissionName, RoleId, RoleName, UserId, ZoneName};
-use hallpass_core::oidc::IdTokenAlgorithm;
+use hallpass_core::oidc::{ClientKind, ClientSettings, IdTokenAlgorithm};
 use hallpass_core::user::User;
 use hallpass_core::zone::Zone;
 use hallpass_store::roles::{Policy, UserFacts};
@@ -356,6 +356,11 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         relayed_sign_in: entry.relayed_sign_in,
         agent: entry.agent,
         assertion: entry.assertion,
+        client: ClientSettings {
+            kind: entry.client,
+            refresh_cookie: entry.refresh_cookie.unwrap_or(true),
+            offline_access: entry.offline_access,
+        },
         audiences: audiences.into_iter().collect(),
         client_credentials: entry.client_credentials,
         device: entry.device,
@@ -394,6 +399,9 @@ fn app_differences(before: &App, after: &App) -> String {
         ("relayed_sign_in", before.relayed_sign_in.to_string(), after.relayed_sign_in.to_string()),
         ("agent", before.agent.to_string(), after.agent.to_string()),
         ("assertion", assertion(before.assertion), assertion(after.assertion)),
+        ("client", before.client.kind.as_str().to_owned(), after.client.kind.as_str().to_owned()),
+        ("refresh_cookie", before.client.refresh_cookie.to_string(), after.client.refresh_cookie.to_string()),
+        ("offline_access", before.client.offline_access.to_string(), after.client.offline_access.to_string()),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
         ("client_credentials", before.client_credentials.to_string(), after.client_credentials.to_string()),
         ("device", before.device.to_string(), after.device.to_string()),
@@ -435,6 +443,15 @@ fn said_of(app: &App) -> String {
     }
     if app.assertion != Assertion::None {
         _ = write!(text, ", assertion {}", assertion(app.assertion));
+    }
+    if app.client.kind != ClientKind::Confidential {
+        _ = write!(text, ", client {}", app.client.kind.as_str());
+    }
+    if !app.client.refresh_cookie {
+        text.push_str(", no refresh_cookie");
+    }
+    if app.client.offline_access {
+        text.push_str(", offline_access");
     }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
     if app.client_credentials {

@@ -41,7 +41,9 @@ pub async fn authorize(mut call: Call<AppCaller>) -> Result<Response, Error> {
         let message = "This app is not set up for devices: its declaration does not say device = true.";
         return Err(Error::new(StatusCode::BAD_REQUEST, "unauthorized_client", message).because("not given this grant"));
     }
-    let scope = scope(request.scope.as_deref())?;
+    let asked = scope(request.scope.as_deref())?;
+    // As at the authorization endpoint: only what the app's settings say outlives its session.
+    let scope = Scope { offline_access: asked.offline_access && app.client.offline_access, ..asked };
     // Each begins a row that lives for ten minutes.
     if context.device_authorizations.count(throttle::address_block(call.ip), call.now) {
         return Err(Error::too_many_requests(DEVICE_CODE_LIFETIME / 10).because("too many devices from this address"));
@@ -71,7 +73,7 @@ pub async fn authorize(mut call: Call<AppCaller>) -> Result<Response, Error> {
 /// What the device asks for: as much as at the authorization endpoint, and `openid` if it does not say (RFC 8628 §3.1).
 fn scope(asked: Option<&str>) -> Result<Scope, Error> {
     match asked {
-        None | Some("") => Ok(Scope { profile: false, email: false }),
+        None | Some("") => Ok(Scope { profile: false, email: false, offline_access: false }),
         Some(asked) => asked
             .parse()
             .map_err(|_| Error::new(StatusCode::BAD_REQUEST, "invalid_scope", "The scope has to contain openid.")),

@@ -6,19 +6,19 @@ use hallpass_core::secret::{AuthorizationCode, Secret};
 use hallpass_store::codes::{self, Code};
 use hallpass_store::tokens::{self, CameOf};
 
-use super::{Granted, is_allowed, judge};
+use super::{Granted, Tokens, is_allowed, judge};
+use crate::oidc::client::Client;
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
 use crate::web::error::Error;
-use crate::web::guard::AppCaller;
 
-/// The answer, as JSON. The outer error is a fault of ours: the code is then as it was.
+/// The tokens. The outer error is a fault of ours: the code is then as it was.
 pub async fn exchange(
-    call: &Call<AppCaller>,
+    call: &Call<Client>,
     code: &str,
     redirect_uri: &str,
     verifier: &str,
-) -> Result<Result<Vec<u8>, GrantRefused>, Error> {
+) -> Result<Result<Tokens, GrantRefused>, Error> {
     // Garbage is refused without a look into the database.
     let Some(code) = Secret::<AuthorizationCode>::parse(code) else { return Ok(Err(GrantRefused::Unknown)) };
     let digest = code.digest();
@@ -47,7 +47,7 @@ pub async fn exchange(
 }
 
 /// Whether the code is for this client, this address and this verifier, and in time.
-fn fits(call: &Call<AppCaller>, code: &Code, redirect_uri: &str, verifier: &str) -> Result<(), GrantRefused> {
+fn fits(call: &Call<Client>, code: &Code, redirect_uri: &str, verifier: &str) -> Result<(), GrantRefused> {
     if code.app != call.proof.app().app.key {
         Err(GrantRefused::WrongApp)
     } else if code.redirect_uri != redirect_uri {

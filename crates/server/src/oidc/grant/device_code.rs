@@ -8,14 +8,14 @@ use hallpass_store::device_codes::{self, Decision, Device};
 use hallpass_store::tokens::{self, CameOf};
 use http::StatusCode;
 
-use super::{Granted, judge};
+use super::{Granted, Tokens, judge};
+use crate::oidc::client::Client;
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
 use crate::web::error::Error;
-use crate::web::guard::AppCaller;
 
 /// The answer, as JSON. The outer error is "not yet", "no", or a fault of ours: the code is then as it was.
-pub async fn exchange(call: &Call<AppCaller>, code: &str) -> Result<Result<Vec<u8>, GrantRefused>, Error> {
+pub async fn exchange(call: &Call<Client>, code: &str) -> Result<Result<Tokens, GrantRefused>, Error> {
     let Some(code) = Secret::<DeviceCode>::parse(code) else { return Ok(Err(GrantRefused::Unknown)) };
     let digest = code.digest();
     let mut write = call.context.store.write().await?;
@@ -49,7 +49,7 @@ pub async fn exchange(call: &Call<AppCaller>, code: &str) -> Result<Result<Vec<u
 }
 
 /// The session in which it was allowed; otherwise what the device is told. A code that was used up is found out later, by the statement that uses it up.
-fn verdict(call: &Call<AppCaller>, device: &Device) -> Result<SessionId, Error> {
+fn verdict(call: &Call<Client>, device: &Device) -> Result<SessionId, Error> {
     if device.redeemed_at.is_none() && device.expires_at <= call.now {
         return Err(not_yet("expired_token", "Nobody has allowed this device in time. Begin anew."));
     }

@@ -6,42 +6,47 @@ pub mod device_code;
 pub mod refresh_token;
 pub mod token_exchange;
 
+use axum::response::Response;
 use hallpass_core::audit::Event;
-use hallpass_core::id::{Audience, FamilyId, SessionId};
+use hallpass_core::id::{Audience, FamilyId, SessionId, UserId};
 use hallpass_core::keyring::Purpose;
 use hallpass_core::oidc::{self, AccessToken, GrantRefused, IdToken, Scope, TOKEN_LIFETIME};
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
+use hallpass_core::time::Timestamp;
 use hallpass_store::tokens::{self, CameOf, NewFamily};
 use hallpass_store::view::Standing;
 use hallpass_store::{Write, audit, consents, sessions, users};
-use http::StatusCode;
-use serde_json::json;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
 
-use crate::oidc::entry;
+use super::client::Client;
+use super::{entry, json};
 use crate::web::call::Call;
+use crate::web::cookies;
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
 
 /// The session, if tokens may be made for it now: it lives, its user may sign in and enter the app. Asked at each issuance (advisory T20). Holds
 /// the session, so that it cannot end before the tokens are written down, and whoever ends it afterwards sees them.
-async fn judge(
-    call: &Call<AppCaller>,
-    write: &mut Write,
-    id: &SessionId,
-) -> Result<Result<Session, GrantRefused>, Error> {
+async fn judge(call: &Call<Client>, write: &mut Write, id: &SessionId) -> Result<Result<Session, GrantRefused>, Error> {
     if !sessions::hold(write, id).await? {
         return Ok(Err(GrantRefused::SessionOver));
     }
     let session = sessions::find(write, id).await?.filter(|session| session.check(call.now).is_ok());
     let Some(session) = session else { return Ok(Err(GrantRefused::SessionOver)) };
-    let user = users::find(write, &session.user_id).await?;
-    if !user.is_some_and(|user| user.disabled_at.is_none() && !user.must_change_password) {
+    Ok(may(call, write, &session.user_id).await?.map(|()| session))
+}
+
+/// Whether the person may still sign in and enter the app.
+async fn may(call: &Call<Client>, write: &mut Write, user: &UserId) -> Result<Result<(), GrantRefused>, Error> {
+    let found = users::find(write, user).await?;
+    if !found.is_some_and(|user| user.disabled_at.is_none() && !user.must_change_password) {
         return Ok(Err(GrantRefused::UserMayNot));
     }
-    let AppCaller { policy, index } = &call.proof;
-    Ok(match call.context.view.standing(policy, session.user_id, *index).await? {
-        Standing::Admitted(_) => Ok(session),
+    let Client { policy, index, .. } = &call.proof;
+    Ok(match call.context.view.standing(policy, *user, *index).await? {
+        Standing::Admitted(_) => Ok(()),
         _ => Err(GrantRefused::NoAccess),
     })
 }
@@ -55,8 +60,10 @@ struct Granted<'a> {
 
 impl Granted<'_> {
     /// The first tokens that come of it, in the transaction in which the code was used up.
-    async fn begin(self, call: &Call<AppCaller>, mut write: Write, session: &Session) -> Result<Vec<u8>, Error> {
+    async fn begin(self, call: &Call<Client>, mut write: Write, session: &Session) -> Result<Tokens, Error> {
         let (context, app) = (&call.context, &call.proof.app().app.key);
+        let offline = self.scope.offline_access;
+        let (_, lifetime) = context.config.refresh.policy().lifetimes(offline);
         let refresh_token = Secret::<RefreshToken>::mint(&mut context.random());
         let new = NewFamily {
             id: FamilyId::mint(&mut context.random()),
@@ -64,6 +71,7 @@ impl Granted<'_> {
             app,
             session: session.id,
             scope: self.scope,
+            lifetime,
             token: refresh_token.digest(),
         };
         tokens::begin(&mut write, &new, call.now).await?;
@@ -75,7 +83,9 @@ impl Granted<'_> {
         audit::append(&mut write, &(&entry).into()).await?;
         write.commit().await?;
         context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
-        Ok(answer)
+        let lasts =
+            Lasts { offline, persistent: session.persistent, made_at: call.now, expires_at: call.now + lifetime };
+        Ok(Tokens::new(call, answer, &lasts))
     }
 }
 
@@ -111,13 +121,63 @@ fn no_scope(scope: Option<&str>) -> Result<(), Error> {
 
 /// Whether the person allows this client so much. An app of the company's own needs no leave. Held, so that whoever takes it back next sees the
 /// tokens that are made meanwhile (advisories T20, T25).
-async fn is_allowed(call: &Call<AppCaller>, write: &mut Write, session: &Session, scope: Scope) -> Result<bool, Error> {
+async fn is_allowed(call: &Call<Client>, write: &mut Write, session: &Session, scope: Scope) -> Result<bool, Error> {
     let app = &call.proof.app().app;
     if !app.third_party {
         return Ok(true);
     }
     let given = consents::hold(write, &session.user_id, &app.key).await?;
     Ok(given.is_some_and(|given| scope.is_within(given.scope)))
+}
+
+/// What a grant brings.
+pub struct Tokens {
+    /// The token response, as JSON.
+    answer: Vec<u8>,
+    /// How long a cookie with its refresh token may be kept; none when it ends with the browser, as the session does.
+    maximum_age: Option<u64>,
+}
+
+impl Tokens {
+    /// Of a family that ends at `expires_at` and whose newest refresh token was made at `made_at`.
+    fn new(call: &Call<Client>, answer: Vec<u8>, lasts: &Lasts) -> Self {
+        let (inactivity, _) = call.context.config.refresh.policy().lifetimes(lasts.offline);
+        let age = inactivity.min(lasts.expires_at.since(lasts.made_at));
+        Self { answer, maximum_age: (lasts.offline || lasts.persistent).then_some(age.as_secs()) }
+    }
+
+    /// The answer. Of a client that keeps its refresh token in a cookie the body says nothing of it: no script can read it, none can lose it.
+    pub fn response(self, call: &Call<Client>) -> Result<Response, Error> {
+        let Some(name) = call.proof.refresh_cookie() else { return Ok(json(self.answer)) };
+        let broken = |why: &'static str| Error::internal().because(why);
+        let mut answer: Value =
+            serde_json::from_slice(&self.answer).map_err(|_| broken("an answer that is no JSON"))?;
+        let token = answer.as_object_mut().and_then(|answer| answer.remove("refresh_token"));
+        let token = token.as_ref().and_then(Value::as_str).ok_or_else(|| broken("an answer without refresh token"))?;
+        let mut response = json(answer.to_string());
+        let line = refresh_cookie(call, &name, token, self.maximum_age);
+        response.headers_mut().append(header::SET_COOKIE, line);
+        Ok(response)
+    }
+}
+
+/// How long a refresh token lasts.
+struct Lasts {
+    offline: bool,
+    persistent: bool,
+    made_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+/// The line that sets a client's refresh cookie, or with no value and no age takes it away. `Lax`, as all of ours, for pages of our own site; for those
+/// of another one, where browsers would ignore that, a partition of their own.
+pub fn refresh_cookie(call: &Call<Client>, name: &str, value: &str, maximum_age: Option<u64>) -> HeaderValue {
+    let same_site = call.proof.origin.as_ref().is_none_or(|origin| origin.is_same_site(&call.context.public_url));
+    if same_site {
+        cookies::host_only(name, value, maximum_age)
+    } else {
+        cookies::host_only_elsewhere(name, value, maximum_age)
+    }
 }
 
 /// What tokens are made of.
@@ -131,7 +191,7 @@ struct Grant<'a> {
 
 impl Grant<'_> {
     /// The token response (RFC 6749 §5.1, OIDC Core 1.0 §3.1.3.3).
-    fn answer(&self, call: &Call<AppCaller>, refresh_token: &Secret<RefreshToken>) -> Result<Vec<u8>, Error> {
+    fn answer(&self, call: &Call<Client>, refresh_token: &Secret<RefreshToken>) -> Result<Vec<u8>, Error> {
         let Call { context, proof, now, .. } = call;
         let signer = |purpose: Purpose| {
             let signer = proof.policy.keyring.signer(purpose, *now);
@@ -149,14 +209,17 @@ impl Grant<'_> {
             issued_at: *now,
         };
         let id_token = IdToken { issuer, app, session: self.session, nonce: self.nonce, issued_at: *now };
-        let answer = json!({
+        let mut answer = json!({
             "access_token": access_token.mint(signer(Purpose::Token)?, &mut context.random()),
             "token_type": "Bearer",
             "expires_in": TOKEN_LIFETIME.as_secs(),
             "refresh_token": refresh_token.expose().as_str(),
-            "id_token": id_token.mint(signer(client.token_purpose())?),
             "scope": self.scope.to_string(),
         });
+        // It says who is signed in. With offline access that may be nobody (OIDC Core 1.0 §12.2: none is needed).
+        if self.session.check(*now).is_ok() {
+            answer["id_token"] = id_token.mint(signer(client.token_purpose())?).into();
+        }
         serde_json::to_vec(&answer).map_err(|error| Error::internal().because(error.to_string()))
     }
 }

@@ -1,26 +1,31 @@
 //! The next tokens for a refresh token (RFC 6749 §6, RFC 9700 §4.14.2). One winner moves the family on; whoever lost the race or the answer gets
 //! the same answer for ten seconds, as long as nobody has used what it brought; an older token ends the family. Protocol §11.
+//!
+//! With `offline_access` (OIDC Core 1.0 §11), and as long as the app's settings say so, it goes on when the session is over; everything else is asked
+//! each time all the same.
 
-use hallpass_core::oidc::{GrantRefused, Presented, REFRESH_INACTIVITY, Scope, presented};
+use hallpass_core::oidc::{GrantRefused, Presented, Scope, presented};
 use hallpass_core::secret::{RefreshToken, Secret};
+use hallpass_core::session::Session;
 use hallpass_store::tokens::{self, Family, Rotation};
+use hallpass_store::{Write, sessions};
 use http::StatusCode;
 
-use super::{Grant, is_allowed, judge};
+use super::{Grant, Lasts, Tokens, is_allowed, judge, may};
+use crate::oidc::client::Client;
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
 use crate::web::error::Error;
-use crate::web::guard::AppCaller;
 
 /// The purpose of the key that answers are kept under.
 pub const SEALER: &str = "refresh answer";
 
-/// The answer, as JSON. The outer error is a fault of ours: the token is then as it was.
+/// The tokens. The outer error is a fault of ours: the token is then as it was.
 pub async fn exchange(
-    call: &Call<AppCaller>,
+    call: &Call<Client>,
     token: &str,
     scope: Option<&str>,
-) -> Result<Result<Vec<u8>, GrantRefused>, Error> {
+) -> Result<Result<Tokens, GrantRefused>, Error> {
     let Some(token) = Secret::<RefreshToken>::parse(token) else { return Ok(Err(GrantRefused::Unknown)) };
     let (context, digest) = (&call.context, token.digest());
     let mut write = context.store.write().await?;
@@ -29,18 +34,26 @@ pub async fn exchange(
         return Ok(Err(refused));
     }
     let scope = narrowed(&found, scope)?;
-    let session = match judge(call, &mut write, &found.session).await? {
+    let offline = is_offline(call, &found);
+    let judged = match judge(call, &mut write, &found.session).await? {
+        Err(GrantRefused::SessionOver) if offline => outlived(call, &mut write, &found).await?,
+        judged => judged,
+    };
+    let session = match judged {
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
     if !is_allowed(call, &mut write, &session, scope).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
-    // Again, now that nobody else can move a family of this session: who comes second shall see what the first has done.
+    // Again, now that nobody else can move this family: who comes second shall see what the first has done.
     let again = tokens::by_token(&mut write, &digest).await?;
     let Some((generation, family)) = again else { return Ok(Err(GrantRefused::Unknown)) };
+    // Whoever repeats an answer says of the cookie what the answer said.
+    let mut made_at = family.rotated_at;
     let answer = match presented(generation, family.generation, family.rotated_at, call.now) {
         Presented::Current => {
+            made_at = call.now;
             let next = Secret::<RefreshToken>::mint(&mut context.random());
             let answer = Grant { session: &session, family: family.id, scope, nonce: None }.answer(call, &next)?;
             let sealed = context.keys.refresh_answer.seal(&answer, digest.as_bytes(), &mut context.random());
@@ -64,17 +77,41 @@ pub async fn exchange(
         return Ok(Err(GrantRefused::RefreshTokenReused));
     };
     write.commit().await?;
-    context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
-    Ok(Ok(answer))
+    if session.check(call.now).is_ok() {
+        context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
+    }
+    let lasts = Lasts { offline, persistent: session.persistent, made_at, expires_at: family.expires_at };
+    Ok(Ok(Tokens::new(call, answer, &lasts)))
+}
+
+/// Whether the family may outlive its session: it was granted that, and the app may still have it.
+fn is_offline(call: &Call<Client>, family: &Family) -> bool {
+    family.scope.offline_access && call.proof.app().app.client.offline_access
+}
+
+/// The session that is over, if its user may still sign in and enter the app. Holds the family instead of the session.
+async fn outlived(
+    call: &Call<Client>,
+    write: &mut Write,
+    family: &Family,
+) -> Result<Result<Session, GrantRefused>, Error> {
+    if !tokens::hold(write, &family.id).await? {
+        return Ok(Err(GrantRefused::Revoked));
+    }
+    let Some(session) = sessions::find(write, &family.session).await? else {
+        return Ok(Err(GrantRefused::SessionOver));
+    };
+    Ok(may(call, write, &session.user_id).await?.map(|()| session))
 }
 
 /// Whether the family is this client's, and lives.
-fn fits(call: &Call<AppCaller>, family: &Family) -> Result<(), GrantRefused> {
+fn fits(call: &Call<Client>, family: &Family) -> Result<(), GrantRefused> {
+    let (inactivity, _) = call.context.config.refresh.policy().lifetimes(is_offline(call, family));
     if family.app != call.proof.app().app.key {
         Err(GrantRefused::WrongApp)
     } else if family.revoked_at.is_some() {
         Err(GrantRefused::Revoked)
-    } else if family.expires_at <= call.now || call.now.since(family.rotated_at) >= REFRESH_INACTIVITY {
+    } else if family.expires_at <= call.now || call.now.since(family.rotated_at) >= inactivity {
         Err(GrantRefused::Expired)
     } else {
         Ok(())

@@ -3,13 +3,17 @@
 mod algorithms;
 mod authorize;
 mod client_credentials;
-mod device;
+mod clients;
 mod consent;
+mod cors;
+mod device;
 mod form_post;
 mod interoperability;
 mod logout;
+mod offline;
 mod prompt;
 mod refresh;
+mod refresh_cookie;
 mod step_up;
 mod token;
 mod token_exchange;
@@ -17,6 +21,7 @@ mod token_exchange;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallpass_core::app::{Access, App};
+use hallpass_core::oidc::{ClientKind, ClientSettings};
 use hallpass_server::jobs;
 use hallpass_store::audit;
 use serde_json::Value;
@@ -46,6 +51,49 @@ pub async fn client_with(site: &Site, key: &str, change: impl FnOnce(&mut App)) 
     // A job does that in its time.
     jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
     caller
+}
+
+/// The page that a browser client is.
+pub const SPA: &str = "https://spa.company.com";
+pub const SPA_CALLBACK: &str = "https://spa.company.com/callback";
+
+/// A page with scripts that everybody may enter.
+pub async fn browser_client(site: &Site, key: &str, change: impl FnOnce(&mut App)) -> Caller {
+    client_with(site, key, |app| {
+        app.client = ClientSettings { kind: ClientKind::Browser, ..ClientSettings::default() };
+        app.origins = vec![SPA.parse().expect("an origin")];
+        app.redirect_uris = vec![SPA_CALLBACK.parse().expect("a URI")];
+        change(app);
+    })
+    .await
+}
+
+/// A program on somebody's own computer that everybody may use.
+pub async fn native_client(site: &Site, key: &str, uris: &[&str]) -> Caller {
+    client_with(site, key, |app| {
+        app.client = ClientSettings { kind: ClientKind::Native, ..ClientSettings::default() };
+        app.redirect_uris = uris.iter().map(|uri| uri.parse().expect("a URI")).collect();
+    })
+    .await
+}
+
+/// What a script of a page at `origin` asks the token endpoint with, if its client has no secret.
+pub fn by_page(path: &str, origin: &str, fields: &Value) -> Ask {
+    Ask::post(path).header("origin", origin).header("sec-fetch-site", "same-site").json(fields)
+}
+
+/// A browser client's code, exchanged by its page.
+pub async fn redeem_by_page(site: &Site, client: &str, origin: &str, code: &str) -> Answer {
+    let fields = serde_json::json!({
+        "grant_type": "authorization_code", "client_id": client, "code": code, "redirect_uri": format!("{origin}/callback"),
+        "code_verifier": VERIFIER,
+    });
+    site.send(by_page("/oauth/token", origin, &fields)).await
+}
+
+/// A code for a browser client.
+pub async fn code_for_page(browser: &mut Browser<'_>, client: &str, origin: &str) -> String {
+    code(browser, &[("client_id", Some(client)), ("redirect_uri", Some(&format!("{origin}/callback")))]).await
 }
 
 /// The request that every client library makes, with these parameters changed, or taken out.

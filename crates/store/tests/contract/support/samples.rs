@@ -87,6 +87,11 @@ pub fn app(text: &str, zone: &str) -> App {
         device: true,
         agent: true,
         assertion: hallpass_core::app::Assertion::Query,
+        client: hallpass_core::oidc::ClientSettings {
+            kind: hallpass_core::oidc::ClientKind::Native,
+            refresh_cookie: false,
+            offline_access: true,
+        },
         audiences: vec!["billing".parse().expect("valid"), "stock".parse().expect("valid")],
         logout_urls: vec!["https://backend.company.com/logout".parse().expect("valid")],
         redirect_uris: ["b", "a"]

@@ -1,0 +1,212 @@
+//! The kinds of clients: who can keep a secret, and where each may have its codes sent (RFC 6749 §2.1, RFC 8252, protocol §12).
+
+use serde::{Deserialize, Serialize};
+
+use super::RedirectUri;
+use crate::app::App;
+
+/// How an app takes part as an OIDC client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientSettings {
+    /// Whether it can keep a secret, and if not, where it runs.
+    pub kind: ClientKind,
+    /// Of a browser client: its refresh token travels in a cookie of its own and nowhere else. On unless somebody has turned it off.
+    pub refresh_cookie: bool,
+    /// People may stay signed in to it when their session is over, if it asks for `offline_access` (OIDC Core 1.0 §11).
+    pub offline_access: bool,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self { kind: ClientKind::default(), refresh_cookie: true, offline_access: false }
+    }
+}
+
+impl ClientSettings {
+    /// Whether its refresh tokens are in its cookie.
+    pub fn keeps_refresh_cookie(&self) -> bool {
+        self.kind == ClientKind::Browser && self.refresh_cookie
+    }
+}
+
+/// What a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientKind {
+    /// A server: it has a secret, and shows it each time.
+    #[default]
+    Confidential,
+    /// A page with scripts, without a server of its own: everybody who opens it can read all that it holds.
+    Browser,
+    /// A program on somebody's computer or telephone: the same (RFC 8252 §8.5).
+    Native,
+}
+
+impl ClientKind {
+    /// The word for it in files and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confidential => "confidential",
+            Self::Browser => "browser",
+            Self::Native => "native",
+        }
+    }
+
+    /// It has no secret: its name proves nothing.
+    pub const fn is_public(self) -> bool {
+        !matches!(self, Self::Confidential)
+    }
+}
+
+/// Why an app cannot have a redirect URI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Any program can claim such a scheme; a browser would not hand it to the client.
+    #[error(
+        "has a scheme of its own, which is for native clients only: set client = \"native\", or use an https address"
+    )]
+    OwnScheme,
+    /// Somebody else's page could read the code, and the origin decides who may call the token endpoint.
+    #[error("is not at one of the app's origins: a browser client is sent its codes at its own pages only")]
+    ForeignOrigin,
+    /// Names are looked up, and whoever answers gets the code (RFC 8252 §8.3).
+    #[error(
+        "must be http://127.0.0.1/… or http://[::1]/… for a native client: localhost and others can lead elsewhere"
+    )]
+    NotLoopback,
+}
+
+/// Whether a redirect URI may be registered for this app, and used by it.
+pub fn check_redirect_uri(app: &App, uri: &RedirectUri) -> Result<(), Unfit> {
+    match (app.client.kind, uri.origin()) {
+        (ClientKind::Confidential | ClientKind::Browser, None) => Err(Unfit::OwnScheme),
+        (ClientKind::Browser, Some(origin)) if !app.origins.contains(origin) => Err(Unfit::ForeignOrigin),
+        (ClientKind::Native, Some(origin)) if origin.as_str().starts_with("http:") && uri.loopback().is_none() => {
+            Err(Unfit::NotLoopback)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The address that codes go to, if `asked` is registered for this app: byte by byte. Of a native client's loopback addresses the port may be
+/// any, since the program takes what is free (RFC 8252 §7.3); nothing else may differ (advisory T3).
+pub fn registered_redirect_uri(app: &App, asked: &str) -> Option<RedirectUri> {
+    let mut fit = app.redirect_uris.iter().filter(|uri| check_redirect_uri(app, uri).is_ok());
+    if app.client.kind != ClientKind::Native {
+        return fit.find(|uri| uri.as_str() == asked).cloned();
+    }
+    // Read as registered ones are, so that nothing comes back that two readers could read differently.
+    let asked: RedirectUri = asked.parse().ok()?;
+    let same = |uri: &RedirectUri| *uri == asked || uri.loopback().is_some_and(|mine| asked.loopback() == Some(mine));
+    fit.any(same).then_some(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Access, Assertion, FirstContact};
+
+    fn app(kind: ClientKind, uris: &[&str]) -> App {
+        App {
+            key: "wiki".parse().expect("a key"),
+            name: "Wiki".to_owned(),
+            zone: "home".parse().expect("a name"),
+            origins: vec!["https://wiki.company.com".parse().expect("an origin")],
+            access: Access::Everyone,
+            first_contact: FirstContact::Trust,
+            sensitive: false,
+            relayed_sign_in: false,
+            agent: false,
+            assertion: Assertion::None,
+            client: ClientSettings { kind, ..ClientSettings::default() },
+            id_token_alg: crate::oidc::IdTokenAlgorithm::default(),
+            client_credentials: false,
+            device: false,
+            third_party: false,
+            audiences: Vec::new(),
+            logout_urls: Vec::new(),
+            redirect_uris: uris.iter().map(|uri| uri.parse().expect("a URI")).collect(),
+            post_logout_redirect_uris: Vec::new(),
+            disabled_at: None,
+        }
+    }
+
+    #[test]
+    fn each_kind_has_addresses_of_its_own() {
+        use ClientKind::{Browser, Confidential, Native};
+        for (uri, confidential, browser, native) in [
+            ("https://wiki.company.com/cb", Ok(()), Ok(()), Ok(())),
+            ("https://wiki.company.com:8443/cb", Ok(()), Err(Unfit::ForeignOrigin), Ok(())),
+            ("https://wiki.company.com.evil.com/cb", Ok(()), Err(Unfit::ForeignOrigin), Ok(())),
+            ("http://127.0.0.1/cb", Ok(()), Err(Unfit::ForeignOrigin), Ok(())),
+            ("http://[::1]:7000/cb", Ok(()), Err(Unfit::ForeignOrigin), Ok(())),
+            ("http://localhost:7000/cb", Ok(()), Err(Unfit::ForeignOrigin), Err(Unfit::NotLoopback)),
+            ("http://wiki.localhost/cb", Ok(()), Err(Unfit::ForeignOrigin), Err(Unfit::NotLoopback)),
+            ("http://127.0.0.2/cb", Ok(()), Err(Unfit::ForeignOrigin), Err(Unfit::NotLoopback)),
+            ("com.company.wiki:/cb", Err(Unfit::OwnScheme), Err(Unfit::OwnScheme), Ok(())),
+        ] {
+            for (kind, expected) in [(Confidential, confidential), (Browser, browser), (Native, native)] {
+                let app = app(kind, &[uri]);
+                assert_eq!(check_redirect_uri(&app, &app.redirect_uris[0]), expected, "{kind:?} {uri}");
+                let found = registered_redirect_uri(&app, uri);
+                assert_eq!(found.is_some(), expected.is_ok(), "judged again at use: {kind:?} {uri}");
+            }
+        }
+    }
+
+    /// T1 to T4.
+    #[test]
+    fn only_the_port_of_a_native_clients_loopback_address_may_differ() {
+        let registered =
+            ["http://127.0.0.1/cb", "http://[::1]:7000/six?a=1", "com.company.wiki:/cb", "https://wiki.company.com/cb"];
+        let native = app(ClientKind::Native, &registered);
+        for good in [
+            "http://127.0.0.1/cb",
+            "http://127.0.0.1:51004/cb",
+            "http://[::1]/six?a=1",
+            "http://[::1]:9/six?a=1",
+            "com.company.wiki:/cb",
+            "https://wiki.company.com/cb",
+        ] {
+            assert_eq!(registered_redirect_uri(&native, good).expect(good).as_str(), good);
+        }
+        for bad in [
+            "http://127.0.0.1:51004/cb/",
+            "http://127.0.0.1:51004/cb?a=1",
+            "http://127.0.0.1:51004/CB",
+            "http://127.0.0.1:80/cb",
+            "http://127.0.0.1:051004/cb",
+            "http://127.0.0.1:99999/cb",
+            "http://127.0.0.1:/cb",
+            "http://127.0.0.1:1:2/cb",
+            "http://127.0.0.1.evil.com/cb",
+            "http://127.0.0.1:7000@evil.com/cb",
+            "http://127.0.0.1:7000.evil.com/cb",
+            "http://127.0.0.2:7000/cb",
+            "http://127.1:7000/cb",
+            "http://2130706433:7000/cb",
+            "http://localhost:7000/cb",
+            "https://127.0.0.1:7000/cb",
+            "http://[::1]:9/cb",
+            "http://[::ffff:127.0.0.1]:9/cb",
+            "http://127.0.0.1:7000/six?a=1",
+            "com.company.wiki:/cb2",
+            "com.company.wiki:cb",
+            "com.company.wiki://cb",
+            "com.company:/cb",
+            "https://wiki.company.com:8443/cb",
+            "https://wiki.company.com/cb/",
+            "",
+        ] {
+            assert_eq!(registered_redirect_uri(&native, bad), None, "{bad}");
+        }
+        for kind in [ClientKind::Confidential, ClientKind::Browser] {
+            let mut other = app(kind, &["http://127.0.0.1:7000/cb"]);
+            other.origins.push("http://127.0.0.1:7000".parse().expect("an origin"));
+            assert!(registered_redirect_uri(&other, "http://127.0.0.1:7000/cb").is_some());
+            for bad in ["http://127.0.0.1:7001/cb", "http://127.0.0.1/cb"] {
+                assert_eq!(registered_redirect_uri(&other, bad), None, "{kind:?} {bad}");
+            }
+        }
+    }
+}
