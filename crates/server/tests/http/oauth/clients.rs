@@ -60,7 +60,14 @@ async fn a_secret_is_good_in_the_header_or_in_the_body_and_in_one_of_them_only()
 #[tokio::test]
 async fn a_public_client_has_no_secret_and_a_confidential_one_shows_it() {
     let site = Site::start().await;
-    let tool = native_client(&site, "tool", &[CALLBACK]).await;
+    // As if its declaration gave it every grant: one that rests on the client's being who it says is closed all the same.
+    let tool = client_with(&site, "tool", |app| {
+        app.client = ClientSettings { kind: ClientKind::Native, ..ClientSettings::default() };
+        app.redirect_uris = vec![CALLBACK.parse().expect("a URI")];
+        (app.client_credentials, app.device) = (true, true);
+        assert!(!app.audiences.is_empty());
+    })
+    .await;
     let crm = client(&site, "crm").await;
     let mut browser = at_home(&site).await;
     let code = code(&mut browser, &[("client_id", Some("tool"))]).await;
@@ -89,7 +96,8 @@ async fn a_public_client_has_no_secret_and_a_confidential_one_shows_it() {
         fields.extend(verifier.map(|verifier| ("code_verifier", verifier)));
         assert_eq!(error(&site.send(ask().form(&fields)).await), (400, "invalid_grant".to_owned()), "{verifier:?}");
     }
-    for grant in ["client_credentials", "password", "urn:ietf:params:oauth:grant-type:token-exchange"] {
+    let for_apps = ["token-exchange", "device_code"].map(|name| format!("urn:ietf:params:oauth:grant-type:{name}"));
+    for grant in ["client_credentials", &for_apps[0], &for_apps[1]] {
         let answer = site.send(ask().form(&[("grant_type", grant), ("client_id", "tool")])).await;
         assert_eq!(error(&answer), (400, "unauthorized_client".to_owned()), "{grant}");
     }

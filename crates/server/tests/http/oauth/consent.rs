@@ -318,3 +318,26 @@ async fn an_app_that_turns_out_to_be_somebody_elses_needs_leave() {
     allow(&mut browser, &[]).await;
     assert_eq!(refresh(&site, &crm, &tokens.refresh).await.status, 200, "it was not used up");
 }
+
+/// What goes on without the person has to be said, and is asked for again by whoever was allowed less.
+#[tokio::test]
+async fn offline_access_is_part_of_the_question_where_the_app_may_have_it() {
+    let site = Site::start().await;
+    let change = |app: &mut App| (app.third_party, app.client.offline_access) = (true, true);
+    client_with(&site, "crm", change).await;
+    client_with(&site, "news", |app| app.third_party = true).await;
+    let mut browser = at_home(&site).await;
+    let (offline, away) = ([("scope", Some("openid offline_access"))], "while you are away");
+    allow(&mut browser, &[("scope", Some("openid"))]).await;
+    let page = asked(&mut browser, &offline).await;
+    assert!(page.answer.body.contains(away), "{page:?}");
+    decide(&mut browser, &page, "allow").await;
+    assert_eq!(outcome(&mut browser, &offline).await, "code", "asked once");
+    assert!(allowed(&site, &site.ana).await.is_some_and(|scope| scope.contains("offline_access")));
+    // An app that may not have it is not asked about for it, and no second time either.
+    let news = [offline[0], ("client_id", Some("news"))];
+    let page = asked(&mut browser, &news).await;
+    assert!(!page.answer.body.contains(away), "{page:?}");
+    decide(&mut browser, &page, "allow").await;
+    assert_eq!(outcome(&mut browser, &news).await, "code");
+}
