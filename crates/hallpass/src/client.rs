@@ -21,6 +21,13 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         shell.config()?.public_url.ok_or("public_url is not set, so nobody knows what the issuer is called")?;
     let provider = metadata(issuer.as_str());
     let at = |name: &str| provider[name].as_str().unwrap_or_default().to_owned();
+    let public = app.client.kind.is_public();
+    // What the provider can, of this client: its kind says whether it has a secret.
+    let of = |name: &str, fits: &dyn Fn(&str) -> bool| -> Vec<&str> {
+        provider[name].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|word| fits(word)).collect()
+    };
+    let methods = of("token_endpoint_auth_methods_supported", &|method| (method == "none") == public);
+    let scopes = of("scopes_supported", &|scope| scope != "offline_access" || app.client.offline_access);
     let discovery = format!("{issuer}/.well-known/openid-configuration");
     if shell.json {
         let object = json!({
@@ -30,9 +37,10 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
             "redirect_uris": app.redirect_uris,
             "post_logout_redirect_uris": app.post_logout_redirect_uris,
             "logout_urls": app.logout_urls,
-            "scopes": provider["scopes_supported"],
+            "client": app.client.kind,
+            "scopes": scopes,
             "id_token_alg": app.id_token_alg,
-            "token_endpoint_auth_methods": provider["token_endpoint_auth_methods_supported"],
+            "token_endpoint_auth_methods": methods,
             "endpoints": {
                 "authorization": at("authorization_endpoint"),
                 "token": at("token_endpoint"),
@@ -43,18 +51,21 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         });
         return Ok(done(true, "", &object)?);
     }
-    let words = |name: &str| joined(provider[name].as_array().into_iter().flatten().filter_map(Value::as_str));
-    let scopes = words("scopes_supported").replace(", ", " ");
+    let secret = if public {
+        format!("none: it is a {} client, whose secret everybody could read", app.client.kind.as_str())
+    } else {
+        format!("the app's secret key, hp_sk_…; `hallpass app rotate-secret {key}` makes one")
+    };
     let shown = [
         ("issuer", issuer.to_string()),
         ("discovery", discovery),
         ("client ID", key.to_string()),
-        ("client secret", format!("the app's secret key, hp_sk_…; `hallpass app rotate-secret {key}` makes one")),
-        ("sent by", words("token_endpoint_auth_methods_supported")),
+        ("client secret", secret),
+        ("sent by", joined(methods)),
         ("redirect URI", joined(&app.redirect_uris)),
         ("after sign-out", joined(&app.post_logout_redirect_uris)),
         ("told of sign-outs at", joined(app.logout_urls.iter().map(|url| url.as_str().to_owned()))),
-        ("scopes", scopes),
+        ("scopes", scopes.join(" ")),
         ("PKCE", "on, S256".to_owned()),
         ("ID tokens signed with", app.id_token_alg.to_string()),
         ("authorization URL", at("authorization_endpoint")),
