@@ -18,7 +18,7 @@ export function fetchAdapter<Rest extends unknown[]>(
   return async (received, ...rest) => {
     const body = new ReadAhead(received);
     const outcome = await handle(setup, describe(received, body));
-    if (outcome.kind === "answer") return responseOf(outcome.answer);
+    if (outcome.kind === "answer") return responseOf(setup, outcome.answer);
     const request = forApplication(received, body);
     introduce(request, outcome.visitor);
     return added(await handler(request, ...rest), outcome);
@@ -35,12 +35,12 @@ export function fetchRequire<Rest extends unknown[]>(
     const visitor = visitorOf(request);
     if (!visitor) {
       setup.log("error", "this route requires a permission but the Hallpass handler does not cover it", { permission });
-      return responseOf(pages.unavailable(wantsPage([...request.headers])));
+      return responseOf(setup, pages.unavailable(wantsPage([...request.headers])));
     }
     const refusal = refusalFor(visitor, permission);
     if (!refusal) return handler(request, ...rest);
     setup.log("info", "permission missing", { permission, userId: visitor.caller?.userId });
-    return responseOf(refusal);
+    return responseOf(setup, refusal);
   };
 }
 
@@ -98,9 +98,12 @@ function forApplication(request: Request, body: ReadAhead): Request {
   return new Request(request.url, init);
 }
 
-function responseOf(answer: pages.Answer): Response {
+/** Redirects are absolute: some of these servers, Next among them, resolve a `Location` themselves and fail on a path. */
+function responseOf(setup: Setup, answer: pages.Answer): Response {
   const headers = new Headers();
-  for (const [name, value] of answer.headers) headers.append(name, value);
+  for (const [name, value] of answer.headers) {
+    headers.append(name, name.toLowerCase() === "location" ? new URL(value, setup.origin.text).href : value);
+  }
   return new Response(answer.body === "" ? null : answer.body, { status: answer.status, headers });
 }
 
