@@ -7,6 +7,9 @@ import { createServer } from "node:net";
 /** No answer that a case waits for may take longer, in milliseconds. */
 export const PATIENCE = 10_000;
 
+/** The origin of the app that listens at a port: a redirect may name it or leave it out, as its server likes. */
+export const origins = new Map();
+
 /** Sends one request to a port of this machine. `headers` is a list of pairs; nothing is added but what HTTP itself needs. */
 export function send(port, { method = "GET", path = "/", headers = [], body }) {
   const lines = [...headers, ["Connection", "close"]];
@@ -18,7 +21,7 @@ export function send(port, { method = "GET", path = "/", headers = [], body }) {
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));
       response.on("error", reject);
-      response.on("end", () => resolve(new Answer(response, Buffer.concat(chunks).toString())));
+      response.on("end", () => resolve(new Answer(response, Buffer.concat(chunks).toString(), origins.get(port))));
     });
     call.on("error", reject);
     call.end(body);
@@ -27,7 +30,8 @@ export function send(port, { method = "GET", path = "/", headers = [], body }) {
 
 /** What came back. */
 class Answer {
-  constructor(response, body) {
+  constructor(response, body, origin) {
+    this.origin = origin;
     this.status = response.statusCode;
     this.lines = response.rawHeaders.flatMap((name, at) => (at % 2 === 0 ? [[name.toLowerCase(), response.rawHeaders[at + 1]]] : []));
     this.body = body;
@@ -42,7 +46,8 @@ class Answer {
 
   get location() {
     assert.equal(this.status, 303, this.toString());
-    return this.header("location");
+    const location = this.header("location");
+    return this.origin !== undefined && location.startsWith(`${this.origin}/`) ? location.slice(this.origin.length) : location;
   }
 
   get json() {

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { cookieHeader, eventually, freePort, PATIENCE, send, unescaped } from "./http.mjs";
+import { cookieHeader, eventually, freePort, origins, PATIENCE, send, unescaped } from "./http.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -166,6 +166,7 @@ export class App {
   constructor(key, port, settings) {
     const authority = `${settings.host ?? `${key}.company.localhost`}:${port}`;
     Object.assign(this, { key, port, settings, output: "", authority, origin: `http://${authority}` });
+    origins.set(port, this.origin);
   }
 
   /** Starts it and waits until it listens. `secretFiles`: the current one first, then a previous one if there is one. */

@@ -171,11 +171,12 @@ export class Browser {
   }
 }
 
-/** Where an answer leads. */
+/** Where an answer leads; within the app, the path alone. */
 export function leadsTo(answer) {
   assert.equal(answer.status, 303, `${answer.status} ${[...answer.headers]}`);
   assert.equal(answer.headers.get("cache-control"), "no-store");
-  return answer.headers.get("location");
+  const location = answer.headers.get("location");
+  return location.startsWith(`${ORIGIN}/`) ? location.slice(ORIGIN.length) : location;
 }
 
 /** The cookies that an answer sets or removes under a name. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { app, cookieLines, engine, leadsTo, PASS, SEEN, until } from "./scripted.mjs";
+import { app, cookieLines, engine, leadsTo, ORIGIN, PASS, SEEN, until } from "./scripted.mjs";
 
 async function world(options) {
   const fake = await engine();
@@ -157,6 +157,11 @@ test("a step of the engine's walk removes what has ended, and only that", async 
   assert.equal((await browser.fetch("/orders", { cookie: `${PASS}=p` })).status, 401, "nor from memory");
   const empty = await browser.visit("/.sso/sync?chain=c-1.x");
   assert.deepEqual([leadsTo(empty), empty.headers.getSetCookie()], [next, []]);
+});
+
+test("a redirect within the app names it: Next resolves redirects itself, and fails on a path", async () => {
+  const { browser } = await world();
+  assert.equal((await browser.visit("/.sso/sync")).headers.get("location"), `${ORIGIN}/`);
 });
 
 test("beside a live pass nothing is removed, and without a chain there is no next step", async () => {

@@ -188,14 +188,11 @@ fn an_app_says_what_to_paste_into_a_program_that_speaks_openid_connect() {
     assert_eq!(shown["id_token_alg"], "RS256");
     for said in [uri, "client_secret_basic", "openid profile email", "/.well-known/openid-configuration", "RS256"] {
         assert!(printed.contains(said), "{said} is not in {printed}");
-        assert_eq!(
-            shown["token_endpoint_auth_methods"],
-            serde_json::json!(["client_secret_basic", "client_secret_post"])
-        );
-        let tool = ["app", "add", "tool", "--client", "native", "--redirect-uri", "http://127.0.0.1/callback"];
-        installation.ok(&[&tool[..], &["--offline-access"]].concat());
-        let printed = installation.run_with(&["app", "show", "tool", "--oidc"], "", &named).out;
-        assert!(printed.contains("none: it is a native client") && printed.contains("offline_access"), "{printed}");
-        assert!(!printed.contains("hp_sk_"), "{printed}");
     }
+    assert_eq!(shown["token_endpoint_auth_methods"], serde_json::json!(["client_secret_basic", "client_secret_post"]));
+    let tool = ["app", "add", "tool", "--client", "native", "--redirect-uri", "http://127.0.0.1/callback"];
+    installation.ok(&[&tool[..], &["--offline-access"]].concat());
+    let printed = installation.run_with(&["app", "show", "tool", "--oidc"], "", &named).out;
+    assert!(printed.contains("none: it is a native client") && printed.contains("offline_access"), "{printed}");
+    assert!(!printed.contains("hp_sk_"), "{printed}");
 }
