@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hallpass_core::audit::{Actor, Entry, Event, Word};
-use hallpass_core::crypto::{MasterKey, PrivateKey, Sealer, SystemRandom};
+use hallpass_core::crypto::{Algorithm, MasterKey, PrivateKey, Sealer, SystemRandom};
 use hallpass_core::id::{AppKey, KeyId};
 use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
 use hallpass_core::time::Timestamp;
@@ -250,9 +250,15 @@ impl Stored {
         now: Timestamp,
     ) -> Result<Option<KeyId>, StoreError> {
         let algorithm = policy.algorithm;
-        // An RSA key takes long to find: on a thread where no request waits behind it.
-        let private = tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm)).await;
-        let private = private.map_err(|error| StoreError::Broken(format!("no key was made: {error}").into()))?;
+        let private = match algorithm {
+            // Made in no time; a thread for it would keep two megabytes of its own in every new installation.
+            Algorithm::EdDsa | Algorithm::Es256 | Algorithm::Hs256 => PrivateKey::generate(algorithm),
+            // An RSA key takes long to find: on a thread where no request waits behind it.
+            Algorithm::Ps256 | Algorithm::Rs256 => {
+                let made = tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm)).await;
+                made.map_err(|error| StoreError::Broken(format!("no key was made: {error}").into()))?
+            }
+        };
         let random = &mut SystemRandom;
         let kid = KeyId::mint(random);
         let plan = self.keyring.rotate(self.purpose, kid, private, publish_ahead, policy, now);
