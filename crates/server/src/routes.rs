@@ -61,7 +61,7 @@ pub fn table() -> Vec<Route> {
         get("/oauth/continue", VISITOR, upstream::current::resume_client),
         oauth("/oauth/token", CLIENT, oidc::token::token),
         cross_origin("/oauth/token", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
-        oauth("/oauth/device_authorization", APP, oidc::device::authorization::authorize),
+        oauth("/oauth/device_authorization", CLIENT, oidc::device::authorization::authorize),
         get("/device", VISITOR, oidc::device::page::enter),
         form("/device", SESSION, oidc::device::page::look),
         form("/device/decide", SESSION, upstream::current::decide_device),

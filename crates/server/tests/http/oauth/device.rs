@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::{SESSION, SignedIn};
 
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// A command line that everybody may use. It has no redirect URI.
 async fn cli(site: &Site, key: &str) -> Caller {
@@ -37,7 +37,7 @@ async fn poll(site: &Site, by: &Caller, code: &str) -> Answer {
 }
 
 /// The page that asks for a code, and its form filled in.
-async fn look(site: &Site, who: &SignedIn, user_code: &str) -> Answer {
+pub async fn look(site: &Site, who: &SignedIn, user_code: &str) -> Answer {
     let page = site.send(Ask::get("/device").cookie(SESSION, &who.cookie)).await;
     let fields = [("csrf_token", page.csrf_token()), ("user_code", user_code)];
     site.send(Ask::post("/device").same_origin().cookie(SESSION, &who.cookie).form(&fields)).await
@@ -49,7 +49,7 @@ fn decision(who: &SignedIn, user_code: &str, token: &str, decision: &str) -> Ask
 }
 
 /// All that a person does.
-async fn decide(site: &Site, who: &SignedIn, user_code: &str, chosen: &str) -> Answer {
+pub async fn decide(site: &Site, who: &SignedIn, user_code: &str, chosen: &str) -> Answer {
     let page = look(site, who, user_code).await;
     assert_eq!(page.status, 200, "{page:?}");
     site.send(decision(who, user_code, page.csrf_token(), chosen).same_origin()).await
@@ -356,14 +356,12 @@ async fn whoever_has_no_business_in_the_app_cannot_allow_it() {
 async fn a_device_is_begun_only_by_a_client_that_has_the_switch() {
     let site = Site::start().await;
     let cli = cli(&site, "cli").await;
-    let others = client_with(&site, "others", |app| (app.device, app.third_party) = (true, true)).await;
     let begin = async |by: &Caller, fields: &[(&str, &str)]| {
         site.send(Ask::post("/oauth/device_authorization").by(by).form(fields)).await
     };
     for (by, fields, code) in [
         (&site.pos, &[][..], "unauthorized_client"),
         (&client(&site, "crm").await, &[], "unauthorized_client"),
-        (&others, &[], "unauthorized_client"),
         (&cli, &[("scope", "profile")], "invalid_scope"),
         (&cli, &[("client_id", "pos")], "invalid_request"),
         (&cli, &[("client_secret", "x")], "invalid_request"),
