@@ -160,7 +160,7 @@ async fn only_a_native_clients_port_may_differ() {
     }
     for uri in [loopback, "http://127.0.0.1:51004/callback", "com.company.tool:/callback"] {
         let changes = [("client_id", Some("tool")), ("redirect_uri", Some(uri))];
-        let there = super::consent::allowed(&mut browser, &changes).await;
+        let there = consent::allowed(&mut browser, &changes).await;
         assert!(there.starts_with(&format!("{uri}?code=")), "{there}");
         let code = said(&there, "code").expect("a code");
         let named = [("client_id", "tool")];

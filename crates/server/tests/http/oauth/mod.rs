@@ -16,6 +16,8 @@ mod prompt;
 mod refresh;
 mod refresh_cookie;
 mod step_up;
+mod tabs;
+mod theft;
 mod token;
 mod token_exchange;
 
