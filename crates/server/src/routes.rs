@@ -63,6 +63,7 @@ pub fn table() -> Vec<Route> {
         cross_origin("/oauth/token", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
         oauth("/oauth/device_authorization", CLIENT, oidc::device::authorization::authorize),
         get("/device", VISITOR, oidc::device::page::enter),
+        read("/device/qr", ANYBODY, oidc::device::qr::image),
         form("/device", SESSION, oidc::device::page::look),
         form("/device/decide", SESSION, upstream::current::decide_device),
         row(Method::GET, "/oauth/userinfo", BEARER, Voice::OAuth, false, oidc::userinfo::userinfo),
