@@ -18,7 +18,7 @@ use hallpass_store::view::AppEntry;
 use http::Method;
 use parking_lot::Mutex;
 
-pub use self::apps::AppTotals;
+pub use self::apps::{AppTotals, Reused};
 pub use self::text::{Facts, KeyFacts};
 pub use self::times::{Stopwatch, Times};
 use crate::alerts::Cause;
@@ -142,6 +142,11 @@ impl Telemetry {
             Some(app) => self.apps.of(app).csrf.add(),
             None => self.csrf_own_pages.add(),
         }
+    }
+
+    /// A code or a refresh token came again.
+    pub fn reused(&self, app: &AppEntry, what: Reused) {
+        self.apps.of(app).reused[what as usize].add();
     }
 
     /// Somebody signed in.
@@ -284,6 +289,7 @@ pub(crate) mod tests {
         telemetry.app_credentials_refused(None);
         telemetry.csrf_refused(Some(&pos));
         telemetry.csrf_refused(None);
+        telemetry.reused(&pos, Reused::RefreshToken);
         let totals = telemetry.totals();
         let of = |app: &AppEntry| totals.apps[&app.app.key];
         assert_eq!((of(&pos).answered(), of(&pos).csrf, of(&pos).refused), (2, 1, 0));
@@ -297,6 +303,8 @@ pub(crate) mod tests {
             "hallpass_app_credential_refusals_total{app=\"\"} 1",
             "hallpass_app_credential_refusals_total{app=\"cashier\"} 1",
             "hallpass_csrf_refusals_total{app=\"pos\"} 1",
+            "hallpass_token_reuse_total{app=\"pos\",kind=\"refresh_token\"} 1",
+            "hallpass_token_reuse_total{app=\"pos\",kind=\"code\"} 0",
         ] {
             assert!(text.lines().any(|have| have == line), "{line}:\n{text}");
         }

@@ -102,11 +102,12 @@ pub fn registered_redirect_uri(app: &App, asked: &str) -> Option<RedirectUri> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::app::{Access, Assertion, FirstContact};
 
-    fn app(kind: ClientKind, uris: &[&str]) -> App {
+    /// A client with these addresses.
+    pub fn app(kind: ClientKind, uris: &[&str]) -> App {
         App {
             key: "wiki".parse().expect("a key"),
             name: "Wiki".to_owned(),

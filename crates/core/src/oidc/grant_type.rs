@@ -1,5 +1,6 @@
 //! What a client may come to the token endpoint with (RFC 6749 §4, RFC 8628 §3.4, RFC 8693 §2.1), and which of it an app has been given.
 
+use super::ClientKind;
 use crate::app::App;
 
 /// A grant.
@@ -39,11 +40,11 @@ impl GrantType {
             Self::AuthorizationCode => !app.redirect_uris.is_empty(),
             Self::RefreshToken => !app.redirect_uris.is_empty() || app.device,
             // Given to a client because it is that client, which one without a secret cannot show.
-            Self::ClientCredentials | Self::TokenExchange | Self::DeviceCode if app.client.kind.is_public() => false,
+            Self::ClientCredentials | Self::TokenExchange if app.client.kind.is_public() => false,
             Self::ClientCredentials => app.client_credentials && !app.audiences.is_empty(),
             Self::TokenExchange => !app.audiences.is_empty(),
-            // The page for devices does not say what an app of somebody else would learn; the one that asks for consent does.
-            Self::DeviceCode => app.device && !app.third_party,
+            // A page has no need of it: it has the browser that a device lacks.
+            Self::DeviceCode => app.device && app.client.kind != ClientKind::Browser,
         }
     }
 }

@@ -25,7 +25,7 @@ pub use authorization_request::{AuthorizationRequest, Parameters, Prompt, Respon
 pub use claims::{IdToken, VerifiedIdToken, userinfo, verify_hint};
 pub use client::{ClientKind, ClientSettings, Unfit, check_redirect_uri, registered_redirect_uri};
 pub use client_token::{ClientToken, LooksLikeUser};
-pub use consent::{Consent, must_ask as must_ask_for_consent};
+pub use consent::{Asks, Consent, Waiting, must_ask as must_ask_for_consent};
 pub use error::{AuthorizationRefused, GrantRefused};
 pub use grant_type::GrantType;
 pub use id_token_algorithm::{IdTokenAlgorithm, InvalidIdTokenAlgorithm};

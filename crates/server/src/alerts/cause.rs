@@ -17,6 +17,10 @@ pub enum Cause {
     PassConflicts,
     /// Many more requests from other sites than usual.
     CsrfRefusals,
+    /// A code was redeemed twice.
+    CodeReused,
+    /// A refresh token came again that had been replaced.
+    RefreshReused,
     /// A handler panicked.
     Panics,
     /// The change feed could not be read for ten seconds.
@@ -31,12 +35,14 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Pattern(AlertKind::PossibleTheft),
         Self::Pattern(AlertKind::WrongSecret),
         Self::Pattern(AlertKind::Misconfiguration),
         Self::PassConflicts,
         Self::CsrfRefusals,
+        Self::CodeReused,
+        Self::RefreshReused,
         Self::Panics,
         Self::FeedUnreadable,
         Self::OutgoingRefused,
@@ -50,6 +56,8 @@ impl Cause {
             Self::Pattern(kind) => kind.as_str(),
             Self::PassConflicts => "pass_conflicts",
             Self::CsrfRefusals => "csrf_refusals",
+            Self::CodeReused => "code_reused",
+            Self::RefreshReused => "refresh_reused",
             Self::Panics => "panics",
             Self::FeedUnreadable => "feed_unreadable",
             Self::OutgoingRefused => "outgoing_refused",
@@ -66,6 +74,8 @@ impl Cause {
             Self::Pattern(AlertKind::Misconfiguration) => "possible misconfiguration",
             Self::PassConflicts => "conflicting passes in one browser",
             Self::CsrfRefusals => "many requests from other sites",
+            Self::CodeReused => "a code was used twice",
+            Self::RefreshReused => "an old refresh token was used",
             Self::Panics => "a defect in the engine",
             Self::FeedUnreadable => "the change feed cannot be read",
             Self::OutgoingRefused => "an outgoing request was refused",
@@ -83,6 +93,12 @@ impl Cause {
             }
             Self::CsrfRefusals => {
                 "Far more requests than usual came from other sites or without their token: an attack, or an app whose forms are broken."
+            }
+            Self::CodeReused => {
+                "An authorization code was redeemed a second time, by somebody who knows its verifier. Everything that came of it has been ended: one of the two was not the app, or the app sends its requests twice."
+            }
+            Self::RefreshReused => {
+                "A refresh token was used that had been replaced before. All tokens of that sign-in have been ended: somebody has a copy of what only the app should have, or the app loses what it is given."
             }
             Self::Panics => {
                 "A handler of the engine panicked. The request got a 500; the log has the place in the source."

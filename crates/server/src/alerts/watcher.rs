@@ -1,7 +1,7 @@
 //! From counters to alerts. Takes readings once a minute, keeps what it needs to compare, and says what began or ended. No clock, no I/O.
 //!
 //! The pattern of an app's answers is judged by [`hallpass_core::alert`]. The other causes are plain counts over the last five minutes: one is enough
-//! for what should never happen (a panic, conflicting passes, a refused address); requests from other sites happen every day, so for them it takes
+//! for what should never happen (a panic, conflicting passes, a token that comes again, a refused address); requests from other sites happen every day, so for them it takes
 //! twenty and four times the usual. An alert ends after half an hour of quiet, and lasts a day at most: then it is told again, or is the new usual.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -14,7 +14,7 @@ use hallpass_core::time::Timestamp;
 use hallpass_store::view::MAXIMUM_LAG;
 
 use super::cause::{Cause, Notice, State};
-use crate::telemetry::{AppTotals, Totals};
+use crate::telemetry::{AppTotals, Reused, Totals};
 
 /// Minutes that are looked at together.
 const RECENT: usize = 5;
@@ -51,6 +51,8 @@ struct AppWatch {
     pattern: Watch,
     conflicts: Level,
     csrf: Level,
+    codes_reused: Level,
+    refresh_reused: Level,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +92,8 @@ impl Watcher {
                 pattern: Watch::new(worked.contains(key)),
                 conflicts: Level::any(),
                 csrf: Level::above_usual(LEAST_CSRF),
+                codes_reused: Level::any(),
+                refresh_reused: Level::any(),
             });
             notices
                 .extend(app.pattern.minute(minute(total, &before)).into_iter().map(|alert| pattern(alert, key, now)));
@@ -98,6 +102,9 @@ impl Watcher {
             };
             level(&mut app.conflicts, Cause::PassConflicts, total.conflicts - before.conflicts);
             level(&mut app.csrf, Cause::CsrfRefusals, total.csrf - before.csrf);
+            let reused = |what| total.reused(what) - before.reused(what);
+            level(&mut app.codes_reused, Cause::CodeReused, reused(Reused::Code));
+            level(&mut app.refresh_reused, Cause::RefreshReused, reused(Reused::RefreshToken));
         }
         let before = &self.before;
         for (level, cause, count) in [
@@ -327,6 +334,8 @@ mod tests {
     fn a_single_conflict_or_panic_or_refused_address_is_told_once() {
         for (happens, told) in [
             ((|telemetry, pos| telemetry.pass_conflict(pos)) as fn(&Telemetry, &AppEntry), "pos pass_conflicts"),
+            (|telemetry, pos| telemetry.reused(pos, Reused::Code), "pos code_reused"),
+            (|telemetry, pos| telemetry.reused(pos, Reused::RefreshToken), "pos refresh_reused"),
             (|telemetry, _| telemetry.panicked(), "engine panics"),
             (|telemetry, _| telemetry.outgoing_refused(), "engine outgoing_refused"),
             (|telemetry, _| telemetry.logout(Delivery::Dead), "engine sign_outs_undelivered"),

@@ -7,7 +7,7 @@ use axum::response::Response;
 use hallpass_core::app::App;
 use hallpass_core::id::AppKey;
 use hallpass_core::oidc::{
-    AuthorizationRefused, AuthorizationRequest, Parameters, Prompt, RedirectUri, ResponseMode, Scope,
+    Asks, AuthorizationRefused, AuthorizationRequest, Parameters, Prompt, RedirectUri, ResponseMode, Scope, Waiting,
     must_ask_for_consent, registered_redirect_uri,
 };
 use hallpass_core::secret::{AuthorizationCode, Secret};
@@ -182,11 +182,13 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
     if !matches!(context.view.standing(&policy, live.user.id, client.index).await?, Standing::Admitted(_)) {
         return Ok(client.refuse(call, "access_denied", "the person has no access to this app"));
     }
-    if client.app.third_party || request.asks_for(Prompt::Consent) {
+    let asks = Asks::of(client.app, &client.redirect_uri);
+    if asks != Asks::Never || request.asks_for(Prompt::Consent) {
         let given = consents::find(&mut context.store.read().await?, &live.user.id, client.key).await?;
-        if must_ask_for_consent(client.app.third_party, &request, given, pending.asked_at(), waited) {
+        let allowed = pending.allowed == Some(live.session.id);
+        if must_ask_for_consent(asks, &request, given, Waiting { asked_at: pending.asked_at(), waited, allowed }) {
             return Ok(if request.silent {
-                client.refuse(call, "consent_required", "the person has not allowed so much")
+                client.refuse(call, "consent_required", "the person has not allowed so much, or is asked each time")
             } else {
                 consent::page(call, &client, &pending.understood(&request), request.scope, live)
             });

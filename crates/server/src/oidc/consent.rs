@@ -1,11 +1,12 @@
 //! The question whether an app of somebody else may learn who the person is, and `POST /oauth/consent`, its answer. OIDC Core 1.0 §3.1.2.4, protocol §11.
 //!
 //! The form is bound to the session and to the very request that the page showed: its token is good for nothing else. The page cannot be framed, so
-//! nobody clicks "Allow" without seeing it (advisory T52).
+//! nobody clicks "Allow" without seeing it (advisory T52). That it was allowed travels on in the sealed request, too: a program that could be any
+//! is let through by the answer to its own request only (advisory T3).
 
 use axum::response::Response;
 use hallpass_core::audit::{Actor, Entry, Event};
-use hallpass_core::oidc::{AuthorizationRequest, Scope};
+use hallpass_core::oidc::{Asks, AuthorizationRequest, Scope};
 use hallpass_store::{audit, consents, sessions};
 use serde::Deserialize;
 
@@ -53,6 +54,7 @@ pub fn page(
         action: format!("/oauth/consent{}", journey.query()),
         app: client.app.name.clone(),
         third_party: client.app.third_party,
+        any_program: Asks::of(client.app, &client.redirect_uri) == Asks::EachTime,
         domain: client.redirect_uri.place().to_owned(),
         person: person(&live.user),
         learns: learns(scope, live),
@@ -63,7 +65,7 @@ pub fn page(
 /// `POST /oauth/consent?app&pending`: allows or denies what was shown.
 pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let journey: Journey = call.query()?;
-    let pending = authorize::waiting(&call, &journey)?;
+    let mut pending = authorize::waiting(&call, &journey)?;
     let (session, user) = (call.proof.session.id, call.proof.user.id);
     let Fields { decision, .. } = call.form(&form_binding(ASKS, &session, &journey)).await?;
     let context = &call.context;
@@ -83,14 +85,20 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     consents::give(&mut write, &user, app, client.grantable(request.scope), call.now).await?;
     let entry = Entry::new(Event::ConsentGiven, Actor::User(user), call.now, &mut context.random());
     let entry = entry.user(user).session(session).app(app).ip(call.ip);
-    let entry = entry.with("profile", &request.scope.profile).with("email", &request.scope.email);
-    audit::append(&mut write, &(&entry).into()).await?;
+    audit::append(&mut write, &(&self::entry(entry, request.scope)).into()).await?;
     write.commit().await?;
-    Ok(html(&OnwardPage { brand: context.config.brand.clone(), there: authorize::way_back(&journey) }))
+    pending.allowed = Some(session);
+    let onward = pending.journey(app.as_str(), &context.keys.pending, &mut context.random());
+    Ok(html(&OnwardPage { brand: context.config.brand.clone(), there: authorize::way_back(&onward) }))
+}
+
+/// With what was allowed.
+pub fn entry(entry: Entry, scope: Scope) -> Entry {
+    entry.with("profile", &scope.profile).with("email", &scope.email)
 }
 
 /// What a scope means to the person who is asked.
-fn learns(scope: Scope, live: &LiveSession) -> Vec<Learns> {
+pub fn learns(scope: Scope, live: &LiveSession) -> Vec<Learns> {
     let user = &live.user;
     let nothing = || "You have none here.".to_owned();
     let mut learns =

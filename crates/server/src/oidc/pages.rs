@@ -18,6 +18,8 @@ pub struct ConsentPage {
     pub app: String,
     /// It is somebody else's; otherwise one of the company's own, which wants people to be asked.
     pub third_party: bool,
+    /// Whatever runs on this device may be what asks.
+    pub any_program: bool,
     /// Where the answer goes, which nobody can choose freely: the host of the redirect URI.
     pub domain: String,
     /// Who is asked.
@@ -70,12 +72,13 @@ mod tests {
             action: canary(),
             app: canary(),
             third_party: true,
+            any_program: false,
             domain: canary(),
             person: person(),
             learns: vec![Learns { what: "x", detail: canary() }, Learns { what: "y", detail: canary() }],
             another: canary(),
         };
-        let ours = ConsentPage { third_party: false, ..consent.clone() };
+        let ours = ConsentPage { third_party: false, any_program: true, ..consent.clone() };
         let select = SelectAccountPage {
             brand: canary(),
             csrf_token: canary(),

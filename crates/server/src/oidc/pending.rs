@@ -30,12 +30,14 @@ pub struct Pending {
     pub hinted: Option<UserId>,
     /// The session whose person has said that it is they who want to go on.
     pub chosen: Option<SessionId>,
+    /// The session whose person has allowed it.
+    pub allowed: Option<SessionId>,
 }
 
 impl Pending {
     /// From this moment.
     pub fn new(parameters: Parameters, now: Timestamp) -> Self {
-        Self { parameters, asked_at: now.as_millis(), hinted: None, chosen: None }
+        Self { parameters, asked_at: now.as_millis(), hinted: None, chosen: None, allowed: None }
     }
 
     /// Finds out whom `id_token_hint` names. One whose time is over is as good; one that we did not make for this client is a forgery.

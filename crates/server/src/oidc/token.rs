@@ -14,6 +14,7 @@ use super::client::{Asking, Client, ClientClaim, identify};
 use super::grant::token_exchange::{self, Exchange};
 use super::grant::{authorization_code, client_credentials, device_code, refresh_cookie, refresh_token};
 use super::{cors, entry, json};
+use crate::telemetry::Reused;
 use crate::web::call::Call;
 use crate::web::cookies::{self, Presented};
 use crate::web::error::Error;
@@ -147,6 +148,9 @@ const fn missing(message: &'static str) -> Error {
 }
 
 async fn refuse_grant(call: &Call<Client>, refused: GrantRefused) -> Result<Response, Error> {
+    if let Some(what) = Reused::of(refused) {
+        call.context.telemetry.reused(call.proof.app(), what);
+    }
     let message = "The code or the refresh token is not good, or not for this client. Let the person allow it anew.";
     refuse(call, refused.as_str(), Error::new(StatusCode::BAD_REQUEST, "invalid_grant", message)).await
 }

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use hallpass_core::audit::{InactiveClass, InactiveReason};
 use hallpass_core::id::AppKey;
+use hallpass_core::oidc::GrantRefused;
 use hallpass_store::view::AppEntry;
 
 use super::Count;
@@ -16,6 +17,37 @@ pub(super) const REASONS: usize = InactiveReason::ALL.len();
 const FIRST: usize = 64;
 /// Enough for every slot there can be: 64 × (2²⁷ − 1) > 2³².
 const TABLES: usize = 27;
+
+/// What ends everything that came of it when it comes again: one of the two who showed it was not the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reused {
+    /// An authorization code, or a device's.
+    Code,
+    /// A refresh token.
+    RefreshToken,
+}
+
+impl Reused {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Code, Self::RefreshToken];
+
+    /// What a refused grant means in this respect.
+    pub fn of(refused: GrantRefused) -> Option<Self> {
+        match refused {
+            GrantRefused::CodeReused => Some(Self::Code),
+            GrantRefused::RefreshTokenReused => Some(Self::RefreshToken),
+            _ => None,
+        }
+    }
+
+    /// For metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::RefreshToken => "refresh_token",
+        }
+    }
+}
 
 /// Counters of one app. On cache lines of its own: two busy apps do not slow each other.
 #[derive(Debug, Default)]
@@ -30,6 +62,8 @@ pub struct AppCounts {
     pub conflicts: Count,
     /// Requests from elsewhere, or without their token.
     pub csrf: Count,
+    /// Credentials that came again after they were used up, as [`Reused`].
+    pub reused: [Count; 2],
 }
 
 impl AppCounts {
@@ -73,6 +107,7 @@ impl Apps {
             total.refused += counts.refused.read();
             total.conflicts += counts.conflicts.read();
             total.csrf += counts.csrf.read();
+            total.reused.iter_mut().zip(&counts.reused).for_each(|(total, count)| *total += count.read());
         }
         totals
     }
@@ -97,6 +132,7 @@ pub struct AppTotals {
     pub conflicts: u64,
     /// Requests from elsewhere, or without their token.
     pub csrf: u64,
+    reused: [u64; 2],
 }
 
 impl AppTotals {
@@ -109,6 +145,11 @@ impl AppTotals {
     pub fn of_class(&self, class: InactiveClass) -> u64 {
         let of_class = InactiveReason::ALL.iter().filter(|reason| reason.class() == class);
         of_class.map(|reason| self.inactive(*reason)).sum()
+    }
+
+    /// Credentials of one kind that came again.
+    pub fn reused(&self, what: Reused) -> u64 {
+        self.reused[what as usize]
     }
 
     /// All answers.

@@ -10,7 +10,7 @@ use hallpass_core::keyring::Purpose;
 use hallpass_core::time::Timestamp;
 
 use super::times::{ENDS, Reading};
-use super::{Delivery, Telemetry};
+use super::{Delivery, Reused, Telemetry};
 
 /// What is not counted but looked up when Prometheus asks.
 #[derive(Debug, Clone, Default)]
@@ -106,6 +106,13 @@ fn apps(text: &mut Text, telemetry: &Telemetry) {
     text.sample(name, &[("app", "")], telemetry.csrf_own_pages.read());
     for (app, total) in &totals {
         text.sample(name, &[("app", app.as_str())], total.csrf);
+    }
+    let name = "hallpass_token_reuse_total";
+    text.family(name, "counter", "Codes and refresh tokens that came again after they were used up, by app and kind.");
+    for (app, total) in &totals {
+        for what in Reused::ALL {
+            text.sample(name, &[("app", app.as_str()), ("kind", what.as_str())], total.reused(what));
+        }
     }
 }
 

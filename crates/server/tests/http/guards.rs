@@ -105,8 +105,9 @@ async fn the_matrix() {
     GET     /oauth/continue                   visitor         400      400      400      400      400      400      400      400
     POST    /oauth/token                      client          403      403      403      400      401      403      403      401
     OPTIONS /oauth/token                      anybody         403      403      403      403      403      403      403      403
-    POST    /oauth/device_authorization       app             403      403      403      400      401      403      403      401
+    POST    /oauth/device_authorization       client          403      403      403      400      401      403      403      401
     GET     /device                           visitor         303      303      200      303      303      303      303      303
+    GET     /device/qr                        anybody         400      400      400      400      400      400      400      400
     POST    /device                           session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /device/decide                    session     sign-in  sign-in      400  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /oauth/userinfo                   bearer          401      401      401      401      401      401      401      401

@@ -1,7 +1,7 @@
 //! The device grant (RFC 8628): something without a browser, a command line or a television, is allowed to act for somebody who has one elsewhere.
 //!
 //! [`authorization`] gives the device its two codes; [`page`] is where people type the short one, look at what they are about to allow, and decide.
-//! What the device gets afterwards is in [`super::grant::device_code`].
+//! [`qr`] draws the address for devices that cannot. What the device gets afterwards is in [`super::grant::device_code`].
 //!
 //! The attack of this grant (§5.4): somebody begins on *their* device and talks a person into typing the code. So nothing is decided by opening a link,
 //! the page says where the request came from, and says what to do with a code that somebody has sent.
@@ -10,6 +10,7 @@ pub mod authorization;
 mod guess;
 pub mod page;
 mod pages;
+pub mod qr;
 
 use hallpass_core::oidc::UserCode;
 

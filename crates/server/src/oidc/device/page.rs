@@ -5,17 +5,19 @@
 //! another device than the one that they were shown.
 
 use axum::response::Response;
+use hallpass_core::app::App;
 use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::oidc::{GrantType, UserCode};
 use hallpass_store::device_codes::{self, Device};
 use hallpass_store::view::Standing;
-use hallpass_store::{audit, sessions};
+use hallpass_store::{audit, consents, sessions};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::guess::{Guess, look_up};
 use super::pages::{AskPage, DonePage, EnterPage};
 use super::{address, journey};
+use crate::oidc::consent;
 use crate::pass::see_other;
 use crate::sign_in;
 use crate::web::call::Call;
@@ -93,12 +95,15 @@ pub async fn look(mut call: Call<LiveSession>) -> Result<Response, Error> {
         }
     };
     let Some(app) = app_of(&call, &device).await? else { return again(NO_SUCH_DEVICE) };
+    let learns = if app.third_party { consent::learns(device.scope, &call.proof) } else { Vec::new() };
     Ok(html(&AskPage {
         brand: call.context.config.brand.clone(),
         csrf_token: call.page_token(&bound(&call, code)),
         action: format!("/device/decide?user_code={code}"),
         person: person(&call.proof.user),
-        app,
+        app: app.name,
+        third_party: app.third_party,
+        learns,
         code: code.to_string(),
         elsewhere: device.ip != call.ip.to_string(),
         ip: device.ip,
@@ -147,7 +152,7 @@ pub async fn decide(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let gone = || Error::invalid_request(NO_SUCH_DEVICE).because("decided already, too late, or the session ended");
     let waiting = device_codes::waiting(&mut call.context.store.read().await?, &code, call.now).await?;
     let device = waiting.ok_or_else(gone)?;
-    app_of(&call, &device).await?.ok_or_else(gone)?;
+    let app = app_of(&call, &device).await?.ok_or_else(gone)?;
     let mut write = call.context.store.write().await?;
     if !device_codes::decide(&mut write, &code, &session, allowed, call.now).await? {
         return Err(gone());
@@ -155,9 +160,16 @@ pub async fn decide(mut call: Call<LiveSession>) -> Result<Response, Error> {
     sessions::record_interaction(&mut write, &session, call.now).await?;
     let event = if allowed { Event::DeviceAllowed } else { Event::DeviceDenied };
     let user = call.proof.user.id;
-    let entry = Entry::new(event, Actor::User(user), call.now, &mut call.context.random());
-    let entry = entry.user(user).session(session).app(&device.app).ip(call.ip);
-    audit::append(&mut write, &(&entry).into()).await?;
+    let entry = |event| {
+        let entry = Entry::new(event, Actor::User(user), call.now, &mut call.context.random());
+        entry.user(user).session(session).app(&device.app).ip(call.ip)
+    };
+    audit::append(&mut write, &(&entry(event)).into()).await?;
+    // The page has said what it would know: the same answer as on the page for browsers, and taken back in the same place.
+    if allowed && app.third_party {
+        consents::give(&mut write, &user, &device.app, device.scope, call.now).await?;
+        audit::append(&mut write, &(&consent::entry(entry(Event::ConsentGiven), device.scope)).into()).await?;
+    }
     write.commit().await?;
     Ok(see_other(&format!("{}?done={}", address(None), if allowed { "allowed" } else { "denied" })))
 }
@@ -175,8 +187,8 @@ fn may_decide(call: &Call<LiveSession>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The name of the app whose device it is, if that may still have tokens: 403 if this person has no business in it.
-async fn app_of(call: &Call<LiveSession>, device: &Device) -> Result<Option<String>, Error> {
+/// The app whose device it is, if that may still have tokens: 403 if this person has no business in it.
+async fn app_of(call: &Call<LiveSession>, device: &Device) -> Result<Option<App>, Error> {
     let policy = call.context.view.policy().await?;
     let given = |index: &usize| {
         let app = &policy.apps[*index].app;
@@ -184,7 +196,7 @@ async fn app_of(call: &Call<LiveSession>, device: &Device) -> Result<Option<Stri
     };
     let Some(index) = policy.by_key(device.app.as_str()).filter(given) else { return Ok(None) };
     match call.context.view.standing(&policy, call.proof.user.id, index).await? {
-        Standing::Admitted(_) => Ok(Some(policy.apps[index].app.name.clone())),
+        Standing::Admitted(_) => Ok(Some(policy.apps[index].app.clone())),
         _ => Err(Error::forbidden(
             "Your account has no access to the application that this device belongs to. If you think it should, ask whoever manages accounts in your company.",
         )

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::oidc::pages::Learns;
 use crate::web::page::{Person, asset_path};
 
 /// Asks for the code that a device shows. Posts `csrf_token` and `user_code` to `/device`.
@@ -34,6 +35,10 @@ pub struct AskPage {
     pub person: Person,
     /// What people call the app.
     pub app: String,
+    /// It is somebody else's.
+    pub third_party: bool,
+    /// What it will know, if it is.
+    pub learns: Vec<Learns>,
     /// What the device has to show.
     pub code: String,
     /// Where the request came from.
@@ -81,6 +86,8 @@ mod tests {
             action: canary(),
             person: person(),
             app: canary(),
+            third_party: true,
+            learns: vec![Learns { what: "x", detail: canary() }],
             code: canary(),
             ip: canary(),
             elsewhere: true,
@@ -88,7 +95,7 @@ mod tests {
         };
         let done = DonePage { brand: canary(), allowed: true };
         for (name, html, shown, forms) in
-            [("enter", render(&enter), 6, 1), ("ask", render(&ask), 11, 2), ("done", render(&done), 2, 0)]
+            [("enter", render(&enter), 6, 1), ("ask", render(&ask), 13, 2), ("done", render(&done), 2, 0)]
         {
             assert!(!html.contains("<script"), "{name}: raw markup");
             assert_eq!(html.matches("&#60;script&#62;&#34;&#39;&#38;canary").count(), shown, "{name}");

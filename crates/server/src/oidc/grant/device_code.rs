@@ -8,7 +8,7 @@ use hallpass_store::device_codes::{self, Decision, Device};
 use hallpass_store::tokens::{self, CameOf};
 use http::StatusCode;
 
-use super::{Granted, Tokens, judge};
+use super::{Granted, Tokens, is_allowed, judge};
 use crate::oidc::client::Client;
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
@@ -36,6 +36,9 @@ pub async fn exchange(call: &Call<Client>, code: &str) -> Result<Result<Tokens, 
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
+    if !is_allowed(call, &mut write, &session, found.scope).await? {
+        return Ok(Err(GrantRefused::NoConsent));
+    }
     if !device_codes::redeem(&mut write, &digest, call.now).await? {
         // Twice: what came of it may be with somebody else, as with an authorization code.
         if let Some(family) = tokens::of_code(&mut write, &CameOf::Device(digest)).await? {

@@ -76,6 +76,11 @@ pub async fn exchange(
         write.commit().await?;
         return Ok(Err(GrantRefused::RefreshTokenReused));
     };
+    if session.check(call.now).is_ok() {
+        // Here and not by way of memory: whoever works in an app that only refreshes asks for nothing that would bring the session there, and would
+        // be signed out for inactivity.
+        sessions::touch(&mut write, &[(session.id, call.now)]).await?;
+    }
     write.commit().await?;
     if session.check(call.now).is_ok() {
         context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);

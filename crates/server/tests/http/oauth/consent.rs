@@ -14,34 +14,39 @@ async fn theirs(site: &Site) -> Caller {
 }
 
 /// What the person has allowed `crm`.
-async fn allowed(site: &Site, user: &User) -> Option<String> {
+async fn remembered(site: &Site, user: &User) -> Option<String> {
     let app: AppKey = "crm".parse().expect("a key");
     let mut read = site.store().read().await.expect("reads");
     consents::find(&mut read, &user.id, &app).await.expect("reads").map(|consent| consent.scope.to_string())
 }
 
 /// The question.
-async fn asked(browser: &mut Browser<'_>, changes: &[(&str, Option<&str>)]) -> Landing {
+pub async fn asked(browser: &mut Browser<'_>, changes: &[(&str, Option<&str>)]) -> Landing {
     let page = browser.open(&authorize_url(changes)).await;
     assert!(page.answer.status == 200 && page.answer.shows("allow") && page.answer.shows("deny"), "{page:?}");
     page
 }
 
 /// The click, and where the page behind it leads.
-async fn decide(browser: &mut Browser<'_>, page: &Landing, decision: &str) -> String {
+pub async fn decide(browser: &mut Browser<'_>, page: &Landing, decision: &str) -> String {
     let fields = [("csrf_token", page.answer.csrf_token()), ("decision", decision)];
     let landing = browser.submit(&page.action(), &fields).await;
     onward(&landing.answer)
 }
 
-async fn allow(browser: &mut Browser<'_>, changes: &[(&str, Option<&str>)]) -> String {
-    let page = asked(browser, changes).await;
-    let there = decide(browser, &page, "allow").await;
-    let answer = browser.step(&there).await;
-    said(answer.location(), "code").unwrap_or_else(|| panic!("no code in {answer:?}"))
+pub async fn allow(browser: &mut Browser<'_>, changes: &[(&str, Option<&str>)]) -> String {
+    let there = allowed(browser, changes).await;
+    said(&there, "code").unwrap_or_else(|| panic!("no code in {there}"))
 }
 
-async fn outcome(browser: &mut Browser<'_>, changes: &[(&str, Option<&str>)]) -> String {
+/// Where it leads when it has been allowed.
+pub async fn allowed(browser: &mut Browser<'_>, changes: &[(&str, Option<&str>)]) -> String {
+    let page = asked(browser, changes).await;
+    let there = decide(browser, &page, "allow").await;
+    browser.step(&there).await.location().to_owned()
+}
+
+pub async fn outcome(browser: &mut Browser<'_>, changes: &[(&str, Option<&str>)]) -> String {
     let answer = browser.step(&authorize_url(changes)).await;
     if answer.shows("allow") {
         return "asked".to_owned();
@@ -50,7 +55,7 @@ async fn outcome(browser: &mut Browser<'_>, changes: &[(&str, Option<&str>)]) ->
 }
 
 /// Takes it back on the person's own page.
-async fn take_back(browser: &mut Browser<'_>) -> Landing {
+pub async fn take_back(browser: &mut Browser<'_>) -> Landing {
     let page = browser.open("/account").await;
     assert!(page.answer.shows("allowed-app"), "{page:?}");
     let there = page.url.join("/account/apps/revoke").expect("an address");
@@ -74,7 +79,7 @@ async fn somebody_elses_app_is_allowed_once_and_told_who_it_is() {
     assert_eq!(said(answer.location(), "state").as_deref(), Some("st&te"));
     let code = said(answer.location(), "code").expect("a code");
     assert_eq!(redeem(&site, &crm, &code, &[]).await.status, 200);
-    assert_eq!(allowed(&site, &site.ana).await.as_deref(), Some("openid profile email"));
+    assert_eq!(remembered(&site, &site.ana).await.as_deref(), Some("openid profile email"));
     assert_eq!(outcome(&mut browser, &[]).await, "code", "and is not asked again");
     assert_eq!(outcome(&mut browser, &[("prompt", Some("none"))]).await, "code");
     assert_eq!(reasons(&site, "consent_given").await.len(), 1);
@@ -90,7 +95,7 @@ async fn whoever_does_not_want_to_goes_back_without_having_been_named() {
     let there = decide(&mut browser, &page, "deny").await;
     assert!(there.starts_with(&format!("{CALLBACK}?error=access_denied&")), "{there}");
     assert_eq!((said(&there, "state").as_deref(), said(&there, "iss").as_deref()), (Some("st&te"), Some(HOME)));
-    assert_eq!(allowed(&site, &site.ana).await, None);
+    assert_eq!(remembered(&site, &site.ana).await, None);
     assert_eq!(outcome(&mut browser, &[]).await, "asked", "a no is not remembered");
 }
 
@@ -108,7 +113,7 @@ async fn more_than_was_allowed_is_asked_for_again() {
     let silent = [("scope", Some("openid email")), ("prompt", Some("none"))];
     assert_eq!(outcome(&mut browser, &silent).await, "consent_required");
     allow(&mut browser, &scope("openid email")).await;
-    assert_eq!(allowed(&site, &site.ana).await.as_deref(), Some("openid profile email"), "one beside the other");
+    assert_eq!(remembered(&site, &site.ana).await.as_deref(), Some("openid profile email"), "one beside the other");
     assert_eq!(outcome(&mut browser, &scope("openid profile email")).await, "code");
 }
 
@@ -197,7 +202,7 @@ async fn nobody_allows_in_somebody_elses_name() {
         let ask = Ask::post(&*action).same_origin().cookie(SESSION, &cookie).form(wrong);
         assert_eq!(site.send(ask).await.status, 400, "{wrong:?}");
     }
-    assert_eq!((allowed(&site, &site.ana).await, allowed(&site, &ben).await), (None, None));
+    assert_eq!((remembered(&site, &site.ana).await, remembered(&site, &ben).await), (None, None));
 
     site.wait(1799);
     assert_eq!(ours(&action, &token).await, 200, "and this is how it would have worked");
@@ -219,7 +224,7 @@ async fn a_page_that_is_still_open_after_a_sign_out_allows_nothing() {
     assert_eq!(landing.url.path(), "/sign-in", "{landing:?}");
     browser.sign_in("/sign-in?app=wiki", "ben", PASSWORD).await;
     assert_eq!(browser.submit(&page.action(), &fields).await.answer.status, 403, "nor for whoever is here now");
-    assert_eq!((allowed(&site, &site.ana).await, allowed(&site, &ben).await), (None, None));
+    assert_eq!((remembered(&site, &site.ana).await, remembered(&site, &ben).await), (None, None));
 }
 
 /// T52, T84, T85: neither in a frame, nor with words that the page is made to say.
@@ -302,7 +307,7 @@ async fn nobody_takes_back_what_is_not_theirs() {
     let fields = [("csrf_token", page.csrf_token()), ("app_key", "crm")];
     let foreign = Ask::post("/account/apps/revoke").cookie(SESSION, &own).form(&fields);
     assert_eq!(site.send(foreign.header("sec-fetch-site", "cross-site")).await.status, 403);
-    assert!(allowed(&site, &site.ana).await.is_some());
+    assert!(remembered(&site, &site.ana).await.is_some());
 }
 
 /// T20: each refresh asks again, whatever has changed.
@@ -333,7 +338,7 @@ async fn offline_access_is_part_of_the_question_where_the_app_may_have_it() {
     assert!(page.answer.body.contains(away), "{page:?}");
     decide(&mut browser, &page, "allow").await;
     assert_eq!(outcome(&mut browser, &offline).await, "code", "asked once");
-    assert!(allowed(&site, &site.ana).await.is_some_and(|scope| scope.contains("offline_access")));
+    assert!(remembered(&site, &site.ana).await.is_some_and(|scope| scope.contains("offline_access")));
     // An app that may not have it is not asked about for it, and no second time either.
     let news = [offline[0], ("client_id", Some("news"))];
     let page = asked(&mut browser, &news).await;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::{SESSION, SignedIn};
 
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// A command line that everybody may use. It has no redirect URI.
 async fn cli(site: &Site, key: &str) -> Caller {
@@ -37,7 +37,7 @@ async fn poll(site: &Site, by: &Caller, code: &str) -> Answer {
 }
 
 /// The page that asks for a code, and its form filled in.
-async fn look(site: &Site, who: &SignedIn, user_code: &str) -> Answer {
+pub async fn look(site: &Site, who: &SignedIn, user_code: &str) -> Answer {
     let page = site.send(Ask::get("/device").cookie(SESSION, &who.cookie)).await;
     let fields = [("csrf_token", page.csrf_token()), ("user_code", user_code)];
     site.send(Ask::post("/device").same_origin().cookie(SESSION, &who.cookie).form(&fields)).await
@@ -49,7 +49,7 @@ fn decision(who: &SignedIn, user_code: &str, token: &str, decision: &str) -> Ask
 }
 
 /// All that a person does.
-async fn decide(site: &Site, who: &SignedIn, user_code: &str, chosen: &str) -> Answer {
+pub async fn decide(site: &Site, who: &SignedIn, user_code: &str, chosen: &str) -> Answer {
     let page = look(site, who, user_code).await;
     assert_eq!(page.status, 200, "{page:?}");
     site.send(decision(who, user_code, page.csrf_token(), chosen).same_origin()).await
@@ -356,14 +356,12 @@ async fn whoever_has_no_business_in_the_app_cannot_allow_it() {
 async fn a_device_is_begun_only_by_a_client_that_has_the_switch() {
     let site = Site::start().await;
     let cli = cli(&site, "cli").await;
-    let others = client_with(&site, "others", |app| (app.device, app.third_party) = (true, true)).await;
     let begin = async |by: &Caller, fields: &[(&str, &str)]| {
         site.send(Ask::post("/oauth/device_authorization").by(by).form(fields)).await
     };
     for (by, fields, code) in [
         (&site.pos, &[][..], "unauthorized_client"),
         (&client(&site, "crm").await, &[], "unauthorized_client"),
-        (&others, &[], "unauthorized_client"),
         (&cli, &[("scope", "profile")], "invalid_scope"),
         (&cli, &[("client_id", "pos")], "invalid_request"),
         (&cli, &[("client_secret", "x")], "invalid_request"),
@@ -399,4 +397,61 @@ async fn discovery_lists_the_endpoint_and_every_grant() {
         GRANT,
     ]);
     assert_eq!(said["grant_types_supported"], grants);
+}
+
+/// The picture, as a machine with eyes reads it.
+fn read_off(svg: &str) -> String {
+    let side: usize = number(svg.split_once(" width=\"").expect("a width").1);
+    let mut dark = vec![false; side * side];
+    let (_, path) = svg.split_once(" d=\"M").expect("a path");
+    for square in path.split('"').next().expect("it ends").split('M') {
+        let parts: Vec<usize> = square.split([' ', 'h', 'v', 'H', 'V']).map(number).collect();
+        let [left, top, width, height] = parts[..4] else { panic!("{square}") };
+        for y in top..top + height {
+            dark[y * side + left..][..width].fill(true);
+        }
+    }
+    let mut picture =
+        rqrr::PreparedImage::prepare_from_greyscale(side, side, |x, y| if dark[y * side + x] { 0 } else { 255 });
+    let grids = picture.detect_grids();
+    assert_eq!(grids.len(), 1, "one code in {svg}");
+    grids[0].decode().expect("readable").1
+}
+
+fn number(text: &str) -> usize {
+    text.split(|letter: char| !letter.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).expect("a number")
+}
+
+#[tokio::test]
+async fn a_picture_leads_to_our_page_with_the_code_and_says_nothing_about_it() {
+    let site = Site::start().await;
+    let begun = begin(&site, &cli(&site, "cli").await).await;
+    let picture = async |code: &str| site.send(Ask::get(format!("/device/qr?user_code={code}"))).await;
+    let waiting = picture(&begun.user_code).await;
+    assert_eq!((waiting.status, waiting.header("content-type")), (200, Some("image/svg+xml")));
+    assert_eq!(waiting.header("content-security-policy"), Some("default-src 'none'"));
+    assert_eq!(waiting.header("cross-origin-resource-policy"), Some("cross-origin"));
+    assert_eq!(waiting.header("cache-control"), Some("no-store"));
+    assert_eq!(read_off(&waiting.body), begun.complete);
+    let nobodys = picture("bbbbbbbb").await;
+    assert_eq!(nobodys.status, 200, "whether a device waits is not told");
+    assert_eq!(read_off(&nobodys.body), format!("{HOME}/device?user_code=BBBB-BBBB"), "as we write it");
+    for wrong in [
+        "",
+        "x",
+        "AAAA-AAAA",
+        "BBBB-BBBBB",
+        "https://evil.com",
+        "BBBB-BBBB%26next%3Devil",
+        "BBBB-BBBB&more=1",
+        "BBBB-BBBB&user_code=BBBB-BBBB",
+        "%3Csvg%3E",
+    ] {
+        let answer = picture(wrong).await;
+        assert!(
+            answer.status == 400 && !answer.body.contains("<svg") && !answer.body.contains("evil"),
+            "{wrong} {answer:?}"
+        );
+    }
+    assert_eq!(site.send(Ask::get("/device/qr")).await.status, 400);
 }

@@ -10,11 +10,14 @@ mod device;
 mod form_post;
 mod interoperability;
 mod logout;
+mod native;
 mod offline;
 mod prompt;
 mod refresh;
 mod refresh_cookie;
 mod step_up;
+mod tabs;
+mod theft;
 mod token;
 mod token_exchange;
 
@@ -70,9 +73,14 @@ pub async fn browser_client(site: &Site, key: &str, change: impl FnOnce(&mut App
 
 /// A program on somebody's own computer that everybody may use.
 pub async fn native_client(site: &Site, key: &str, uris: &[&str]) -> Caller {
+    native_client_with(site, key, uris, |_| ()).await
+}
+
+pub async fn native_client_with(site: &Site, key: &str, uris: &[&str], change: impl FnOnce(&mut App)) -> Caller {
     client_with(site, key, |app| {
         app.client = ClientSettings { kind: ClientKind::Native, ..ClientSettings::default() };
         app.redirect_uris = uris.iter().map(|uri| uri.parse().expect("a URI")).collect();
+        change(app);
     })
     .await
 }

@@ -1,6 +1,7 @@
 //! A browser without a screen: keeps cookies as RFC 6265bis says, follows redirects from host to host, sends what browsers send.
 
 use http::header;
+use serde_json::Value;
 use url::Url;
 
 use super::{Answer, Ask, HOME, Site};
@@ -13,6 +14,8 @@ struct Cookie {
     domain: String,
     host_only: bool,
     path: String,
+    /// `SameSite=None`: sent along with what a page of another site asks for.
+    everywhere: bool,
 }
 
 /// Where a browser came to rest, and by way of what.
@@ -102,6 +105,28 @@ impl<'s> Browser<'s> {
         self.navigate(url.clone(), Some(fields)).await
     }
 
+    /// What a script of a page at `origin` asks us by `fetch`, with credentials: cookies go along and are kept as their `SameSite` says (RFC 6265bis §5.6.7.1).
+    /// Partitions are not modelled: every page of these tests is at the top.
+    pub async fn fetch(&mut self, origin: &str, path: &str, fields: &Value) -> Answer {
+        let home = Url::parse(HOME).expect("a URL");
+        let same_site = site(origin) == site(HOME);
+        let cookies = self.matching(&home).filter(|cookie| same_site || cookie.everywhere);
+        let cookies: Vec<_> = cookies.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+        let from = if same_site { "same-site" } else { "cross-site" };
+        let mut ask = Ask::post(path).header("origin", origin).header("sec-fetch-site", from).json(fields);
+        if !cookies.is_empty() {
+            ask = ask.header("cookie", cookies.join("; "));
+        }
+        let answer = self.site.send(ask.from(&self.address)).await;
+        for line in answer.headers.get_all(header::SET_COOKIE) {
+            let line = line.to_str().expect("ASCII");
+            if same_site || line.contains("; SameSite=None") {
+                self.keep(&home, line);
+            }
+        }
+        answer
+    }
+
     /// Fills in the sign-in page.
     pub async fn sign_in(&mut self, page: &str, username: &str, password: &str) -> Landing {
         let shown = self.open(page).await;
@@ -165,8 +190,14 @@ impl<'s> Browser<'s> {
         let host = url.host_str().expect("a host");
         let mut parts = line.split(';').map(str::trim);
         let (name, value) = parts.next().and_then(|pair| pair.split_once('=')).expect("a pair");
-        let mut cookie =
-            Cookie { name: name.into(), value: value.into(), domain: host.into(), host_only: true, path: "/".into() };
+        let mut cookie = Cookie {
+            name: name.into(),
+            value: value.into(),
+            domain: host.into(),
+            host_only: true,
+            path: "/".into(),
+            everywhere: false,
+        };
         let (mut secure, mut gone) = (false, false);
         for part in parts {
             match part.split_once('=').unwrap_or((part, "")) {
@@ -174,6 +205,7 @@ impl<'s> Browser<'s> {
                 ("Path", path) => cookie.path = path.into(),
                 ("Max-Age", age) => gone = age == "0",
                 ("Secure", _) => secure = true,
+                ("SameSite", at) => cookie.everywhere = at == "None",
                 _ => {}
             }
         }
@@ -190,6 +222,13 @@ impl<'s> Browser<'s> {
             self.cookies.push(cookie);
         }
     }
+}
+
+/// The two labels that make a site here: none of our test hosts is below a longer public suffix.
+fn site(origin: &str) -> String {
+    let url = Url::parse(origin).expect("an origin");
+    let labels: Vec<_> = url.host_str().expect("a host").rsplit('.').take(2).collect();
+    labels.join(".")
 }
 
 fn covers(domain: &str, host: &str) -> bool {

@@ -33,7 +33,7 @@ impl Live {
         Self::of(site).await
     }
 
-    async fn of(site: Site) -> Self {
+    pub async fn of(site: Site) -> Self {
         let site = Arc::new(site);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -71,6 +71,13 @@ impl Connection {
     /// A peer that closes early does not mind what comes after.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref()).await;
+    }
+
+    /// Goes away when the request has been sent and no answer has come, and waits until the engine has noticed.
+    pub async fn leave(mut self) {
+        let _ = self.0.shutdown().await;
+        let mut rest = Vec::new();
+        let _ = tokio::time::timeout(LIMIT, self.0.read_to_end(&mut rest)).await.expect("it is noticed in time");
     }
 
     pub async fn read_to_end(&mut self) -> String {

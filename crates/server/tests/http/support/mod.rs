@@ -103,6 +103,27 @@ impl Site {
         site
     }
 
+    /// What comes up again after this engine was killed at this moment: another one on what is on the disk (of SQLite: the database and its log), without
+    /// anything that was in memory.
+    pub async fn after_a_kill(&self) -> Self {
+        let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        // Nobody writes meanwhile: a kill is one moment, a copy takes several.
+        let still = self.engine.context.store.write().await.expect("writes");
+        for entry in std::fs::read_dir(self.directory()).expect("reads") {
+            let entry = entry.expect("reads");
+            // What several processes share of the log is memory, and gone.
+            if !entry.file_name().to_string_lossy().ends_with("-shm") {
+                std::fs::copy(entry.path(), directory.path().join(entry.file_name())).expect("copies");
+            }
+        }
+        drop(still);
+        let clock = Arc::new(AtomicI64::new(self.clock.load(Ordering::SeqCst)));
+        let engine = Engine::start(config(directory.path()), Clock::Fixed(clock.clone())).await.expect("starts");
+        let site = Self::of(engine, clock, directory, (self.pos.clone(), self.wiki.clone(), self.ana.clone()));
+        site.heard().await;
+        site
+    }
+
     fn of(engine: Engine, clock: Arc<AtomicI64>, directory: Arc<TempDir>, company: (Caller, Caller, User)) -> Self {
         let (pos, wiki, ana) = company;
         Self { sites: Box::new(engine.sites()), engine, pos, wiki, ana, clock, directory }
