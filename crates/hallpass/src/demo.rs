@@ -17,7 +17,7 @@ use hallpass_core::user_import::json_line;
 use hallpass_demo::Addresses;
 use hallpass_server::admin;
 use hallpass_server::admin::apply::{self, File};
-use hallpass_server::config::Config;
+use hallpass_server::config::{Config, SignOutConfig};
 use hallpass_server::context::{Clock, Context};
 use hallpass_server::engine::{self, Engine};
 use hallpass_server::listen::{Dispatch, Site};
@@ -139,6 +139,8 @@ pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Res
         data_dir: data_dir.clone(),
         internal_listen: None,
         brand: "Company".to_owned(),
+        // Programs that somebody tries with it run on this computer, too; without this none would hear of a sign-out.
+        sign_out: SignOutConfig { allow_internal: vec!["127.0.0.0/8".to_owned().try_into()?] },
         ..Config::default()
     };
     let engine = Engine::start(config, Clock::System).await?;
