@@ -1,20 +1,18 @@
 // Apache with mod_auth_openidc, as Debian packages both, in front of one page that says whom Apache takes the visitor for. A process of its own on a
 // free loopback port, everything that it writes in a directory that goes away, never as root.
 
-import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePort, PATIENCE } from "../browser/engine.mjs";
-import { eventually } from "../browser/harness.mjs";
+import { freePort } from "../browser/engine.mjs";
+import { startProgram } from "./programs.mjs";
 
 const MODULES = ["mpm_event", "authn_core", "authz_core", "authz_user", "mime", "dir", "filter", "include", "auth_openidc"];
 /** Where the answers of the sign-in arrive; whatever is below it is the module's own. */
 const CALLBACK = "/sso/callback";
 
 /** Registers it as the app `intranet` and starts it. `told`: whether it is told of sign-outs. It stops with the journey. */
-export async function startApache({ demo, finally: atTheEnd }, { told = true } = {}) {
+export async function startApache(world, { told = true } = {}) {
+    const { demo } = world;
     const port = await freePort();
     const origin = `http://intranet.company9.localhost:${port}`;
     await demo.apply(`
@@ -41,8 +39,8 @@ export async function startApache({ demo, finally: atTheEnd }, { told = true } =
         Mutex "file:${folder}"
         ErrorLog "${folder}/log"
         LogLevel warn auth_openidc:info
-        TypesConfig /etc/mime.types
-        AddType text/html .shtml
+        TypesConfig /dev/null
+        AddType text/html .shtml .html
         AddOutputFilter INCLUDES .shtml
         DocumentRoot "${folder}/pages"
         DirectoryIndex index.shtml
@@ -68,19 +66,8 @@ export async function startApache({ demo, finally: atTheEnd }, { told = true } =
     `, { mode: 0o600 });
     if (uid) for (const name of ["", "apache.conf"]) chownSync(join(folder, name), uid, gid);
 
-    const child = spawn("/usr/sbin/apache2", ["-f", join(folder, "apache.conf"), "-DFOREGROUND"], { uid, gid, env, stdio: ["ignore", "ignore", "pipe"] });
-    let errors = ""; // what it says before it has opened its log
-    child.stderr.on("data", (bytes) => (errors += bytes));
-    const file = join(folder, "log");
-    const log = () => errors + (existsSync(file) ? readFileSync(file, "utf8") : "");
-    atTheEnd(async () => {
-        const ended = child.exitCode === null ? once(child, "exit") : undefined;
-        child.kill("SIGTERM");
-        await ended;
-    });
-    await eventually(() => `Apache serves\n${log()}`, PATIENCE, async () => {
-        assert.equal(child.exitCode, null, `Apache ended\n${log()}`);
-        return (await fetch(`http://127.0.0.1:${port}/left.html`).catch(() => ({}))).ok;
-    });
+    const words = ["/usr/sbin/apache2", "-f", join(folder, "apache.conf"), "-DFOREGROUND"];
+    const said = await startProgram(world, "Apache", words, { uid, gid, env }, `http://127.0.0.1:${port}/left.html`);
+    const log = () => said() + readFileSync(join(folder, "log"), "utf8");
     return { origin, log, signOut: `${origin}${CALLBACK}?logout=${encodeURIComponent(`${origin}/left.html`)}` };
 }
