@@ -215,7 +215,10 @@ async fn furnish(
         let user = if let Some(user) = users::by_username(&mut write, &person.username.parse()?).await? {
             user
         } else {
-            let line = serde_json::json!({ "username": person.username, "display_name": person.display_name });
+            // Many programs that know only OpenID Connect want an address of everybody.
+            let email = format!("{}@company.example", person.username);
+            let line =
+                serde_json::json!({ "username": person.username, "display_name": person.display_name, "email": email });
             admin::users::add(&mut write, &json_line(&line.to_string(), 1)?, actor, now).await?
         };
         admin::users::set_password(&mut write, &user, hash, false, actor, now).await?;
