@@ -63,6 +63,11 @@ impl App {
     pub fn token_purpose(&self) -> Purpose {
         if self.redirect_uris.is_empty() { Purpose::Token } else { self.id_token_alg.purpose() }
     }
+
+    /// It makes sessions of its own of the ID tokens that it gets, and need not ask us again. A client without a secret lives on its tokens, which end.
+    pub fn keeps_sessions(&self) -> bool {
+        !self.redirect_uris.is_empty() && !self.client.kind.is_public()
+    }
 }
 
 /// Who may enter an app.

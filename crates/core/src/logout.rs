@@ -135,6 +135,8 @@ impl<'de> Deserialize<'de> for LogoutUrl {
 pub enum Told {
     /// It has taken note; or it has no address for that and hears of it at its next question, which is answered "nobody".
     SignedOut,
+    /// It keeps a session of its own, as OIDC clients do, and has no address to be told at: nobody here knows when that session ends.
+    Untold,
     /// It has not answered yet, and is tried again.
     Retrying,
     /// It was tried for a day.
@@ -146,6 +148,7 @@ impl Told {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SignedOut => "signed out",
+            Self::Untold => "not told",
             Self::Retrying => "retrying",
             Self::Unreachable => "unreachable",
         }

@@ -17,7 +17,7 @@ use hallpass_core::user_import::json_line;
 use hallpass_demo::Addresses;
 use hallpass_server::admin;
 use hallpass_server::admin::apply::{self, File};
-use hallpass_server::config::Config;
+use hallpass_server::config::{Config, SignOutConfig};
 use hallpass_server::context::{Clock, Context};
 use hallpass_server::engine::{self, Engine};
 use hallpass_server::listen::{Dispatch, Site};
@@ -139,6 +139,8 @@ pub async fn run(arguments: Arguments, data: Option<PathBuf>, json: bool) -> Res
         data_dir: data_dir.clone(),
         internal_listen: None,
         brand: "Company".to_owned(),
+        // Programs that somebody tries with it run on this computer, too; without this none would hear of a sign-out.
+        sign_out: SignOutConfig { allow_internal: vec!["127.0.0.0/8".to_owned().try_into()?] },
         ..Config::default()
     };
     let engine = Engine::start(config, Clock::System).await?;
@@ -213,7 +215,10 @@ async fn furnish(
         let user = if let Some(user) = users::by_username(&mut write, &person.username.parse()?).await? {
             user
         } else {
-            let line = serde_json::json!({ "username": person.username, "display_name": person.display_name });
+            // Many programs that know only OpenID Connect want an address of everybody.
+            let email = format!("{}@company.example", person.username);
+            let line =
+                serde_json::json!({ "username": person.username, "display_name": person.display_name, "email": email });
             admin::users::add(&mut write, &json_line(&line.to_string(), 1)?, actor, now).await?
         };
         admin::users::set_password(&mut write, &user, hash, false, actor, now).await?;

@@ -43,8 +43,9 @@ pub fn create_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Nothing but the secret: programs that are given the file as it is may take the end of a line for a part of it.
 fn write_synced(mut file: File, secret: &str) -> std::io::Result<()> {
-    writeln!(file, "{secret}")?;
+    file.write_all(secret.as_bytes())?;
     file.sync_all()
 }
 

@@ -40,7 +40,10 @@ fn a_secret_is_rotated_with_evidence() {
     let second = installation.json(&[&ROTATE[..], &["--secret-file", &text(&path)]].concat());
     assert_eq!(second["secret_key"], json!(null), "it is in the file, not on the screen");
     let second = std::fs::read_to_string(&path).expect("written");
-    assert!(Secret::<SecretKey>::parse(second.trim()).is_some());
+    assert!(
+        Secret::<SecretKey>::parse(&second).is_some(),
+        "nothing but the secret: oauth2-proxy takes the end of a line for a part of it"
+    );
     assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
 
     used(&installation, false, 600);

@@ -5,14 +5,16 @@
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hallpass_core::app::App;
 use hallpass_core::crypto::{Random, Sealer};
 use hallpass_core::id::{AppKey, SessionId};
 use hallpass_core::logout::Told;
 use hallpass_core::time::Timestamp;
 use hallpass_store::view::Policy;
-use hallpass_store::{Read, StoreError, logouts, sessions};
+use hallpass_store::{Read, StoreError, apps as registry, logouts, sessions};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use super::forget;
@@ -63,11 +65,13 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     }
     let lines: Vec<_> = apps.iter().map(|(app, told)| line(&policy, app, *told)).collect();
     let pending = apps.values().any(|told| *told == Told::Retrying);
+    let untold = apps.values().any(|told| *told == Told::Untold);
     let mut response = html(&SignedOutPage {
         brand: call.context.config.brand.clone(),
         everywhere: ended.len() > 1,
         apps: lines,
         pending,
+        untold,
     });
     if pending {
         // Its script looks again.
@@ -82,12 +86,24 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
 }
 
 /// For each app that ever learned of a session: whether it knows of its end. The worst of its addresses counts.
+///
+/// An app that asks us at each request needs no address; an OIDC client that is a server has made a session of its own of the ID token, and goes on with it.
 pub async fn receipt(read: &mut Read, session: &SessionId) -> Result<BTreeMap<AppKey, Told>, StoreError> {
     let mut apps: BTreeMap<AppKey, Told> =
         sessions::told(read, session).await?.into_iter().map(|app| (app, Told::SignedOut)).collect();
+    for (app, told) in &mut apps {
+        let client = registry::find(read, app).await?;
+        if client.as_ref().is_some_and(App::keeps_sessions) {
+            *told = Told::Untold;
+        }
+    }
     for logout in logouts::of_session(read, session).await? {
-        let told = apps.entry(logout.app).or_insert(logout.told);
-        *told = (*told).max(logout.told);
+        match apps.entry(logout.app) {
+            // What is known of an address says more than that there may be none.
+            Entry::Occupied(mut told) if *told.get() == Told::Untold => *told.get_mut() = logout.told,
+            Entry::Occupied(mut told) => *told.get_mut() = (*told.get()).max(logout.told),
+            Entry::Vacant(place) => _ = place.insert(logout.told),
+        }
     }
     Ok(apps)
 }

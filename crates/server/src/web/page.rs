@@ -173,12 +173,14 @@ pub struct SignedOutPage {
     pub apps: Vec<ReceiptLine>,
     /// Not all of them know: the page looks again by itself.
     pub pending: bool,
+    /// There are some that cannot be told.
+    pub untold: bool,
 }
 
 impl SignedOutPage {
     /// Without a receipt.
     pub fn plain(brand: String) -> Self {
-        Self { brand, everywhere: false, apps: Vec::new(), pending: false }
+        Self { brand, everywhere: false, apps: Vec::new(), pending: false, untold: false }
     }
 }
 
@@ -197,6 +199,7 @@ impl ReceiptLine {
     fn state(&self) -> &'static str {
         match self.told {
             Told::SignedOut => "signed_out",
+            Told::Untold => "untold",
             Told::Retrying => "retrying",
             Told::Unreachable => "unreachable",
         }
@@ -205,6 +208,7 @@ impl ReceiptLine {
     fn words(&self) -> &'static str {
         match self.told {
             Told::SignedOut => "Signed out",
+            Told::Untold => "Not told",
             Told::Retrying => "Being told",
             Told::Unreachable => "Not reached",
         }
@@ -518,7 +522,8 @@ mod tests {
             apps: vec![AppLink { name: canary(), url: canary() }],
         };
         let receipt = ReceiptLine { app: canary(), domain: canary(), told: Told::Retrying };
-        let signed_out = SignedOutPage { brand: canary(), everywhere: true, apps: vec![receipt], pending: true };
+        let signed_out =
+            SignedOutPage { brand: canary(), everywhere: true, apps: vec![receipt], pending: true, untold: true };
         let no_apps = HomePage { apps: Vec::new(), ..home.clone() };
         let error = ErrorPage {
             brand: canary(),

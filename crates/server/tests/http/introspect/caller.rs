@@ -53,6 +53,33 @@ async fn every_wrong_caller_gets_the_same_401() {
     assert_eq!(site.send(ask().by(pos)).await.status, 200);
 }
 
+/// `openid-client` encodes every character that is no letter and no digit; others encode none (RFC 6749 §2.3.1, RFC 7617).
+#[tokio::test]
+async fn a_pair_may_be_encoded_as_oauth_says() {
+    let site = Site::start().await;
+    let encoded = |text: &str| {
+        let letter = |byte: u8| match byte {
+            byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        };
+        text.bytes().map(letter).collect::<String>()
+    };
+    let north = site.app("warehouse-north", |_| ()).await;
+    let ask = |key: &str, secret: &str| Ask::post("/introspect").basic(key, secret).form(&[("token", "x")]);
+    assert_eq!(encoded("warehouse-north"), "warehouse%2Dnorth");
+    assert_eq!(site.send(ask(&encoded(&north.key), &encoded(&north.secret))).await.status, 200);
+    assert_eq!(site.send(ask(&north.key, &encoded(&north.secret))).await.status, 200);
+    let joined = encoded(&format!("{}:{}", north.key, north.secret));
+    for (name, key, secret) in [
+        ("encoded twice", &*encoded(&north.key), &*encoded(&encoded(&north.secret))),
+        ("an encoded colon separates nothing", &*joined, ""),
+        ("no UTF-8", "warehouse%FFnorth", &*north.secret),
+        ("a broken escape", &*north.key, &*format!("{}%2", north.secret)),
+    ] {
+        assert_eq!(site.send(ask(key, secret)).await.status, 401, "{name}");
+    }
+}
+
 /// A hostile page must not be able to open a browser's own password prompt in our name, nor use up the patience with its visitor's address.
 #[tokio::test]
 async fn a_browser_is_never_asked_for_a_password_by_its_own_prompt() {

@@ -1,6 +1,8 @@
 //! `GET /oauth/logout` and the documents that say what there is.
 
+use hallpass_core::logout::{LogoutUrl, Told};
 use hallpass_server::routes;
+use hallpass_server::sign_out::receipt::receipt;
 
 use super::*;
 use crate::support::SESSION;
@@ -23,6 +25,41 @@ async fn a_client_signs_its_person_out_everywhere_and_gets_them_back() {
     assert_dead(&site, &crm, &tokens).await;
     let again = browser.step(&logout_url(&tokens.id, GOODBYE, &[])).await;
     assert_eq!(again.location(), GOODBYE, "who is out already goes straight back");
+}
+
+/// A server that made a session of its own of an ID token goes on with it, and the receipt must not say otherwise: on a shared computer somebody goes
+/// away believing it.
+#[tokio::test]
+async fn a_client_that_cannot_be_told_is_not_said_to_be_signed_out() {
+    let site = Site::start().await;
+    let crm = client(&site, "crm").await;
+    let url = "https://mail.company.com/out".parse::<LogoutUrl>().expect("a URL");
+    let mail = client_with(&site, "mail", |app| app.logout_urls = vec![url]).await;
+    native_client(&site, "tool", &[CALLBACK]).await;
+    let (mut browser, tokens) = tokens(&site, &crm).await;
+    let code_of_mail = code(&mut browser, &[("client_id", Some("mail"))]).await;
+    Tokens::of(&redeem(&site, &mail, &code_of_mail, &[]).await);
+    let code_of_tool = code(&mut browser, &[("client_id", Some("tool"))]).await;
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "tool"),
+        ("code", &*code_of_tool),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
+    Tokens::of(&site.send(Ask::post("/oauth/token").form(&fields)).await);
+    site.written_down().await;
+
+    let landing = browser.step(&logout_url(&tokens.id, "https://elsewhere.company.com/", &[])).await;
+    let page = site.send(Ask::get(landing.location())).await;
+    assert!(page.body.contains("data-testid=\"untold\""), "it says what that means: {page:?}");
+    let session = opened(&tokens.id).1["sid"].as_str().expect("a sid").parse().expect("an identifier");
+    let mut read = site.store().read().await.expect("reads");
+    let told = receipt(&mut read, &session).await.expect("reads");
+    let told: Vec<_> = told.iter().map(|(app, told)| (app.as_str(), *told)).collect();
+    // The tool has no secret and lives on its tokens, which have ended.
+    let said = [("crm", Told::Untold), ("mail", Told::Retrying), ("tool", Told::SignedOut)];
+    assert_eq!(told, said);
 }
 
 /// T9.

@@ -1,0 +1,128 @@
+// A relying party made with `openid-client`, which somebody else wrote and certified: what it checks, it checks by the standard, not by our reading
+// of it. Every ID token's signature is verified as well (the library would trust TLS instead, which there is none of here).
+
+import "./localhost.mjs";
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { text } from "node:stream/consumers";
+import * as oidc from "openid-client";
+import { eventually } from "../browser/harness.mjs";
+
+// As the library itself imports it, to verify logout tokens.
+const { createRemoteJWKSet, jwtVerify } = await import(createRequire(import.meta.resolve("openid-client")).resolve("jose"));
+
+/** How each kind of client says who it is. Other ways (`private_key_jwt`) are a line here and a journey. */
+const METHODS = {
+    client_secret_basic: (secret) => oidc.ClientSecretBasic(secret),
+    client_secret_post: (secret) => oidc.ClientSecretPost(secret),
+    none: () => oidc.None(),
+};
+
+/**
+ * Registers one and starts it on a free port. `lines`: more TOML of its declaration. `host`: where browsers reach it; native programs are on
+ * 127.0.0.1. It stops with the journey.
+ *
+ * `/sign-in?…` begins a sign-in with these parameters, `/callback` ends it; what came of it, tokens or an error, is the last of `arrivals`.
+ */
+export async function startParty(world, key, { lines = "", host = `${key}.company9.localhost`, method = "client_secret_basic", alg = "RS256" } = {}) {
+    const { demo, finally: atTheEnd } = world;
+    const party = { key, arrivals: [], told: [] };
+    const begun = new Map(); // by `state`, what to check the answer with
+    const pages = {
+        "/sign-in": async (url) => {
+            const verifier = oidc.randomPKCECodeVerifier();
+            const [state, nonce] = [oidc.randomState(), oidc.randomNonce()];
+            const asked = {
+                redirect_uri: `${party.origin}/callback`,
+                scope: "openid profile email",
+                code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
+                code_challenge_method: "S256",
+                state,
+                nonce,
+                ...Object.fromEntries(url.searchParams),
+            };
+            begun.set(state, {
+                pkceCodeVerifier: verifier,
+                expectedState: state,
+                expectedNonce: nonce,
+                idTokenExpected: true,
+                ...(asked.max_age && { maxAge: Number(asked.max_age) }),
+            });
+            return { location: oidc.buildAuthorizationUrl(party.configuration, asked).href };
+        },
+        "/callback": async (url, request) => {
+            const posted = request.method === "POST";
+            const answer = posted ? new Request(url, { method: "POST", body: await text(request), headers: { "content-type": request.headers["content-type"] } }) : url;
+            const state = (posted ? new URLSearchParams(await answer.clone().text()) : url.searchParams).get("state");
+            const arrival = { method: request.method };
+            party.arrivals.push(arrival);
+            try {
+                arrival.tokens = await oidc.authorizationCodeGrant(party.configuration, answer, begun.get(state));
+                arrival.claims = arrival.tokens.claims();
+                return { html: `<p data-testid="who">${arrival.claims.sub}</p>` };
+            } catch (error) {
+                arrival.error = error.error ?? error;
+                return { html: `<p data-testid="refused">${arrival.error}</p>` };
+            }
+        },
+        "/backchannel": async (_url, request) => {
+            const token = new URLSearchParams(await text(request)).get("logout_token");
+            const { issuer, jwks_uri } = party.configuration.serverMetadata();
+            const expected = { issuer, audience: key, typ: "logout+jwt", algorithms: [alg], requiredClaims: ["jti", "events", "sid", "exp"] };
+            const { payload } = await jwtVerify(token, createRemoteJWKSet(new URL(jwks_uri)), expected);
+            assert.ok("http://schemas.openid.net/event/backchannel-logout" in payload.events && !("nonce" in payload));
+            party.told.push(payload.sid);
+            return {};
+        },
+        "/left": async () => ({ html: "<h1>Left</h1>" }),
+        "/favicon.ico": async () => ({}),
+    };
+    const server = createServer(async (request, response) => {
+        const url = new URL(request.url, party.origin);
+        const { location, html } = await pages[url.pathname](url, request).catch((error) => ({ html: `<pre>${error.stack}</pre>` }));
+        if (location) return response.writeHead(303, { location }).end();
+        if (!html) return response.writeHead(204).end();
+        response.writeHead(200, { "content-type": "text/html" }).end(`<!doctype html><html lang="en"><title>${key}</title>${html}`);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    atTheEnd(async () => {
+        server.closeAllConnections();
+        server.close();
+        await once(server, "close");
+    });
+    const { port } = server.address();
+    party.origin = `http://${host}:${port}`;
+
+    await demo.apply(`
+        [apps.${key}]
+        name = "Party ${key}"
+        access = "everyone"
+        redirect_uris = ["${party.origin.replace(/^(http:\/\/127\.0\.0\.1):.*/, "$1")}/callback"]
+        post_logout_redirect_uris = ["${party.origin}/left"]
+        logout_urls = ["http://127.0.0.1:${port}/backchannel"]
+        id_token_alg = "${alg}"
+        ${lines}
+    `);
+    const secret = method === "none" ? undefined : await demo.secretOf(key);
+    const metadata = { id_token_signed_response_alg: alg };
+    const options = { execute: [oidc.allowInsecureRequests, oidc.enableNonRepudiationChecks] };
+    /** What the library knows of the provider and of this client, if the client shows its secret in this way. */
+    party.as = (method) => oidc.discovery(new URL(demo.engine), key, metadata, METHODS[method](secret), options);
+    party.configuration = await party.as(method);
+    // Revoking nothing is a success for whoever is known (RFC 7009 §2.2).
+    const known = () => oidc.tokenRevocation(party.configuration, "nothing").then(() => true, () => false);
+    await eventually(`the engine knows ${key}`, 5_000, known);
+
+    /** What came of the last sign-in, which must have been one. */
+    party.last = () => party.arrivals.at(-1);
+    /** Goes through a sign-in in this visitor's browser, as far as it goes without a person. */
+    party.signIn = async (visitor, parameters = {}) => {
+        const before = party.arrivals.length;
+        await visitor.open(`${party.origin}/sign-in?${new URLSearchParams(parameters)}`);
+        return party.arrivals.length > before ? party.last() : undefined;
+    };
+    return party;
+}
