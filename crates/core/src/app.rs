@@ -42,6 +42,8 @@ pub struct App {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where a browser may be sent after a sign-out that the app asked for.
     pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// Where a sign-in at an OIDC client begins, for whoever comes from the start page (OIDC Core 1.0 §4).
+    pub initiate_login_uri: Option<RedirectUri>,
     /// What an OIDC client's ID tokens and logout tokens are signed with. Of no meaning for other apps.
     pub id_token_alg: IdTokenAlgorithm,
     /// May have tokens in its own name for those services, without anybody being there (RFC 6749 §4.4).
@@ -254,6 +256,7 @@ mod tests {
             logout_urls: Vec::new(),
             redirect_uris: redirect_uris.iter().map(|uri| uri.parse().expect("valid")).collect(),
             post_logout_redirect_uris: Vec::new(),
+            initiate_login_uri: None,
             id_token_alg,
             client: ClientSettings::default(),
             client_credentials: false,

@@ -267,6 +267,7 @@ pub(crate) mod tests {
             client_credentials: false,
             device: false,
             third_party: false,
+            initiate_login_uri: None,
             client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };

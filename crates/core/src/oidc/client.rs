@@ -123,6 +123,7 @@ mod tests {
             client_credentials: false,
             device: false,
             third_party: false,
+            initiate_login_uri: None,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
             redirect_uris: uris.iter().map(|uri| uri.parse().expect("a URI")).collect(),

@@ -102,6 +102,16 @@ fn check_client(app: &App) -> Result<(), AdminError> {
     for uri in &app.redirect_uris {
         check_redirect_uri(app, uri).map_err(|unfit| AdminError::Refused(format!("app {}: {uri} {unfit}", app.key)))?;
     }
+    if let Some(uri) = &app.initiate_login_uri {
+        let refused =
+            |problem: &str| Err(AdminError::Refused(format!("app {}: initiate_login_uri {problem}", app.key)));
+        if app.redirect_uris.is_empty() {
+            return refused("is for OIDC clients; name its redirect_uris, too");
+        }
+        if uri.origin().is_none() {
+            return refused("must be an https address");
+        }
+    }
     let native = app.client.kind == ClientKind::Native;
     match app.post_logout_redirect_uris.iter().find(|uri| uri.origin().is_none()) {
         Some(uri) if !native => Err(AdminError::Refused(format!(

@@ -2,6 +2,7 @@
 
 mod account;
 mod api;
+mod apps;
 mod bindings;
 mod continue_;
 mod disabled;

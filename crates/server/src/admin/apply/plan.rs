@@ -367,6 +367,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         logout_urls: entry.logout_urls.clone(),
         redirect_uris: entry.redirect_uris.clone(),
         post_logout_redirect_uris: entry.post_logout_redirect_uris.clone(),
+        initiate_login_uri: entry.initiate_login_uri.clone(),
         id_token_alg: entry.id_token_alg,
         third_party: entry.third_party,
         disabled_at: known.and_then(|known| known.disabled_at),
@@ -412,6 +413,7 @@ fn app_differences(before: &App, after: &App) -> String {
             listed(&before.post_logout_redirect_uris),
             listed(&after.post_logout_redirect_uris),
         ),
+        ("initiate_login_uri", listed(&before.initiate_login_uri), listed(&after.initiate_login_uri)),
         ("id_token_alg", before.id_token_alg.to_string(), after.id_token_alg.to_string()),
         ("third_party", before.third_party.to_string(), after.third_party.to_string()),
     ])
@@ -461,6 +463,7 @@ fn said_of(app: &App) -> String {
         text.push_str(", device");
     }
     app.redirect_uris.iter().for_each(|uri| _ = write!(text, ", redirect_uri {uri}"));
+    app.initiate_login_uri.iter().for_each(|uri| _ = write!(text, ", initiate_login_uri {uri}"));
     if app.id_token_alg != IdTokenAlgorithm::default() {
         _ = write!(text, ", id_token_alg {}", app.id_token_alg);
     }
