@@ -52,6 +52,8 @@ pub struct App {
     pub device: bool,
     /// Somebody else's: as an OIDC client it learns nothing about a person who has not allowed it.
     pub third_party: bool,
+    /// A gateway in front of it asks who its visitors are (`/forward-auth`), and speaks for it without its secret.
+    pub forward_auth: bool,
     /// Its SDK serves `/.sso/*` at each of its origins: the app fetches passes by handoffs of its own (protocol §8).
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion through the browser instead of a code.
@@ -257,6 +259,7 @@ mod tests {
             redirect_uris: redirect_uris.iter().map(|uri| uri.parse().expect("valid")).collect(),
             post_logout_redirect_uris: Vec::new(),
             initiate_login_uri: None,
+            forward_auth: false,
             id_token_alg,
             client: ClientSettings::default(),
             client_credentials: false,

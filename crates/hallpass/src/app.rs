@@ -80,6 +80,9 @@ pub struct Add {
     /// It may take passwords of its users and relay them
     #[arg(long)]
     relayed_sign_in: bool,
+    /// A gateway in front of it asks who its visitors are, by /forward-auth
+    #[arg(long)]
+    forward_auth: bool,
     /// Its SDK serves /.sso/*: it fetches passes by handoffs of its own
     #[arg(long)]
     agent: bool,
@@ -215,6 +218,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         first_contact: if add.confirm_first_contact { FirstContact::Confirm } else { FirstContact::Trust },
         sensitive: add.sensitive,
         relayed_sign_in: add.relayed_sign_in,
+        forward_auth: add.forward_auth,
         agent: add.agent,
         assertion: Assertion::None,
         client: ClientSettings {
@@ -329,6 +333,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("first contact", word(&app.first_contact)),
         ("sensitive", word(&app.sensitive)),
         ("relayed sign-in", word(&app.relayed_sign_in)),
+        ("forward auth", word(&app.forward_auth)),
         ("agent", word(&app.agent)),
         ("assertion", word(&app.assertion)),
         ("client", app.client.kind.as_str().to_owned()),
@@ -415,6 +420,7 @@ fn object(app: &App) -> Value {
         "first_contact": app.first_contact,
         "sensitive": app.sensitive,
         "relayed_sign_in": app.relayed_sign_in,
+        "forward_auth": app.forward_auth,
         "agent": app.agent,
         "assertion": app.assertion,
         "client": app.client.kind,

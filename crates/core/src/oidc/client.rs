@@ -124,6 +124,7 @@ mod tests {
             device: false,
             third_party: false,
             initiate_login_uri: None,
+            forward_auth: false,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
             redirect_uris: uris.iter().map(|uri| uri.parse().expect("a URI")).collect(),

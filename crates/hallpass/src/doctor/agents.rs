@@ -152,6 +152,7 @@ mod tests {
             device: false,
             third_party: false,
             initiate_login_uri: None,
+            forward_auth: false,
             client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };

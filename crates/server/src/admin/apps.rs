@@ -67,6 +67,12 @@ pub(super) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
             app.key
         )));
     }
+    if app.forward_auth && app.origins.is_empty() {
+        return Err(AdminError::Refused(format!(
+            "app {}: forward_auth is for an app with addresses, by which the gateway names it; give it origins, too",
+            app.key
+        )));
+    }
     if app.client_credentials && app.audiences.is_empty() {
         return Err(AdminError::Refused(format!(
             "app {}: client_credentials is for tokens for the services that it may call; name them in audiences, too",

@@ -7,6 +7,7 @@ mod bindings;
 mod continue_;
 mod disabled;
 mod faults;
+mod forward_auth;
 mod guards;
 mod handoff;
 mod headers;

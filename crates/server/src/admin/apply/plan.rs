@@ -354,6 +354,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         first_contact: entry.first_contact,
         sensitive: entry.sensitive,
         relayed_sign_in: entry.relayed_sign_in,
+        forward_auth: entry.forward_auth,
         agent: entry.agent,
         assertion: entry.assertion,
         client: ClientSettings {
@@ -398,6 +399,7 @@ fn app_differences(before: &App, after: &App) -> String {
         ("first_contact", first_contact(before.first_contact), first_contact(after.first_contact)),
         ("sensitive", before.sensitive.to_string(), after.sensitive.to_string()),
         ("relayed_sign_in", before.relayed_sign_in.to_string(), after.relayed_sign_in.to_string()),
+        ("forward_auth", before.forward_auth.to_string(), after.forward_auth.to_string()),
         ("agent", before.agent.to_string(), after.agent.to_string()),
         ("assertion", assertion(before.assertion), assertion(after.assertion)),
         ("client", before.client.kind.as_str().to_owned(), after.client.kind.as_str().to_owned()),
@@ -439,6 +441,9 @@ fn said_of(app: &App) -> String {
     }
     if app.relayed_sign_in {
         text.push_str(", relayed_sign_in");
+    }
+    if app.forward_auth {
+        text.push_str(", forward_auth");
     }
     if app.agent {
         text.push_str(", agent");

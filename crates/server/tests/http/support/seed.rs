@@ -98,6 +98,7 @@ pub fn app(key: &str) -> App {
         device: false,
         third_party: false,
         initiate_login_uri: None,
+        forward_auth: false,
         client: hallpass_core::oidc::ClientSettings::default(),
         disabled_at: None,
     }
