@@ -142,9 +142,9 @@ export async function startDemo() {
 
 /**
  * Starts `hallpass serve` for company.localhost with ana and ben in it, and waits until it serves. Apps are still to be applied.
- * It can be killed and begun again on the same data: `kill()`, then `serve()`.
+ * It can be killed and begun again on the same data: `kill()`, then `serve()`. `environment` is more of its configuration.
  */
-export async function startServe() {
+export async function startServe(environment = {}) {
     const port = await freePort();
     const engine = new Engine({
         HALLPASS_PUBLIC_URL: `http://auth.company.localhost:${port}`,
@@ -153,6 +153,7 @@ export async function startServe() {
         HALLPASS_INTERNAL_LISTEN: `127.0.0.1:${await freePort()}`,
         HALLPASS_SIGN_OUT_ALLOW_INTERNAL: "127.0.0.0/8",
         HALLPASS_BRAND: "Company",
+        ...environment,
     });
     engine.engine = `http://auth.company.localhost:${port}`;
     engine.apps = {};

@@ -42,6 +42,8 @@ pub struct App {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where a browser may be sent after a sign-out that the app asked for.
     pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// Where a sign-in at an OIDC client begins, for whoever comes from the start page (OIDC Core 1.0 §4).
+    pub initiate_login_uri: Option<RedirectUri>,
     /// What an OIDC client's ID tokens and logout tokens are signed with. Of no meaning for other apps.
     pub id_token_alg: IdTokenAlgorithm,
     /// May have tokens in its own name for those services, without anybody being there (RFC 6749 §4.4).
@@ -50,6 +52,8 @@ pub struct App {
     pub device: bool,
     /// Somebody else's: as an OIDC client it learns nothing about a person who has not allowed it.
     pub third_party: bool,
+    /// A gateway in front of it asks who its visitors are (`/forward-auth`), and speaks for it without its secret.
+    pub forward_auth: bool,
     /// Its SDK serves `/.sso/*` at each of its origins: the app fetches passes by handoffs of its own (protocol §8).
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion through the browser instead of a code.
@@ -259,6 +263,8 @@ mod tests {
             logout_urls: Vec::new(),
             redirect_uris: redirect_uris.iter().map(|uri| uri.parse().expect("valid")).collect(),
             post_logout_redirect_uris: Vec::new(),
+            initiate_login_uri: None,
+            forward_auth: false,
             id_token_alg,
             client: ClientSettings::default(),
             client_credentials: false,

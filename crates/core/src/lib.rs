@@ -11,6 +11,7 @@ pub mod crypto;
 pub mod csrf;
 pub mod destination;
 pub mod envelope;
+pub mod forward_auth;
 pub mod handoff;
 pub mod id;
 pub mod jose;

@@ -80,6 +80,9 @@ pub struct Add {
     /// It may take passwords of its users and relay them
     #[arg(long)]
     relayed_sign_in: bool,
+    /// A gateway in front of it asks who its visitors are, by /forward-auth
+    #[arg(long)]
+    forward_auth: bool,
     /// Its SDK serves /.sso/*: it fetches passes by handoffs of its own
     #[arg(long)]
     agent: bool,
@@ -101,6 +104,9 @@ pub struct Add {
     /// Where a browser may go after a sign-out that the app asked for by OIDC; may be repeated
     #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
     post_logout_redirect_uris: Vec<RedirectUri>,
+    /// Where a sign-in at an OIDC client begins, for whoever comes from the start page (OIDC Core, third-party initiated login)
+    #[arg(long, value_name = "URI", requires = "redirect_uris")]
+    initiate_login_uri: Option<RedirectUri>,
     /// What an OIDC client's ID tokens and logout tokens are signed with: `RS256` or `EdDSA`
     #[arg(long, value_name = "ALGORITHM", default_value_t)]
     id_token_alg: IdTokenAlgorithm,
@@ -212,6 +218,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         first_contact: if add.confirm_first_contact { FirstContact::Confirm } else { FirstContact::Trust },
         sensitive: add.sensitive,
         relayed_sign_in: add.relayed_sign_in,
+        forward_auth: add.forward_auth,
         agent: add.agent,
         assertion: Assertion::None,
         client: ClientSettings {
@@ -225,6 +232,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         logout_urls: add.logout_urls,
         redirect_uris: add.redirect_uris,
         post_logout_redirect_uris: add.post_logout_redirect_uris,
+        initiate_login_uri: add.initiate_login_uri,
         id_token_alg: add.id_token_alg,
         third_party: add.third_party,
         disabled_at: None,
@@ -325,6 +333,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("first contact", word(&app.first_contact)),
         ("sensitive", word(&app.sensitive)),
         ("relayed sign-in", word(&app.relayed_sign_in)),
+        ("forward auth", word(&app.forward_auth)),
         ("agent", word(&app.agent)),
         ("assertion", word(&app.assertion)),
         ("client", app.client.kind.as_str().to_owned()),
@@ -335,6 +344,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("device", word(&app.device)),
         ("redirect URIs", joined(&app.redirect_uris)),
         ("after sign-out", joined(&app.post_logout_redirect_uris)),
+        ("sign-in begins", joined(&app.initiate_login_uri)),
         ("ID tokens", app.id_token_alg.to_string()),
         ("third party", word(&app.third_party)),
         (
@@ -410,6 +420,7 @@ fn object(app: &App) -> Value {
         "first_contact": app.first_contact,
         "sensitive": app.sensitive,
         "relayed_sign_in": app.relayed_sign_in,
+        "forward_auth": app.forward_auth,
         "agent": app.agent,
         "assertion": app.assertion,
         "client": app.client.kind,
@@ -420,6 +431,7 @@ fn object(app: &App) -> Value {
         "device": app.device,
         "redirect_uris": app.redirect_uris,
         "post_logout_redirect_uris": app.post_logout_redirect_uris,
+        "initiate_login_uri": app.initiate_login_uri,
         "id_token_alg": app.id_token_alg,
         "third_party": app.third_party,
         "disabled_at": maybe(app.disabled_at),

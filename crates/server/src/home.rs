@@ -1,7 +1,9 @@
-//! `/`, which is also `/apps`, and the files that pages need.
+//! `/`, which is also `/apps`, and the files that pages need. OIDC Core 1.0 §4 (sign-in that begins here, not at the client).
 
 use axum::body::Body;
 use axum::response::Response;
+use hallpass_core::app::{App, Origin};
+use hallpass_core::oidc::ClientKind;
 use hallpass_store::view::Standing;
 use http::{HeaderValue, header};
 
@@ -23,8 +25,10 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     let mut apps = Vec::new();
     for (index, entry) in policy.apps.iter().enumerate() {
         let enters = matches!(call.context.view.standing(&policy, live.user.id, index).await?, Standing::Admitted(_));
-        if let Some(front) = entry.app.origins.first().filter(|_| enters && entry.app.disabled_at.is_none()) {
-            apps.push(AppLink { name: entry.app.name.clone(), url: format!("{front}/") });
+        if let Some(url) =
+            way_in(&entry.app, &call.context.public_url).filter(|_| enters && entry.app.disabled_at.is_none())
+        {
+            apps.push(AppLink { name: entry.app.name.clone(), url });
         }
     }
     Ok(html(&HomePage {
@@ -33,6 +37,27 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
         person: person(&live.user),
         apps,
     }))
+}
+
+/// The one click that leads into an app, signed in. `None` for what has no address: a program, a device.
+///
+/// Somebody else's page may link to these addresses as well; all that it gets is its visitor into their own app.
+fn way_in(app: &App, issuer: &Origin) -> Option<String> {
+    let front = app.origins.first();
+    if app.redirect_uris.is_empty() {
+        // An app with passes. It may be in another zone, or the pass may be gone: the way through here brings a new one.
+        return front.map(|_| format!("/sign-in?app={}", app.key));
+    }
+    let address = front.map(|front| format!("{front}/"));
+    if let Some(begins) = &app.initiate_login_uri {
+        // No `login_hint`: whose browser it is the client learns by the sign-in, and not from an address that is in its logs before that.
+        let mut said = vec![("iss", issuer.as_str())];
+        said.extend(address.as_deref().map(|address| ("target_link_uri", address)));
+        return Some(begins.with(&said));
+    }
+    let place =
+        || app.redirect_uris.iter().find_map(|uri| uri.origin()).filter(|_| app.client.kind != ClientKind::Native);
+    address.or_else(|| place().map(|place| format!("{place}/")))
 }
 
 /// `GET /assets/{name}`: the digest in the name lets browsers keep it for ever.

@@ -301,7 +301,11 @@ fn csrf_failed(call: &Call<AppCaller>, question: &Question, session: &SessionVie
 }
 
 /// A fresh pass of the same session for a pass older than five minutes, as the complete line to relay.
-fn renewed(call: &Call<AppCaller>, pass: &VerifiedPass<'_>, session: &SessionView) -> Result<Option<String>, Error> {
+pub fn renewed(
+    call: &Call<AppCaller>,
+    pass: &VerifiedPass<'_>,
+    session: &SessionView,
+) -> Result<Option<String>, Error> {
     if !pass.renewal_due(&PassPolicy::default(), call.now) {
         return Ok(None);
     }

@@ -17,9 +17,11 @@ use crate::telemetry::{Stopwatch, Times};
 use crate::web::call::Call;
 use crate::web::caller_ip::caller_ip;
 use crate::web::error::{Error, Voice};
-use crate::web::guard::{ALIAS, ANYBODY, APP, BEARER, By, CLIENT, Proof, SESSION, VISITOR};
+use crate::web::guard::{ALIAS, ANYBODY, APP, BEARER, By, CLIENT, GATEWAY, Proof, SESSION, VISITOR};
 use crate::web::headers;
-use crate::{account, changes, handoff, home, introspect, oidc, pass, sign_in, sign_out, upstream, well_known};
+use crate::{
+    account, changes, forward_auth, handoff, home, introspect, oidc, pass, sign_in, sign_out, upstream, well_known,
+};
 
 /// The table. `get` and `form` are pages for people; `post` and `read` are for machines and speak problem details, `oauth` RFC 6749.
 pub fn table() -> Vec<Route> {
@@ -73,6 +75,7 @@ pub fn table() -> Vec<Route> {
         cross_origin("/oauth/revoke", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
         get("/oauth/logout", VISITOR, oidc::logout::logout),
         oauth("/introspect", APP, introspect::introspect),
+        read("/forward-auth", GATEWAY, forward_auth::answer),
         post("/api/v1/sign-in", APP, sign_in::relayed::sign_in),
         post("/api/v1/sign-out", APP, sign_out::by_app),
         read("/api/v1/changes", APP, changes::stream),
@@ -290,6 +293,7 @@ where
             headers::require_same_origin(&parts.headers, &context.public_url)
                 .inspect_err(|_| context.telemetry.csrf_refused(None))?;
         }
+        P::admits(peer, &context.config)?;
         let proof = P::establish(context, &parts, ip, now).await?;
         handler(Call { context: context.clone(), proof, now, ip, request_id, parts, body: SyncWrapper::new(body) })
             .await

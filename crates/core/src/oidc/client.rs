@@ -124,6 +124,8 @@ pub(super) mod tests {
             client_credentials: false,
             device: false,
             third_party: false,
+            initiate_login_uri: None,
+            forward_auth: false,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
             redirect_uris: uris.iter().map(|uri| uri.parse().expect("a URI")).collect(),

@@ -386,6 +386,8 @@ mod tests {
             client_credentials: false,
             device: false,
             third_party: false,
+            initiate_login_uri: None,
+            forward_auth: false,
             client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         }

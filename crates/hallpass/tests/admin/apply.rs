@@ -165,3 +165,30 @@ fn a_wrong_file_changes_nothing_and_names_the_place() {
     assert_eq!(installation.json(&["app", "list"]), serde_json::json!([]));
     assert_eq!(installation.json(&["group", "list"]), serde_json::json!([]));
 }
+
+/// OIDC Core 1.0 §4: an address for browsers, of a client.
+#[test]
+fn a_sign_in_begins_at_a_clients_own_https_address() {
+    let installation = Installation::empty();
+    let apply = |lines: &str| {
+        let start = FILE.split("[groups").next().expect("a beginning").replace("[apps.pos.roles]", lines);
+        installation.write("begin.toml", &format!("{start}\n"))
+    };
+    let uris = "redirect_uris = [\"https://pos.company.localhost/callback\"]\n";
+    for (uri, with, said) in [
+        ("https://pos.company.localhost/begin", "", "is for OIDC clients"),
+        ("com.company.pos:/begin", uris, "must be an https address"),
+        ("http://pos.company.com/begin", uris, "must be an https address"),
+        ("https://pos.company.localhost/begin#x", uris, "without user name, fragment"),
+        ("javascript:alert(1)", uris, "must be an https address"),
+    ] {
+        let lines = format!("{with}initiate_login_uri = \"{uri}\"\n[apps.pos.roles]");
+        let refused = installation.fails(&["apply", &apply(&lines), "--yes"]);
+        assert!(refused.contains(said), "{uri}: {refused}");
+    }
+    let lines = format!("{uris}initiate_login_uri = \"https://pos.company.localhost/begin\"\n[apps.pos.roles]");
+    let added = installation.json(&["apply", &apply(&lines), "--yes"]);
+    assert!(texts(&added)[1].contains("initiate_login_uri https://pos.company.localhost/begin"), "{added}");
+    let shown = installation.json(&["app", "show", "pos"]);
+    assert_eq!(shown["initiate_login_uri"], "https://pos.company.localhost/begin");
+}

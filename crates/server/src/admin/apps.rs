@@ -67,6 +67,12 @@ pub(super) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
             app.key
         )));
     }
+    if app.forward_auth && app.origins.is_empty() {
+        return Err(AdminError::Refused(format!(
+            "app {}: forward_auth is for an app with addresses, by which the gateway names it; give it origins, too",
+            app.key
+        )));
+    }
     if app.client_credentials && app.audiences.is_empty() {
         return Err(AdminError::Refused(format!(
             "app {}: client_credentials is for tokens for the services that it may call; name them in audiences, too",
@@ -101,6 +107,16 @@ pub(super) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
 fn check_client(app: &App) -> Result<(), AdminError> {
     for uri in &app.redirect_uris {
         check_redirect_uri(app, uri).map_err(|unfit| AdminError::Refused(format!("app {}: {uri} {unfit}", app.key)))?;
+    }
+    if let Some(uri) = &app.initiate_login_uri {
+        let refused =
+            |problem: &str| Err(AdminError::Refused(format!("app {}: initiate_login_uri {problem}", app.key)));
+        if app.redirect_uris.is_empty() {
+            return refused("is for OIDC clients; name its redirect_uris, too");
+        }
+        if uri.origin().is_none() {
+            return refused("must be an https address");
+        }
     }
     let native = app.client.kind == ClientKind::Native;
     match app.post_logout_redirect_uris.iter().find(|uri| uri.origin().is_none()) {

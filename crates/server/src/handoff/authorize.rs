@@ -207,7 +207,7 @@ async fn give_assertion(
 
 /// Whether nobody has clicked or typed here for so long that browsers may soon take us for a tracker, and delete the session's cookie with all
 /// else, if we send the browser on without having been touched.
-async fn idle_for_long(call: &Call<Visitor>, live: &LiveSession) -> Result<bool, Error> {
+pub async fn idle_for_long(call: &Call<Visitor>, live: &LiveSession) -> Result<bool, Error> {
     let long_ago = call.now - call.context.config.handoff.max_idle;
     // Whoever signed in clicked or typed then, here or at an upstream of this site: nearly nobody needs the question.
     if live.session.authenticated_at >= long_ago {

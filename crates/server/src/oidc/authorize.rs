@@ -19,6 +19,7 @@ use http::StatusCode;
 use super::pending::Pending;
 use super::{consent, response_mode, select_account};
 use crate::context::Context;
+use crate::handoff::authorize::idle_for_long;
 use crate::pass::{Journey, see_other};
 use crate::sign_in;
 use crate::web::call::{Call, content_type};
@@ -176,7 +177,8 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
     }
     // Before it is asked whether they may enter: somebody who has two accounts may have come with the wrong one.
     let chosen = pending.chosen == Some(live.session.id);
-    if !chosen && request.wants_choice(live.session.authenticated_at, pending.asked_at(), waited) {
+    let wants_choice = request.wants_choice(live.session.authenticated_at, pending.asked_at(), waited);
+    if !chosen && (wants_choice || wants_click(call, &client, &request, live).await?) {
         return Ok(select_account::page(call, &client, &pending.understood(&request), live));
     }
     if !matches!(context.view.standing(&policy, live.user.id, client.index).await?, Standing::Admitted(_)) {
@@ -202,6 +204,17 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
         return Ok(html_with(StatusCode::BAD_REQUEST, &page));
     }
     give_code(call, &client, &request, live).await
+}
+
+/// Whether somebody who goes on to another site should click here first, lest their browser take us for a tracker: as with handoffs (protocol §8).
+async fn wants_click(
+    call: &Call<Visitor>,
+    client: &Client<'_>,
+    request: &AuthorizationRequest,
+    live: &LiveSession,
+) -> Result<bool, Error> {
+    let same_site = client.redirect_uri.origin().is_some_and(|origin| origin.is_same_site(&call.context.public_url));
+    Ok(!request.silent && !same_site && idle_for_long(call, live).await?)
 }
 
 enum Here<'c> {

@@ -144,6 +144,24 @@ pub fn pass(zone: &Zone, value: &str, maximum_age: u64) -> String {
     )
 }
 
+/// Makes the browser forget every pass that a request for this path could have carried: of the zone and of the host alone, and of each part of the
+/// path, where a sibling may have put one so that it comes first (RFC 6265 §5.4). Up to a number that nobody honest needs.
+pub fn expire_pass(zone: &Zone, path: &str) -> Vec<HeaderValue> {
+    const MOST: usize = 32;
+    let path = path.split(['?', '#', ';']).next().unwrap_or_default();
+    let parts = path.match_indices('/').flat_map(|(index, _)| [&path[..index], &path[..=index]]);
+    let paths = parts.chain([path]).filter(|path| path.starts_with('/'));
+    let mut paths: Vec<&str> = paths.collect();
+    paths.dedup();
+    let domains = [String::new(), format!("; Domain={}", zone.cookie_domain)];
+    let domains = if zone.bound { &domains[..1] } else { &domains[..] };
+    let lines = paths.iter().flat_map(|path| domains.iter().map(move |domain| (path, domain)));
+    let text = |(path, domain)| {
+        format!("{}=; Path={path}{domain}; Secure; HttpOnly; SameSite=Lax; Max-Age=0", zone.pass_cookie())
+    };
+    lines.filter_map(|pair| HeaderValue::from_str(&text(pair)).ok()).take(MOST).collect()
+}
+
 /// A `Set-Cookie` value of our own making.
 pub fn line(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("names, domains and encoded values are visible ASCII")

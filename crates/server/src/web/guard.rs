@@ -20,7 +20,9 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 
+use crate::config::Config;
 use crate::context::Context;
+use crate::forward_auth::Gateway;
 use crate::oidc::bearer::Bearer;
 use crate::oidc::client::ClientClaim;
 use crate::web::cookies::{self, Presented};
@@ -30,6 +32,11 @@ use crate::web::error::Error;
 pub trait Proof: Sized + Send + 'static {
     /// What the printed route table calls it.
     const NAME: &'static str;
+
+    /// Whether the other end of the connection itself may ask, whoever it speaks for.
+    fn admits(_peer: IpAddr, _config: &Config) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Establishes it, or says why not.
     fn establish(
@@ -55,6 +62,8 @@ pub const ALIAS: By<Alias> = By(PhantomData);
 pub const APP: By<AppCaller> = By(PhantomData);
 /// An OIDC client: by its secret, or, if it has none, by its name.
 pub const CLIENT: By<ClientClaim> = By(PhantomData);
+/// A gateway in front of an app, believed by its address.
+pub const GATEWAY: By<Gateway> = By(PhantomData);
 /// Whoever carries an access token.
 pub const BEARER: By<Bearer> = By(PhantomData);
 

@@ -117,6 +117,7 @@ async fn the_matrix() {
     OPTIONS /oauth/revoke                     anybody         403      403      403      403      403      403      403      403
     GET     /oauth/logout                     visitor         303      303      303      303      303      303      303      303
     POST    /introspect                       app             403      403      403      200      401      403      403      401
+    GET     /forward-auth                     gateway         403      403      403      403      403      403      403      403
     POST    /api/v1/sign-in                   app             403      403      403      403      401      403      403      401
     POST    /api/v1/sign-out                  app             403      403      403      400      401      403      403      401
     GET     /api/v1/changes                   app             403      403      403      200      401      403      403      401

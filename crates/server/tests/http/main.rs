@@ -2,10 +2,12 @@
 
 mod account;
 mod api;
+mod apps;
 mod bindings;
 mod continue_;
 mod disabled;
 mod faults;
+mod forward_auth;
 mod guards;
 mod handoff;
 mod headers;

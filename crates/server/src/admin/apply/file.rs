@@ -98,6 +98,8 @@ pub struct AppEntry {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where a browser may be sent after a sign-out that the app asked for (OIDC RP-Initiated Logout).
     pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// Where a sign-in at an OIDC client begins, for whoever comes from the start page (OIDC Core, third-party initiated login).
+    pub initiate_login_uri: Option<RedirectUri>,
     /// What an OIDC client's ID tokens and logout tokens are signed with: `RS256` or `EdDSA`.
     pub id_token_alg: IdTokenAlgorithm,
     /// Somebody else's: people are asked before it learns anything about them by OIDC.
@@ -108,6 +110,8 @@ pub struct AppEntry {
     pub refresh_cookie: Option<bool>,
     /// People may stay signed in to it when their session is over, if it asks for `offline_access`.
     pub offline_access: bool,
+    /// A gateway in front of it asks who its visitors are, by `/forward-auth`.
+    pub forward_auth: bool,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.

@@ -354,6 +354,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         first_contact: entry.first_contact,
         sensitive: entry.sensitive,
         relayed_sign_in: entry.relayed_sign_in,
+        forward_auth: entry.forward_auth,
         agent: entry.agent,
         assertion: entry.assertion,
         client: ClientSettings {
@@ -367,6 +368,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         logout_urls: entry.logout_urls.clone(),
         redirect_uris: entry.redirect_uris.clone(),
         post_logout_redirect_uris: entry.post_logout_redirect_uris.clone(),
+        initiate_login_uri: entry.initiate_login_uri.clone(),
         id_token_alg: entry.id_token_alg,
         third_party: entry.third_party,
         disabled_at: known.and_then(|known| known.disabled_at),
@@ -397,6 +399,7 @@ fn app_differences(before: &App, after: &App) -> String {
         ("first_contact", first_contact(before.first_contact), first_contact(after.first_contact)),
         ("sensitive", before.sensitive.to_string(), after.sensitive.to_string()),
         ("relayed_sign_in", before.relayed_sign_in.to_string(), after.relayed_sign_in.to_string()),
+        ("forward_auth", before.forward_auth.to_string(), after.forward_auth.to_string()),
         ("agent", before.agent.to_string(), after.agent.to_string()),
         ("assertion", assertion(before.assertion), assertion(after.assertion)),
         ("client", before.client.kind.as_str().to_owned(), after.client.kind.as_str().to_owned()),
@@ -412,6 +415,7 @@ fn app_differences(before: &App, after: &App) -> String {
             listed(&before.post_logout_redirect_uris),
             listed(&after.post_logout_redirect_uris),
         ),
+        ("initiate_login_uri", listed(&before.initiate_login_uri), listed(&after.initiate_login_uri)),
         ("id_token_alg", before.id_token_alg.to_string(), after.id_token_alg.to_string()),
         ("third_party", before.third_party.to_string(), after.third_party.to_string()),
     ])
@@ -438,6 +442,9 @@ fn said_of(app: &App) -> String {
     if app.relayed_sign_in {
         text.push_str(", relayed_sign_in");
     }
+    if app.forward_auth {
+        text.push_str(", forward_auth");
+    }
     if app.agent {
         text.push_str(", agent");
     }
@@ -461,6 +468,7 @@ fn said_of(app: &App) -> String {
         text.push_str(", device");
     }
     app.redirect_uris.iter().for_each(|uri| _ = write!(text, ", redirect_uri {uri}"));
+    app.initiate_login_uri.iter().for_each(|uri| _ = write!(text, ", initiate_login_uri {uri}"));
     if app.id_token_alg != IdTokenAlgorithm::default() {
         _ = write!(text, ", id_token_alg {}", app.id_token_alg);
     }

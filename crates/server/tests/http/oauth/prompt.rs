@@ -1,6 +1,8 @@
 //! What a client wants people to be asked, and whom it expects: `prompt`, `login_hint`, `id_token_hint`. OIDC Core 1.0 §3.1.2.1; Initiating User
 //! Registration 1.0.
 
+use std::time::Duration;
+
 use super::*;
 use crate::support::{Landing, SESSION};
 
@@ -192,4 +194,31 @@ async fn a_forged_hint_is_refused() {
             assert_eq!(said(answer.location(), "error").as_deref(), Some("invalid_request"), "{hint}");
         }
     }
+}
+
+/// Protocol §8, "what browsers delete": a site that only ever sends people on is taken for a tracker, and loses its cookies.
+#[tokio::test]
+async fn whoever_has_not_clicked_here_for_long_is_asked_for_a_click_on_the_way_to_another_site() {
+    let site = Site::start_with(|config| config.session.persistent_inactivity = Duration::from_hours(30 * 24)).await;
+    let (near, far) = (client(&site, "crm").await, "https://crm.elsewhere.com/callback");
+    let elsewhere = client_with(&site, "far", |app| app.redirect_uris = vec![far.parse().expect("a URI")]).await;
+    let mut browser = Browser::new(&site);
+    let shown = browser.open("/sign-in?app=pos").await;
+    let fields =
+        [("csrf_token", shown.answer.csrf_token()), ("username", "ana"), ("password", PASSWORD), ("stay", "1")];
+    let action = shown.action();
+    browser.submit(&action, &fields).await;
+    let asked = [("client_id", Some("far")), ("redirect_uri", Some(far))];
+    assert!(said(browser.step(&authorize_url(&asked)).await.location(), "code").is_some(), "not yet");
+    site.wait(26 * 24 * 3600);
+    let code = code(&mut browser, &[]).await;
+    assert_eq!(redeem(&site, &near, &code, &[]).await.status, 200, "nothing to ask on the way to our own site");
+    let silent = [asked[0], asked[1], ("prompt", Some("none"))];
+    assert!(said(browser.step(&authorize_url(&silent)).await.location(), "code").is_some(), "nobody can click there");
+    let page = choice(&mut browser, &asked).await;
+    let there = go_on(&mut browser, &page).await;
+    let code = said(browser.step(&there).await.location(), "code").expect("a code");
+    let tokens = redeem(&site, &elsewhere, &code, &[("redirect_uri", Some(far))]).await;
+    assert_eq!(tokens.status, 200, "{tokens:?}");
+    assert!(said(browser.step(&authorize_url(&asked)).await.location(), "code").is_some(), "the click is remembered");
 }

@@ -36,6 +36,12 @@ impl Ask {
         self
     }
 
+    /// To another path.
+    pub fn to(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
     pub fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
     }

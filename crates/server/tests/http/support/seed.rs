@@ -97,6 +97,8 @@ pub fn app(key: &str) -> App {
         client_credentials: false,
         device: false,
         third_party: false,
+        initiate_login_uri: None,
+        forward_auth: false,
         client: hallpass_core::oidc::ClientSettings::default(),
         disabled_at: None,
     }

@@ -100,6 +100,8 @@ pub fn app(text: &str, zone: &str) -> App {
         post_logout_redirect_uris: vec![format!("https://{text}.company.com/bye").parse().expect("valid")],
         id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::EdDsa,
         third_party: true,
+        forward_auth: true,
+        initiate_login_uri: Some(format!("https://{text}.company.com/begin").parse().expect("valid")),
         disabled_at: None,
     }
 }
