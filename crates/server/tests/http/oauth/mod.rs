@@ -11,6 +11,7 @@ mod form_post;
 mod interoperability;
 mod logout;
 mod offline;
+pub mod par;
 mod prompt;
 mod refresh;
 mod refresh_cookie;
