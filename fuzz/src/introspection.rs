@@ -98,6 +98,8 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             device: false,
             third_party: false,
             client: hallpass_core::oidc::ClientSettings::default(),
+            initiate_login_uri: None,
+            forward_auth: false,
             disabled_at: None,
         };
         let row = AppSecret {

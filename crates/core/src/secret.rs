@@ -47,6 +47,8 @@ kinds! {
     RefreshToken = "hp_rt_";
     /// What a device asks with whether somebody has allowed it.
     DeviceCode = "hp_dc_";
+    /// What an authorization request goes by that its client has pushed.
+    PushedRequest = "hp_pr_";
 }
 
 /// A secret in the clear: just minted, or just presented. Not `Clone`, not `Serialize`; `Debug` shows only its kind.

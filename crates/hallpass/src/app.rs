@@ -122,6 +122,9 @@ pub struct Add {
     /// People may stay signed in to it when their session is over, if it asks for offline access by OIDC
     #[arg(long)]
     offline_access: bool,
+    /// It has to push its authorization requests to the server before it sends a browser (OAuth PAR)
+    #[arg(long)]
+    require_pushed_authorization_requests: bool,
     #[command(flatten)]
     file: SecretFile,
 }
@@ -225,6 +228,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
             kind: add.client.into(),
             refresh_cookie: !add.no_refresh_cookie,
             offline_access: add.offline_access,
+            require_pushed: add.require_pushed_authorization_requests,
         },
         audiences: add.audiences,
         client_credentials: add.client_credentials,
@@ -339,6 +343,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("client", app.client.kind.as_str().to_owned()),
         ("refresh cookie", word(&app.client.keeps_refresh_cookie())),
         ("offline access", word(&app.client.offline_access)),
+        ("must push requests", word(&app.client.require_pushed)),
         ("audiences", joined(&app.audiences)),
         ("client credentials", word(&app.client_credentials)),
         ("device", word(&app.device)),
@@ -426,6 +431,7 @@ fn object(app: &App) -> Value {
         "client": app.client.kind,
         "refresh_cookie": app.client.keeps_refresh_cookie(),
         "offline_access": app.client.offline_access,
+        "require_pushed_authorization_requests": app.client.require_pushed,
         "audiences": app.audiences,
         "client_credentials": app.client_credentials,
         "device": app.device,

@@ -41,8 +41,10 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
             "scopes": scopes,
             "id_token_alg": app.id_token_alg,
             "token_endpoint_auth_methods": methods,
+            "require_pushed_authorization_requests": app.client.require_pushed,
             "endpoints": {
                 "authorization": at("authorization_endpoint"),
+                "pushed_authorization_request": at("pushed_authorization_request_endpoint"),
                 "token": at("token_endpoint"),
                 "userinfo": at("userinfo_endpoint"),
                 "end_session": at("end_session_endpoint"),
@@ -56,6 +58,7 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
     } else {
         format!("the app's secret key, hp_sk_…; `hallpass app rotate-secret {key}` makes one")
     };
+    let pushed = if app.client.require_pushed { "required of this client" } else { "if the program can" };
     let shown = [
         ("issuer", issuer.to_string()),
         ("discovery", discovery),
@@ -69,6 +72,7 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         ("PKCE", "on, S256".to_owned()),
         ("ID tokens signed with", app.id_token_alg.to_string()),
         ("authorization URL", at("authorization_endpoint")),
+        ("pushed requests (PAR) URL", format!("{}, {pushed}", at("pushed_authorization_request_endpoint"))),
         ("token URL", at("token_endpoint")),
         ("userinfo URL", at("userinfo_endpoint")),
         ("sign-out URL", at("end_session_endpoint")),

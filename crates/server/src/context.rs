@@ -63,6 +63,8 @@ pub struct Context {
     pub handoff_refusals: Counter<IpAddr>,
     /// Devices that begin, by source address.
     pub device_authorizations: Counter<IpAddr>,
+    /// Authorization requests pushed by clients without a secret, by source address.
+    pub pushes: Counter<IpAddr>,
     /// Which apps hold a change stream here.
     pub streams: Streams,
     /// Turns true when the engine stops.
@@ -175,6 +177,8 @@ impl Context {
             handoffs: Counter::new(24, Duration::from_secs(30)),
             handoff_refusals: Counter::new(20, Duration::from_mins(1)),
             device_authorizations: Counter::new(30, Duration::from_mins(1)),
+            // An office behind one address may come to work at the same minute.
+            pushes: Counter::new(300, Duration::from_mins(1)),
             streams: Streams::default(),
             stopping,
             telemetry: Telemetry::new(clock.now()),

@@ -9,10 +9,11 @@ use hallpass_core::audit::{Actor, Entry, Event, Word};
 use hallpass_core::crypto::{Algorithm, MasterKey, PrivateKey, Sealer, SystemRandom};
 use hallpass_core::id::{AppKey, KeyId};
 use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
+use hallpass_core::oidc::PENDING_LIFETIME;
 use hallpass_core::time::Timestamp;
 use hallpass_store::{
     Store, StoreError, apps, attempts, audit, changes, codes, device_codes, devices, handoffs, keys, logouts, outbox,
-    sessions, tokens, upstream_logouts, upstreams,
+    pushed_requests, sessions, tokens, upstream_logouts, upstreams,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -289,6 +290,8 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     handoffs::prune(&mut write, now - KEEP_CODES, ROWS).await?;
     codes::prune(&mut write, now - KEEP_CODES, ROWS).await?;
     device_codes::prune(&mut write, now - KEEP_CODES, ROWS).await?;
+    // Whoever came with one may be signing in since then.
+    pushed_requests::prune(&mut write, now - PENDING_LIFETIME, ROWS).await?;
     tokens::prune(&mut write, now, ROWS).await?;
     devices::prune(&mut write, now - KEEP_DEVICES, ROWS).await?;
     logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;

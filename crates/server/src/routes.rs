@@ -61,6 +61,8 @@ pub fn table() -> Vec<Route> {
         form("/oauth/account", SESSION, oidc::select_account::submit),
         form("/oauth/consent", SESSION, oidc::consent::submit),
         get("/oauth/continue", VISITOR, upstream::current::resume_client),
+        oauth("/oauth/par", CLIENT, oidc::pushed::push),
+        cross_origin("/oauth/par", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
         oauth("/oauth/token", CLIENT, oidc::token::token),
         cross_origin("/oauth/token", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
         oauth("/oauth/device_authorization", CLIENT, oidc::device::authorization::authorize),

@@ -133,6 +133,7 @@ impl Parameters {
         self.scope = Some(request.scope.to_string());
         self.prompt = Some(prompts).filter(|prompts| !prompts.is_empty());
         self.login_hint.clone_from(&request.login_hint);
+        self.max_age = request.max_age.map(|age| age.as_secs().to_string());
         // Whom it names was looked up; it need not travel on.
         self.id_token_hint = None;
         self.claims = request.essential_acr.map(|acr| {
@@ -301,6 +302,7 @@ mod tests {
         all.prompt = some("consent something  select_account consent");
         all.scope = some("groups openid");
         all.login_hint = some(" ana ");
+        all.max_age = some("00000060");
         all.id_token_hint = some("e30.e30.e30");
         all.claims = some(
             r#"{"userinfo":{"email":null},"id_token":{"acr":{"essential":true,"values":["gold","aal2","aal1"]}}}"#,
@@ -313,6 +315,7 @@ mod tests {
         assert_eq!((left.prompt.as_deref(), left.scope.as_deref()), (Some("consent select_account"), Some("openid")));
         assert!(left.id_token_hint.is_none() && left.claims.as_ref().is_some_and(|claims| !claims.contains("email")));
         let again = AuthorizationRequest::read(&left).expect("good");
+        assert_eq!((left.max_age.as_deref(), again.max_age), (Some("60"), request.max_age));
         assert_eq!(
             (again.essential_acr, again.login_hint, again.scope),
             (Some(Acr::Aal1), request.login_hint, request.scope)

@@ -14,11 +14,13 @@ pub struct ClientSettings {
     pub refresh_cookie: bool,
     /// People may stay signed in to it when their session is over, if it asks for `offline_access` (OIDC Core 1.0 §11).
     pub offline_access: bool,
+    /// Its authorization requests come by the back channel only, where it has shown who it is (RFC 9126 §6).
+    pub require_pushed: bool,
 }
 
 impl Default for ClientSettings {
     fn default() -> Self {
-        Self { kind: ClientKind::default(), refresh_cookie: true, offline_access: false }
+        Self { kind: ClientKind::default(), refresh_cookie: true, offline_access: false, require_pushed: false }
     }
 }
 

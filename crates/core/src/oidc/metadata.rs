@@ -12,6 +12,7 @@ pub fn metadata(issuer: &str) -> Value {
     json!({
         "issuer": issuer,
         "authorization_endpoint": at("/oauth/authorize"),
+        "pushed_authorization_request_endpoint": at("/oauth/par"),
         "token_endpoint": at("/oauth/token"),
         "device_authorization_endpoint": at("/oauth/device_authorization"),
         "userinfo_endpoint": at("/oauth/userinfo"),
@@ -35,6 +36,8 @@ pub fn metadata(issuer: &str) -> Value {
         ],
         // Not `create`: there is nothing to sign up for.
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        // Of everybody: an app's own setting is nobody else's business.
+        "require_pushed_authorization_requests": false,
         // These three are taken to be supported unless it is said that they are not.
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,

@@ -1,5 +1,5 @@
 //! The rules of the OIDC provider: what an authorization request asks for, what tokens say, what a refresh token is worth.
-//! Protocol §11; OIDC Core 1.0, RFC 6749, RFC 7636, RFC 8628, RFC 8693, RFC 9068.
+//! Protocol §11; OIDC Core 1.0, RFC 6749, RFC 7636, RFC 8628, RFC 8693, RFC 9068, RFC 9126.
 
 mod access_token;
 mod authorization_request;
@@ -12,6 +12,7 @@ mod grant_type;
 mod id_token_algorithm;
 pub mod metadata;
 pub mod pkce;
+mod pushed_request;
 mod redirect_uri;
 mod refresh;
 mod scope;
@@ -29,6 +30,7 @@ pub use consent::{Asks, Consent, Waiting, must_ask as must_ask_for_consent};
 pub use error::{AuthorizationRefused, GrantRefused};
 pub use grant_type::GrantType;
 pub use id_token_algorithm::{IdTokenAlgorithm, InvalidIdTokenAlgorithm};
+pub use pushed_request::{is_pushed, named_request, request_uri};
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use refresh::{Presented, RefreshPolicy, presented};
 pub use scope::{InvalidScope, Scope};
@@ -39,6 +41,8 @@ pub use access_token::verify as verify_access_token;
 
 /// How long an authorization code is good for (protocol §15).
 pub const CODE_LIFETIME: Duration = Duration::from_mins(1);
+/// How long a browser may take to come with a request that its client has pushed (RFC 9126 §2.2).
+pub const PUSHED_REQUEST_LIFETIME: Duration = Duration::from_secs(90);
 /// How long ID and access tokens are good for (protocol §15).
 pub const TOKEN_LIFETIME: Duration = Duration::from_mins(5);
 /// How long somebody may take to sign in before the request that sent them there is forgotten (protocol §15, "flow").

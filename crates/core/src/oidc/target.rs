@@ -102,6 +102,8 @@ mod tests {
             device: false,
             third_party: false,
             client: crate::oidc::ClientSettings::default(),
+            initiate_login_uri: None,
+            forward_auth: false,
             agent: false,
             assertion: Assertion::None,
             disabled_at: None,

@@ -247,6 +247,13 @@ fn apps(registry: &Registry, now: Timestamp, findings: &mut Vec<Finding>) {
                 "give it one with `hallpass apply`",
             ));
         }
+        if app.client.require_pushed && app.redirect_uris.is_empty() {
+            findings.push(warning(
+                "app_client",
+                format!("app {key} has to push its authorization requests, but can make none: it has no redirect URI"),
+                "give it one with `hallpass apply`, or leave the setting out",
+            ));
+        }
         if app.assertion == Assertion::Query {
             findings.push(warning(
                 "app_agent",
@@ -502,6 +509,7 @@ mod tests {
                 registry(facts).apps[0].origins.push(url("https://pos.company.com"));
             }),
             ("app_origin", Warning, "no origin", |facts| registry(facts).apps[0].origins.clear()),
+            ("app_client", Warning, "has to push", |facts| registry(facts).apps[0].client.require_pushed = true),
             ("app_secret", Warning, "no live secret", |facts| registry(facts).secrets.clear()),
             ("app_secret", Problem, "refused from", |facts| registry(facts).secrets[0].expires_at = Some(NOW + DAY)),
             ("app_secret", Warning, "not finished", |facts| {

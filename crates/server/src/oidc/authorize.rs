@@ -11,13 +11,14 @@ use hallpass_core::oidc::{
     must_ask_for_consent, registered_redirect_uri,
 };
 use hallpass_core::secret::{AuthorizationCode, Secret};
+use hallpass_core::time::Timestamp;
 use hallpass_store::codes::{self, NewCode};
-use hallpass_store::consents;
 use hallpass_store::view::{Policy, Standing};
+use hallpass_store::{consents, pushed_requests};
 use http::StatusCode;
 
 use super::pending::Pending;
-use super::{consent, response_mode, select_account};
+use super::{consent, pushed, response_mode, select_account};
 use crate::context::Context;
 use crate::handoff::authorize::idle_for_long;
 use crate::pass::{Journey, see_other};
@@ -37,7 +38,8 @@ const MAXIMUM_QUERY: usize = 7 * 1024;
 pub async fn authorize(call: Call<Visitor>) -> Result<Response, Error> {
     require_navigation(call.headers())?;
     let parameters: Parameters = call.query()?;
-    answer(&call, Pending::new(parameters.said(), call.now), false).await
+    let pending = pushed::named(&call, &parameters).await?;
+    answer(&call, pending.unwrap_or_else(|| Pending::new(parameters.said(), call.now)), false).await
 }
 
 /// `POST /oauth/authorize` (OIDC Core 1.0 §3.1.2.1): the same request once more, as a GET. Another site's form comes without our cookies, which are
@@ -141,19 +143,31 @@ impl<'p> Client<'p> {
     }
 }
 
+/// What is asked, and whether it may be: the one validator of everything but client and address, for addresses, forms and pushed requests alike
+/// (advisory T6).
+pub fn judged(
+    context: &Context,
+    policy: &Policy,
+    client: &Client<'_>,
+    pending: &mut Pending,
+    now: Timestamp,
+) -> Result<AuthorizationRequest, AuthorizationRefused> {
+    let request = AuthorizationRequest::read(&pending.parameters)?;
+    if client.app.client.require_pushed && !pending.is_pushed() {
+        return Err(AuthorizationRefused::invalid_request("this client has to push its requests"));
+    }
+    pending.look_up(client.key, &policy.keyring, context.public_url.as_str(), now)?;
+    Ok(AuthorizationRequest { scope: client.grantable(request.scope), ..request })
+}
+
 async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Result<Response, Error> {
     let context = &call.context;
     let policy = context.view.policy().await?;
     let client = Client::find(&policy, &pending.parameters)?;
-    let request = match AuthorizationRequest::read(&pending.parameters) {
-        Ok(request) => AuthorizationRequest { scope: client.grantable(request.scope), ..request },
+    let request = match judged(context, &policy, &client, &mut pending, call.now) {
+        Ok(request) => request,
         Err(AuthorizationRefused { code, because }) => return Ok(client.refuse(call, code, because)),
     };
-    if let Err(AuthorizationRefused { code, because }) =
-        pending.look_up(client.key, &policy.keyring, context.public_url.as_str(), call.now)
-    {
-        return Ok(client.refuse(call, code, because));
-    }
     let live = match whoever_is_here(call, &pending, &request, waited) {
         Here::Somebody(live) => live,
         Here::Nobody | Here::MustChangePassword if request.silent => {
@@ -203,7 +217,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
         let page = ErrorPage::stopped(Stop::Loop, &home, &context.config.brand, &call.request_id.to_string());
         return Ok(html_with(StatusCode::BAD_REQUEST, &page));
     }
-    give_code(call, &client, &request, live).await
+    give_code(call, &client, &pending, &request, live).await
 }
 
 /// Whether somebody who goes on to another site should click here first, lest their browser take us for a tracker: as with handoffs (protocol §8).
@@ -241,6 +255,7 @@ fn whoever_is_here<'c>(
 async fn give_code(
     call: &Call<Visitor>,
     client: &Client<'_>,
+    pending: &Pending,
     request: &AuthorizationRequest,
     live: &LiveSession,
 ) -> Result<Response, Error> {
@@ -256,11 +271,15 @@ async fn give_code(
         challenge: request.challenge,
     };
     let mut write = call.context.store.write().await?;
-    let issued = codes::issue(&mut write, &new, call.now).await?;
+    // In the transaction that brings the code: of two tabs with one pushed request, one gets it (RFC 9126 §7.3).
+    if let Some(request) = pending.pushed_request()
+        && !pushed_requests::redeem(&mut write, &request).await?
+    {
+        return Ok(client.refuse(call, "invalid_request_uri", "the pushed request has been used"));
+    }
+    if !codes::issue(&mut write, &new, call.now).await? {
+        return Ok(client.refuse(call, "login_required", "the session ended a moment ago"));
+    }
     write.commit().await?;
-    Ok(if issued {
-        client.send(call, ("code", &code.expose()))
-    } else {
-        client.refuse(call, "login_required", "the session ended a moment ago")
-    })
+    Ok(client.send(call, ("code", &code.expose())))
 }

@@ -1,6 +1,6 @@
 //! The OIDC provider: the standard door to the same sessions, for programs that know nothing of passes. Protocol §11; OIDC Core 1.0, RFC 6749.
 //!
-//! [`authorize`] sends a code through the browser, when [`select_account`] and [`consent`] have asked what must be asked; [`token`] gives tokens for it ([`grant`] by grant) to whoever [`client`]
+//! [`authorize`] sends a code through the browser, for what its address asks or what [`pushed`] was asked before, when [`select_account`] and [`consent`] have asked what must be asked; [`token`] gives tokens for it ([`grant`] by grant) to whoever [`client`]
 //! finds out is asking, [`device`] lets people allow what has no browser, [`userinfo`] and introspection say what an access token is still worth, [`revoke`] and [`logout`] end it. [`cors`] says which
 //! pages may read that.
 
@@ -17,6 +17,7 @@ pub mod introspection;
 pub mod logout;
 mod pages;
 pub mod pending;
+pub mod pushed;
 mod response_mode;
 pub mod revoke;
 pub mod select_account;

@@ -9,6 +9,7 @@ use hallpass_core::keyring::Keyring;
 use hallpass_core::oidc::{
     AuthorizationRefused, AuthorizationRequest, PENDING_LIFETIME, Parameters, Prompt, verify_hint,
 };
+use hallpass_core::secret::{Digest, PushedRequest};
 use hallpass_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -32,12 +33,42 @@ pub struct Pending {
     pub chosen: Option<SessionId>,
     /// The session whose person has allowed it.
     pub allowed: Option<SessionId>,
+    /// What the client pushed it under, if it did: the digest, which is good for one code.
+    pushed: Option<String>,
 }
 
 impl Pending {
     /// From this moment.
     pub fn new(parameters: Parameters, now: Timestamp) -> Self {
-        Self { parameters, asked_at: now.as_millis(), hinted: None, chosen: None, allowed: None }
+        Self { parameters, asked_at: now.as_millis(), hinted: None, chosen: None, allowed: None, pushed: None }
+    }
+
+    /// One that the client pushes.
+    pub fn pushed(parameters: Parameters, request: Digest<PushedRequest>, now: Timestamp) -> Self {
+        Self { pushed: Some(URL_SAFE_NO_PAD.encode(request.as_bytes())), ..Self::new(parameters, now) }
+    }
+
+    /// Whether the client pushed it.
+    pub fn is_pushed(&self) -> bool {
+        self.pushed_request().is_some()
+    }
+
+    /// What a code for it uses up.
+    pub fn pushed_request(&self) -> Option<Digest<PushedRequest>> {
+        let mut digest = [0; 32];
+        let written = URL_SAFE_NO_PAD.decode_slice(self.pushed.as_ref()?, &mut digest);
+        (written == Ok(digest.len())).then(|| Digest::from_bytes(digest))
+    }
+
+    /// As it is kept until a browser comes with its name. Not as it travels in addresses: neither opens in the other's place.
+    pub fn sealed(&self, app: &AppKey, sealer: &Sealer, random: &mut dyn Random) -> Vec<u8> {
+        sealer.seal(&self.plain(), &kept_for(app), random)
+    }
+
+    /// A browser comes with its name: it begins now.
+    pub fn unsealed(sealed: &[u8], app: &AppKey, sealer: &Sealer, now: Timestamp) -> Option<Self> {
+        let pending: Self = serde_json::from_slice(&sealer.open(sealed, &kept_for(app))?).ok()?;
+        Some(Self { asked_at: now.as_millis(), ..pending })
     }
 
     /// Finds out whom `id_token_hint` names. One whose time is over is as good; one that we did not make for this client is a forgery.
@@ -81,8 +112,7 @@ impl Pending {
 
     /// The journey to the sign-in page and back. It is bound to the app whose name the page shows.
     pub fn journey(&self, app: &str, sealer: &Sealer, random: &mut dyn Random) -> Journey {
-        let plain = serde_json::to_vec(self).expect("texts and a number");
-        let pending = URL_SAFE_NO_PAD.encode(sealer.seal(&plain, app.as_bytes(), random));
+        let pending = URL_SAFE_NO_PAD.encode(sealer.seal(&self.plain(), app.as_bytes(), random));
         Journey { app: Some(app.to_owned()), return_to: None, pending: Some(pending) }
     }
 
@@ -93,6 +123,14 @@ impl Pending {
         let pending: Self = serde_json::from_slice(&sealer.open(&sealed, app.as_bytes())?).ok()?;
         (now.since(pending.asked_at()) < PENDING_LIFETIME).then_some(pending)
     }
+
+    fn plain(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and a number")
+    }
+}
+
+fn kept_for(app: &AppKey) -> Vec<u8> {
+    format!("pushed {app}").into_bytes()
 }
 
 /// What the tokens of a form are bound to that asks about a waiting request: what it asks, whom, and about which request. Somebody who was shown one

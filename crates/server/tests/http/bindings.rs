@@ -24,6 +24,7 @@ enum Credential {
     AccessToken,
     IdTokenHint,
     PendingRequest,
+    PushedRequest,
 }
 
 /// What it may be bound to.
@@ -58,7 +59,7 @@ enum Attribute {
 use Attribute as A;
 use Credential as C;
 
-const BINDINGS: [(Credential, &[Attribute]); 10] = [
+const BINDINGS: [(Credential, &[Attribute]); 11] = [
     (C::AppSecret, &[A::Text, A::Client, A::App]),
     (C::Session, &[A::Text, A::Time, A::Session, A::Person]),
     (C::PageToken, &[A::Text, A::Proof, A::Session, A::Person]),
@@ -99,6 +100,7 @@ const BINDINGS: [(Credential, &[Attribute]); 10] = [
     (C::AccessToken, &[A::Text, A::Time, A::Session, A::Person, A::Access, A::App]),
     (C::IdTokenHint, &[A::Text, A::Client, A::Session]),
     (C::PendingRequest, &[A::Text, A::Client, A::Time]),
+    (C::PushedRequest, &[A::Text, A::Client, A::Time, A::Access, A::App, A::Once]),
 ];
 
 /// One of each, and how it is presented.
@@ -134,6 +136,7 @@ impl Held {
         let account = browser.open("/account").await.answer.csrf_token().to_owned();
         let pass = browser.cookie("https://pos.company.com/", PASS).expect("a pass");
         let cookie = browser.cookie(HOME, SESSION).expect("a session");
+        let pushed = oauth::par::pushed(&site, &crm, &[]).await;
         let texts = vec![
             (C::AppSecret, site.pos.secret.clone()),
             (C::Session, cookie.clone()),
@@ -145,6 +148,7 @@ impl Held {
             (C::AccessToken, tokens.access),
             (C::IdTokenHint, tokens.id),
             (C::PendingRequest, pending),
+            (C::PushedRequest, pushed),
         ];
         Self { site, crm, till, texts, cookie }
     }
@@ -157,7 +161,12 @@ impl Held {
     fn owner(&self, credential: Credential) -> &Caller {
         match credential {
             C::HandoffCode => &self.till,
-            C::AuthorizationCode | C::RefreshToken | C::AccessToken | C::IdTokenHint | C::PendingRequest => &self.crm,
+            C::AuthorizationCode
+            | C::RefreshToken
+            | C::AccessToken
+            | C::IdTokenHint
+            | C::PendingRequest
+            | C::PushedRequest => &self.crm,
             _ => &self.site.pos,
         }
     }
@@ -226,6 +235,11 @@ impl Held {
                 let ask = Ask::get(format!("/oauth/logout?{query}")).cookie(SESSION, &self.cookie);
                 site.send(ask).await.location().starts_with("/sign-out/receipt")
             }
+            C::PushedRequest => {
+                let ask = Ask::get(oauth::par::named(&by.key, text, &[])).cookie(SESSION, &self.cookie);
+                let answer = site.send(ask).await;
+                answer.status == 303 && oauth::said(answer.location(), "code").is_some()
+            }
             C::PendingRequest => {
                 let query = form_urlencoded::Serializer::new(String::new())
                     .append_pair("app", &by.key)
@@ -248,6 +262,7 @@ impl Held {
                 C::AccessToken => 5 * 60,
                 C::Pass => 15 * 60,
                 C::PendingRequest => 30 * 60,
+                C::PushedRequest => 90,
                 C::RefreshToken => 24 * 3600,
                 _ => 7 * 24 * 3600,
             }),

@@ -103,6 +103,8 @@ async fn the_matrix() {
     POST    /oauth/account                    session     sign-in  sign-in      400  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /oauth/consent                    session     sign-in  sign-in      400  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /oauth/continue                   visitor         400      400      400      400      400      400      400      400
+    POST    /oauth/par                        client          403      403      403      400      401      403      403      401
+    OPTIONS /oauth/par                        anybody         403      403      403      403      403      403      403      403
     POST    /oauth/token                      client          403      403      403      400      401      403      403      401
     OPTIONS /oauth/token                      anybody         403      403      403      403      403      403      403      403
     POST    /oauth/device_authorization       client          403      403      403      400      401      403      403      401

@@ -10,6 +10,7 @@ mod logouts;
 mod machinery;
 mod oidc;
 mod people;
+mod pushed_requests;
 mod races;
 mod registry;
 mod schema;

@@ -10,7 +10,7 @@ use hallpass_store::device_codes::Decision;
 use hallpass_store::tokens::Rotation;
 use hallpass_store::{
     Change, Store, apps, attempts, authenticators, changes, codes, device_codes, handoffs, keys, leases, meta, outbox,
-    sessions, tokens, users,
+    pushed_requests, sessions, tokens, users,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -19,6 +19,7 @@ use crate::device_codes::device;
 use crate::handoffs::{handoff, prepared};
 use crate::machinery::sealed_key;
 use crate::oidc;
+use crate::pushed_requests::pushed;
 use crate::support::*;
 
 const AT_ONCE: usize = 16;
@@ -140,6 +141,24 @@ async fn a_device_is_heard_decided_about_and_given_tokens_once() {
         let redeemed = race(&database, move |store, _| async move {
             let mut write = store.write().await.expect("writes");
             let won = device_codes::redeem(&mut write, &code, NOW).await.expect("asks");
+            write.commit().await.expect("commits");
+            won
+        });
+        assert_eq!(winners(&redeemed.await), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pushed_request_brings_one_code() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        oidc::prepared(&mut write).await;
+        let request = pushed(&mut write).await;
+        write.commit().await.expect("commits");
+        let redeemed = race(&database, move |store, _| async move {
+            let mut write = store.write().await.expect("writes");
+            let won = pushed_requests::redeem(&mut write, &request).await.expect("asks");
             write.commit().await.expect("commits");
             won
         });

@@ -9,13 +9,14 @@ use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 use crate::support::*;
 
 /// Left out of backups, and why that is right.
-const NOT_KEPT: [&str; 9] = [
+const NOT_KEPT: [&str; 10] = [
     "attempts",            // counts of minutes
     "authorization_codes", // of one minute
     "changes",             // the feed starts again after a restore
     "device_codes",        // of ten minutes
     "handoffs",            // codes of thirty seconds
     "leases",              // of nodes that are gone
+    "pushed_requests",     // of one and a half minutes
     "refresh_tokens",      // good for sessions that a restore ends
     "session_upstreams",   // credentials of sessions that end with a restore
     "token_families",      // the same

@@ -112,6 +112,8 @@ pub struct AppEntry {
     pub offline_access: bool,
     /// A gateway in front of it asks who its visitors are, by `/forward-auth`.
     pub forward_auth: bool,
+    /// It has to push its authorization requests (OAuth PAR).
+    pub require_pushed_authorization_requests: bool,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.

@@ -12,6 +12,7 @@ mod interoperability;
 mod logout;
 mod native;
 mod offline;
+pub mod par;
 mod prompt;
 mod refresh;
 mod refresh_cookie;
