@@ -219,6 +219,8 @@ impl Installation {
                 device: false,
                 third_party: false,
                 client: hallpass_core::oidc::ClientSettings::default(),
+                initiate_login_uri: None,
+                forward_auth: false,
                 disabled_at: None,
             };
             apps::upsert(&mut write, &app, now).await?;
