@@ -113,6 +113,8 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         device: false,
         third_party: false,
         client: hallpass_core::oidc::ClientSettings::default(),
+        initiate_login_uri: None,
+        forward_auth: false,
         disabled_at: None,
     };
     let mut write = store.write().await?;
