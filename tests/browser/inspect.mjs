@@ -1,4 +1,4 @@
-// How a page is looked at: on a narrow screen and a wide one, by axe, and by whoever opens the photographs in artifacts/look.
+// How a page is looked at: on a narrow screen and a wide one, by axe, by the Tab key, and by whoever opens the photographs in artifacts/look.
 
 import assert from "node:assert/strict";
 import axe from "axe-core";
@@ -32,4 +32,21 @@ export async function inspect(visitor, name, scheme, accepted = []) {
     assert.notEqual(await page.title(), "", `${name} has a title`);
     assert.equal(await page.locator("html").getAttribute("lang"), "en");
     assert.equal(await page.getByRole("heading", { level: 1 }).count(), 1, `${name} has one main heading`);
+}
+
+/** Presses Tab until this element has the focus, and insists that one can see that it has. */
+export async function tabTo(page, testid) {
+    const target = page.getByTestId(testid);
+    for (let presses = 0; presses < 40; presses += 1) {
+        await page.keyboard.press("Tab");
+        if (await target.evaluate((element) => element === document.activeElement)) {
+            const { outline, shadow } = await target.evaluate((element) => {
+                const style = getComputedStyle(element);
+                return { outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth), shadow: style.boxShadow };
+            });
+            assert.ok(outline >= 1 || shadow !== "none", `${testid} shows that it has the focus`);
+            return;
+        }
+    }
+    assert.fail(`${testid} cannot be reached with the Tab key`);
 }

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { startEvil } from "./evil.mjs";
 import { journey } from "./harness.mjs";
-import { inspect } from "./inspect.mjs";
+import { inspect, tabTo } from "./inspect.mjs";
 import { anotherAlias, atEveryApp, fetchAtSignIn } from "./zones.mjs";
 
 for (const scheme of ["light", "dark"]) {
@@ -185,23 +185,6 @@ journey("the whole way by keyboard", async ({ demo, visitor }) => {
     await ana.open(demo.apps.pos);
     assert.ok(await ana.isAskedToSignIn());
 });
-
-/** Presses Tab until this element has the focus, and insists that one can see that it has. */
-async function tabTo(page, testid) {
-    const target = page.getByTestId(testid);
-    for (let presses = 0; presses < 40; presses += 1) {
-        await page.keyboard.press("Tab");
-        if (await target.evaluate((element) => element === document.activeElement)) {
-            const { outline, shadow } = await target.evaluate((element) => {
-                const style = getComputedStyle(element);
-                return { outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth), shadow: style.boxShadow };
-            });
-            assert.ok(outline >= 1 || shadow !== "none", `${testid} shows that it has the focus`);
-            return;
-        }
-    }
-    assert.fail(`${testid} cannot be reached with the Tab key`);
-}
 
 journey("every document carries the headers that protect it", async ({ demo, signedIn }) => {
     const ana = await signedIn("ana");

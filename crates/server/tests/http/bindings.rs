@@ -5,11 +5,13 @@
 
 use hallpass_core::app::{Access, App};
 use hallpass_core::session::EndReason;
+use hallpass_server::web::cookies;
 use hallpass_store::{apps, sessions};
+use tokio::task::JoinSet;
 
 use crate::handoff::app_agent::{self, till};
-use crate::oauth::{self, CALLBACK, VERIFIER, authorize_url, client, client_with};
-use crate::support::{Ask, Browser, Caller, HOME, PASS, PASSWORD, SESSION, Site};
+use crate::oauth::{self, CALLBACK, SPA, VERIFIER, authorize_url, browser_client, by_page, client, client_with};
+use crate::support::{Ask, Browser, Caller, HOME, PASS, PASSWORD, SESSION, SignedIn, Site};
 
 /// What somebody may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,10 @@ enum Credential {
     IdTokenHint,
     PendingRequest,
     PushedRequest,
+    DeviceCode,
+    /// The token of the form that allows an app of somebody else.
+    ConsentForm,
+    RefreshCookie,
 }
 
 /// What it may be bound to.
@@ -38,9 +44,9 @@ enum Attribute {
     Client,
     /// The secret that the client presents.
     Secret,
-    /// The redirect URI: another one of the same client.
+    /// The redirect URI: another one of the same client. Of a form: another request. Of a cookie: the page that sends it along.
     Address,
-    /// What only the beginner knows: a verifier, or the browser's cookie.
+    /// What only the beginner has: a verifier, the browser's cookie, a script of the right page.
     Proof,
     /// The first moment at which it is over.
     Time,
@@ -59,7 +65,7 @@ enum Attribute {
 use Attribute as A;
 use Credential as C;
 
-const BINDINGS: [(Credential, &[Attribute]); 11] = [
+const BINDINGS: [(Credential, &[Attribute]); 14] = [
     (C::AppSecret, &[A::Text, A::Client, A::App]),
     (C::Session, &[A::Text, A::Time, A::Session, A::Person]),
     (C::PageToken, &[A::Text, A::Proof, A::Session, A::Person]),
@@ -101,6 +107,12 @@ const BINDINGS: [(Credential, &[Attribute]); 11] = [
     (C::IdTokenHint, &[A::Text, A::Client, A::Session]),
     (C::PendingRequest, &[A::Text, A::Client, A::Time]),
     (C::PushedRequest, &[A::Text, A::Client, A::Time, A::Access, A::App, A::Once]),
+    (C::DeviceCode, &[A::Text, A::Client, A::Secret, A::Time, A::Session, A::Person, A::Access, A::App, A::Once]),
+    (C::ConsentForm, &[A::Text, A::Client, A::Address, A::Proof, A::Time, A::Session, A::Person, A::App]),
+    (
+        C::RefreshCookie,
+        &[A::Text, A::Client, A::Address, A::Proof, A::Time, A::Session, A::Person, A::Access, A::App, A::Once],
+    ),
 ];
 
 /// One of each, and how it is presented.
@@ -108,6 +120,11 @@ struct Held {
     site: Site,
     crm: Caller,
     till: Caller,
+    cli: Caller,
+    theirs: Caller,
+    spa: Caller,
+    /// Where the form leads that asks for consent, and where another one of the same app does.
+    consents: [String; 2],
     /// Each text, by its credential.
     texts: Vec<(Credential, String)>,
     /// The session's cookie.
@@ -119,7 +136,11 @@ impl Held {
         let site = Site::start().await;
         let crm = client(&site, "crm").await;
         let till = till(&site, |app| app.origins.push("https://till-2.company3.com".parse().expect("an origin"))).await;
-        client_with(&site, "other", |_| ()).await;
+        client_with(&site, "other", |app| app.device = true).await;
+        let cli = client_with(&site, "cli", |app| app.device = true).await;
+        let theirs = client_with(&site, "theirs", |app| app.third_party = true).await;
+        let spa = browser_client(&site, "spa", |_| ()).await;
+        browser_client(&site, "spb", |_| ()).await;
         let mut browser = Browser::new(&site);
         let waiting = browser.step(&authorize_url(&[])).await.location().to_owned();
         let pending = oauth::said(&format!("{HOME}{waiting}"), "pending").expect("a request that waits");
@@ -137,6 +158,16 @@ impl Held {
         let pass = browser.cookie("https://pos.company.com/", PASS).expect("a pass");
         let cookie = browser.cookie(HOME, SESSION).expect("a session");
         let pushed = oauth::par::pushed(&site, &crm, &[]).await;
+        let ana = SignedIn { cookie: cookie.clone(), ..site.signed_in(&site.ana).await };
+        let device = oauth::device::begin(&site, &cli).await;
+        assert_eq!(oauth::device::decide(&site, &ana, &device.user_code, "allow").await.status, 303);
+        site.end(&ana.session).await;
+        let code = oauth::code_for_page(&mut browser, "spa", SPA).await;
+        let answer = oauth::redeem_by_page(&site, "spa", SPA, &code).await;
+        let in_cookie = answer.cookie(&cookies::refresh(&"spa".parse().expect("a key"))).to_owned();
+        let asks = |state: &'static str| authorize_url(&[("client_id", Some("theirs")), ("state", Some(state))]);
+        let (page, another) = (browser.open(&asks("one")).await, browser.open(&asks("other")).await);
+        let consents = [&page, &another].map(|page| page.action()[url::Position::BeforePath..].to_owned());
         let texts = vec![
             (C::AppSecret, site.pos.secret.clone()),
             (C::Session, cookie.clone()),
@@ -149,8 +180,11 @@ impl Held {
             (C::IdTokenHint, tokens.id),
             (C::PendingRequest, pending),
             (C::PushedRequest, pushed),
+            (C::DeviceCode, device.code),
+            (C::ConsentForm, page.answer.csrf_token().to_owned()),
+            (C::RefreshCookie, in_cookie),
         ];
-        Self { site, crm, till, texts, cookie }
+        Self { site, crm, till, cli, theirs, spa, consents, texts, cookie }
     }
 
     fn text(&self, credential: Credential) -> &str {
@@ -161,6 +195,9 @@ impl Held {
     fn owner(&self, credential: Credential) -> &Caller {
         match credential {
             C::HandoffCode => &self.till,
+            C::DeviceCode => &self.cli,
+            C::ConsentForm => &self.theirs,
+            C::RefreshCookie => &self.spa,
             C::AuthorizationCode
             | C::RefreshToken
             | C::AccessToken
@@ -249,6 +286,37 @@ impl Held {
                 let answer = site.send(ask).await;
                 answer.status == 303 && answer.location().starts_with(CALLBACK)
             }
+            C::DeviceCode => oauth::device::poll(site, &by, text).await.status == 200,
+            C::ConsentForm => {
+                let action = &self.consents[usize::from(changed == A::Address)];
+                let action =
+                    if changed == A::Client { action.replace("app=theirs", "app=other") } else { action.clone() };
+                let cookie = match changed {
+                    A::Proof => site.signed_in(&site.ana).await.cookie,
+                    _ => self.cookie.clone(),
+                };
+                let form = Ask::post(action).same_origin().cookie(SESSION, &cookie);
+                let answer = site.send(form.form(&[("csrf_token", text), ("decision", "allow")])).await;
+                answer.status == 200 && answer.body.contains("/oauth/continue?app=theirs")
+            }
+            C::RefreshCookie => {
+                let client = if changed == A::Client { "spb" } else { "spa" };
+                let origin = if changed == A::Address { "https://pos.company.com" } else { SPA };
+                let ask = match changed {
+                    // What a form of another page could send.
+                    A::Proof => Ask::post("/oauth/token")
+                        .header("origin", origin)
+                        .header("sec-fetch-site", "same-site")
+                        .form(&[("grant_type", "refresh_token"), ("client_id", client)]),
+                    _ => by_page(
+                        "/oauth/token",
+                        origin,
+                        &serde_json::json!({ "grant_type": "refresh_token", "client_id": client }),
+                    ),
+                };
+                let name = cookies::refresh(&client.parse().expect("a key"));
+                site.send(ask.cookie(&name, text)).await.status == 200
+            }
         }
     }
 
@@ -261,16 +329,17 @@ impl Held {
                 C::AuthorizationCode => 60,
                 C::AccessToken => 5 * 60,
                 C::Pass => 15 * 60,
-                C::PendingRequest => 30 * 60,
                 C::PushedRequest => 90,
-                C::RefreshToken => 24 * 3600,
+                C::PendingRequest | C::ConsentForm => 30 * 60,
+                C::DeviceCode => 10 * 60,
+                C::RefreshToken | C::RefreshCookie => 24 * 3600,
                 _ => 7 * 24 * 3600,
             }),
             A::Session => {
                 let mut write = site.store().write().await.expect("writes");
                 let ended =
                     sessions::end_all_of(&mut write, &site.ana.id, None, EndReason::EndedByAdmin, site.now()).await;
-                assert_eq!(ended.expect("writes").len(), 1);
+                assert_eq!(ended.expect("writes").len(), 1, "there is one session");
                 write.commit().await.expect("commits");
             }
             A::Person => site.disable(&site.ana).await,
@@ -286,27 +355,32 @@ impl Held {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_bound_is_refused_when_one_thing_is_changed() {
+    let rows: JoinSet<_> = BINDINGS.into_iter().map(|(credential, attributes)| row(credential, attributes)).collect();
+    let taken = rows.join_all().await.concat();
+    assert_eq!(taken, Vec::<String>::new(), "taken although changed, or refused although nothing was");
+}
+
+/// The cells of one row that are not as they should be.
+async fn row(credential: Credential, attributes: &'static [Attribute]) -> Vec<String> {
     let mut taken = Vec::new();
-    for (credential, attributes) in BINDINGS {
-        for attribute in [A::Nothing].iter().chain(attributes) {
-            let held = Held::new().await;
-            held.change(credential, *attribute).await;
-            let text = held.text(credential);
-            if *attribute == A::Once {
-                assert!(held.is_taken(credential, text, A::Nothing).await, "{credential:?} once");
-                // Identical retries within ten seconds are answered identically: a lost answer, not a second use.
-                held.site.wait(11);
-            }
-            let altered = altered(text);
-            let text = if *attribute == A::Text { &altered } else { text };
-            if held.is_taken(credential, text, *attribute).await != (*attribute == A::Nothing) {
-                taken.push(format!("{credential:?} with {attribute:?} changed"));
-            }
+    for attribute in [A::Nothing].iter().chain(attributes) {
+        let held = Held::new().await;
+        held.change(credential, *attribute).await;
+        let text = held.text(credential);
+        if *attribute == A::Once {
+            assert!(held.is_taken(credential, text, A::Nothing).await, "{credential:?} once");
+            // Identical retries within ten seconds are answered identically: a lost answer, not a second use.
+            held.site.wait(11);
+        }
+        let altered = altered(text);
+        let text = if *attribute == A::Text { &altered } else { text };
+        if held.is_taken(credential, text, *attribute).await != (*attribute == A::Nothing) {
+            taken.push(format!("{credential:?} with {attribute:?} changed"));
         }
     }
-    assert_eq!(taken, Vec::<String>::new(), "taken although changed, or refused although nothing was");
+    taken
 }
 
 /// One character in the middle is another one.
@@ -344,7 +418,7 @@ async fn only_the_whole_text_is_one() {
         let before = ["A", " ", "Bearer "].map(|more| format!("{more}{text}"));
         for bad in cuts.chain(behind).chain(before).chain([text.to_uppercase()]) {
             // Spaces around a header's value are not part of it (RFC 9110 section 5.5).
-            let is_whole = *kind == C::Session && bad.trim() == text;
+            let is_whole = matches!(kind, C::Session | C::RefreshCookie) && bad.trim() == text;
             assert!(is_whole || !held.is_taken(*kind, &bad, A::Nothing).await, "{kind:?}: {bad:?}");
         }
     }

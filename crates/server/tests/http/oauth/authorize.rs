@@ -52,6 +52,27 @@ async fn a_pending_request_is_nobody_elses_and_ends_after_half_an_hour() {
     assert_eq!((late.status, late.header("location")), (400, None));
 }
 
+/// T10: what waited is judged again by the registry as it is now.
+#[tokio::test]
+async fn an_address_that_is_taken_away_meanwhile_is_not_gone_to() {
+    let site = Site::start().await;
+    client(&site, "crm").await;
+    let mut browser = at_home(&site).await;
+    let waits = async |browser: &mut Browser<'_>| {
+        let asked = browser.step(&authorize_url(&[("prompt", Some("login"))])).await.location().to_owned();
+        format!("{HOME}{}", asked.replace("/sign-in", "/oauth/continue"))
+    };
+    let waiting = waits(&mut browser).await;
+    browser.sign_in("/sign-in?app=pos&another=1", "ana", PASSWORD).await;
+    assert!(browser.step(&waiting).await.location().starts_with(CALLBACK), "as long as it is registered");
+    let waiting = waits(&mut browser).await;
+    browser.sign_in("/sign-in?app=pos&another=1", "ana", PASSWORD).await;
+    client_with(&site, "crm", |app| drop(app.redirect_uris.remove(0))).await;
+    site.heard().await;
+    let answer = browser.step(&waiting).await;
+    assert_eq!((answer.status, answer.header("location")), (400, None));
+}
+
 #[tokio::test]
 async fn prompt_login_asks_again_and_is_content_with_the_answer() {
     let site = Site::start().await;

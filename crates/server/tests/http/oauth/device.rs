@@ -15,13 +15,13 @@ async fn cli(site: &Site, key: &str) -> Caller {
 }
 
 /// What a device is given to begin with.
-struct Begun {
-    code: String,
-    user_code: String,
+pub struct Begun {
+    pub code: String,
+    pub user_code: String,
     complete: String,
 }
 
-async fn begin(site: &Site, by: &Caller) -> Begun {
+pub async fn begin(site: &Site, by: &Caller) -> Begun {
     let ask = Ask::post("/oauth/device_authorization").by(by).form(&[("scope", "openid profile")]);
     let answer = site.send(ask.from("203.0.113.9")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -31,7 +31,7 @@ async fn begin(site: &Site, by: &Caller) -> Begun {
     Begun { code, user_code, complete }
 }
 
-async fn poll(site: &Site, by: &Caller, code: &str) -> Answer {
+pub async fn poll(site: &Site, by: &Caller, code: &str) -> Answer {
     let fields = [("grant_type", GRANT), ("device_code", code)];
     site.send(Ask::post("/oauth/token").by(by).form(&fields)).await
 }

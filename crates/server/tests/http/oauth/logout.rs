@@ -84,6 +84,17 @@ async fn nobody_is_signed_out_or_sent_away_by_a_stranger() {
     let elsewhere = browser.step(&logout_url(&tokens.id, "https://evil.com/", &[])).await;
     assert!(elsewhere.location().starts_with("/sign-out/receipt?of="), "out, and to our own page: {elsewhere:?}");
     assert_dead(&site, &crm, &tokens).await;
+    let near = ["/", "?x=1", "#x", ".evil.com"].map(|more| format!("{GOODBYE}{more}")).into_iter();
+    let near =
+        near.chain([CALLBACK.to_owned(), "https://crm.company.com/".to_owned(), "https://crm.company.com".to_owned()]);
+    for near in near {
+        let answer = browser.step(&logout_url(&tokens.id, &near, &[])).await;
+        assert_eq!(
+            answer.location(),
+            "/sign-out",
+            "{near}: nobody is signed in, so a registered one would be gone to at once"
+        );
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod client_credentials;
 mod clients;
 mod consent;
 mod cors;
-mod device;
+pub mod device;
 mod form_post;
 mod interoperability;
 mod logout;

@@ -89,6 +89,14 @@ async fn whatever_does_not_fit_gets_no_tokens_and_the_owner_keeps_theirs() {
     assert_eq!(narrowed.json()["scope"], "openid");
     let narrowed = Tokens::of(&narrowed);
     assert_eq!(userinfo(&site, &narrowed.access).await.json().as_object().expect("claims").len(), 1);
+    // T25: what was not granted is not had by asking for it later.
+    let code = code(&mut at_home(&site).await, &[("scope", Some("openid profile"))]).await;
+    let little = Tokens::of(&redeem(&site, &crm, &code, &[]).await);
+    let fields =
+        [("grant_type", "refresh_token"), ("refresh_token", &*little.refresh), ("scope", "openid profile email")];
+    let more = site.send(Ask::post("/oauth/token").by(&crm).form(&fields)).await;
+    assert_eq!(error(&more), (400, "invalid_scope".to_owned()));
+    assert_eq!(refresh(&site, &crm, &little.refresh).await.json()["scope"], "openid profile");
 }
 
 #[tokio::test]

@@ -2,6 +2,9 @@
 
 use hallpass_store::sessions;
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, Executor as _};
+
 use super::*;
 
 #[tokio::test]
@@ -205,6 +208,28 @@ async fn a_code_that_is_used_twice_ends_what_came_of_it() {
     assert_dead(&site, &crm, &tokens).await;
     assert_eq!(reasons(&site, "tokens_revoked").await.len(), 1);
     assert!(reasons(&site, "tokens_refused").await.contains(&"code_reused".to_owned()));
+}
+
+/// T21: a revocation that could not be written down, or not be audited, is no 200, and nothing has happened.
+#[tokio::test]
+async fn a_revocation_that_fails_is_said_to_have_failed() {
+    let site = Site::start().await;
+    let crm = client(&site, "crm").await;
+    let (_, tokens) = tokens(&site, &crm).await;
+    let revoke = async || site.send(Ask::post("/oauth/revoke").by(&crm).form(&[("token", &tokens.refresh)])).await;
+    let file = site.directory().join("hallpass.db");
+    let mut database =
+        sqlx::SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await.expect("opens");
+    for broken in ["UPDATE ON token_families", "INSERT ON audit"] {
+        let fault = format!("CREATE TRIGGER fault BEFORE {broken} BEGIN SELECT RAISE(ABORT, 'broken'); END");
+        database.execute(sqlx::AssertSqlSafe(fault)).await.expect("breaks");
+        let answer = revoke().await;
+        assert_eq!(answer.status, 503, "{broken}: {answer:?}");
+        assert_eq!(userinfo(&site, &tokens.access).await.status, 200, "{broken}");
+        database.execute("DROP TRIGGER fault").await.expect("mends");
+    }
+    assert_eq!(revoke().await.status, 200);
+    assert_dead(&site, &crm, &tokens).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use crate::support::{Ask, SESSION, Site};
+use crate::support::{Ask, Browser, HOME, PASS, PASSWORD, SESSION, Site};
 
 /// Where `pos` is.
 const ORIGINS: [&str; 2] = ["https://pos.company.com", "https://pos-2.company.com"];
@@ -195,6 +195,28 @@ async fn no_text_leads_out_of_the_registered_origins() {
         .await;
     assert_eq!(answer.location(), "https://pos-2.company.com/a?b#c");
     assert!(followed < texts.len() / 10, "{followed} of {} led somewhere", texts.len());
+}
+
+/// T8: whoever chooses where a browser goes gets the browser there and nothing besides, neither in an address nor on the way.
+#[tokio::test]
+async fn what_leads_to_an_app_carries_no_credential() {
+    const THERE: &str = "https://pos-2.company.com/a?b=1#c";
+    let site = Site::start().await;
+    let mut browser = Browser::new(&site);
+    let page =
+        format!("/sign-in?app=pos&return_to={}", form_urlencoded::byte_serialize(THERE.as_bytes()).collect::<String>());
+    let landing = browser.sign_in(&page, "ana", PASSWORD).await;
+    let (last, before) = landing.way.split_last().expect("it went somewhere");
+    assert_eq!(last, THERE);
+    let held = [(HOME, SESSION), ("https://pos.company.com/", PASS)]
+        .map(|(url, name)| browser.cookie(url, name).expect("signed in"));
+    for url in before.iter().chain(&browser.open(&page).await.way) {
+        assert!(url.starts_with(&format!("{HOME}/")) || url == THERE, "{url}");
+        assert!(
+            !url.contains("hp_") && !url.contains("eyJ") && !held.iter().any(|secret| url.contains(secret)),
+            "{url}"
+        );
+    }
 }
 
 #[tokio::test]
