@@ -15,8 +15,11 @@ const IMPORTS = {
 };
 const PAGE = `<!doctype html><html lang="en"><title>Orders</title><h1>Orders</h1><script type="importmap">${JSON.stringify({ imports: IMPORTS })}</script>`;
 
-/** Registers and serves a page that can import the library, with these lines of its declaration. It stops with the journey. */
-async function servePage({ demo, finally: atTheEnd }, lines) {
+/**
+ * Registers and serves a page that can import the library, with these lines of its declaration. It stops with the journey. `domain`: a root domain that is
+ * not the engine's, and gets a zone.
+ */
+async function servePage({ demo, finally: atTheEnd }, { lines = "", domain }) {
     const server = createServer(async (request, response) => {
         const { pathname } = new URL(request.url, "http://page");
         if (pathname === "/favicon.ico") return response.writeHead(204).end();
@@ -30,9 +33,12 @@ async function servePage({ demo, finally: atTheEnd }, lines) {
         server.close();
         await once(server, "close");
     });
-    const origin = `http://orders.company.localhost:${server.address().port}`;
+    const origin = `http://orders.${domain ?? "company.localhost"}:${server.address().port}`;
+    const zone = `[zones.elsewhere]\ncookie_domain = "${domain}"\nalias = "http://sso.${domain}:${new URL(demo.engine).port}"`;
     await demo.apply(`
+        ${domain ? zone : ""}
         [apps.orders]
+        ${domain ? 'zone = "elsewhere"' : ""}
         name = "Orders"
         client = "browser"
         access = "everyone"
@@ -86,16 +92,34 @@ async function finish([issuer, cookie]) {
     };
 }
 
-for (const [name, lines, cookie] of [["the cookie", "", true], ["the library", "refresh_cookie = false", false]]) {
-    journey(`a page of scripts: the refresh token is kept by ${name}`, async (world) => {
-        const origin = await servePage(world, lines);
-        const ana = await world.signedIn("ana");
-        // What is asked with a token that is over is refused, and Chromium reports each refusal.
-        ana.tolerate(/status of 40[01]/);
-        await ana.open(origin);
-        await ana.page.evaluate(begin, world.demo.engine);
-        await ana.reaches(/\/callback\?code=/);
-        const came = await ana.page.evaluate(finish, [world.demo.engine, cookie]);
-        assert.deepEqual(came, { username: "ana", held: cookie ? "undefined" : "string", refreshed: true, late: "invalid_grant" });
-    });
+/** Signs ana in at that page. What came of it; `attributes` are those of the first cookie that a token came in. */
+async function goThrough(world, options, cookie) {
+    const origin = await servePage(world, options);
+    const ana = await world.signedIn("ana");
+    // What is asked with a token that is over is refused, and browsers report each refusal.
+    ana.tolerate(/status of 40[01]/);
+    await ana.open(origin);
+    await ana.page.evaluate(begin, world.demo.engine);
+    await ana.reaches(/\/callback\?code=/);
+    const answer = ana.page.waitForResponse((response) => response.url().endsWith("/oauth/token") && response.request().method() === "POST");
+    const came = await ana.page.evaluate(finish, [world.demo.engine, cookie]);
+    const [, ...attributes] = ((await (await answer).headerValue("set-cookie")) ?? "").split("; ");
+    return { ...came, attributes: attributes.filter((name) => !/^(Path|Max-Age)=/.test(name)).sort() };
 }
+
+const KEPT = { username: "ana", held: "undefined", refreshed: true, late: "invalid_grant", attributes: ["HttpOnly", "SameSite=Lax", "Secure"] };
+const PARTITIONED = { ...KEPT, attributes: ["HttpOnly", "Partitioned", "SameSite=None", "Secure"] };
+
+for (const browser of ["chromium", "firefox"]) {
+    journey("a page of scripts: the refresh token is in a cookie that they cannot read", async (world) => {
+        assert.deepEqual(await goThrough(world, {}, true), KEPT);
+    }, { browser });
+
+    journey("a page of scripts on another site: the cookie is partitioned", async (world) => {
+        assert.deepEqual(await goThrough(world, { domain: "company9.localhost" }, true), PARTITIONED);
+    }, { browser });
+}
+
+journey("a page of scripts: the library holds the refresh token", async (world) => {
+    assert.deepEqual(await goThrough(world, { lines: "refresh_cookie = false" }, false), { ...KEPT, held: "string", attributes: [] });
+});

@@ -49,6 +49,9 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
                 "userinfo": at("userinfo_endpoint"),
                 "end_session": at("end_session_endpoint"),
                 "keys": at("jwks_uri"),
+                "revocation": at("revocation_endpoint"),
+                "introspection": at("introspection_endpoint"),
+                "device_authorization": app.device.then(|| at("device_authorization_endpoint")),
             },
         });
         return Ok(done(true, "", &object)?);
@@ -59,6 +62,10 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         format!("the app's secret key, hp_sk_…; `hallpass app rotate-secret {key}` makes one")
     };
     let pushed = if app.client.require_pushed { "required of this client" } else { "if the program can" };
+    let told = match &app.logout_urls[..] {
+        [] if app.keeps_sessions() => "nowhere: it goes on with a sign-in of its own until it asks again".to_owned(),
+        urls => joined(urls.iter().map(|url| url.as_str().to_owned())),
+    };
     let shown = [
         ("issuer", issuer.to_string()),
         ("discovery", discovery),
@@ -67,8 +74,9 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         ("sent by", joined(methods)),
         ("redirect URI", joined(&app.redirect_uris)),
         ("after sign-out", joined(&app.post_logout_redirect_uris)),
-        ("told of sign-outs at", joined(app.logout_urls.iter().map(|url| url.as_str().to_owned()))),
+        ("told of sign-outs at", told),
         ("scopes", scopes.join(" ")),
+        ("who somebody is", "sub; preferred_username, name and email are at the userinfo URL".to_owned()),
         ("PKCE", "on, S256".to_owned()),
         ("ID tokens signed with", app.id_token_alg.to_string()),
         ("authorization URL", at("authorization_endpoint")),

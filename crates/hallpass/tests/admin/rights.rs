@@ -186,7 +186,9 @@ fn an_app_says_what_to_paste_into_a_program_that_speaks_openid_connect() {
         assert!(printed.contains(&url), "{printed}");
     }
     assert_eq!(shown["id_token_alg"], "RS256");
-    for said in [uri, "client_secret_basic", "openid profile email", "/.well-known/openid-configuration", "RS256"] {
+    let words =
+        ["openid profile email", "RS256", "preferred_username", "nowhere: it goes on with a sign-in of its own"];
+    for said in [uri, "client_secret_basic", "/.well-known/openid-configuration"].into_iter().chain(words) {
         assert!(printed.contains(said), "{said} is not in {printed}");
     }
     assert_eq!(shown["token_endpoint_auth_methods"], serde_json::json!(["client_secret_basic", "client_secret_post"]));
@@ -194,5 +196,5 @@ fn an_app_says_what_to_paste_into_a_program_that_speaks_openid_connect() {
     installation.ok(&[&tool[..], &["--offline-access"]].concat());
     let printed = installation.run_with(&["app", "show", "tool", "--oidc"], "", &named).out;
     assert!(printed.contains("none: it is a native client") && printed.contains("offline_access"), "{printed}");
-    assert!(!printed.contains("hp_sk_"), "{printed}");
+    assert!(!printed.contains("hp_sk_") && !printed.contains("nowhere"), "it lives on its tokens: {printed}");
 }

@@ -120,7 +120,11 @@ fn line(policy: &Policy, app: &AppKey, told: Told) -> ReceiptLine {
     let entry = policy.by_key(app.as_str()).map(|index| &policy.apps[index]);
     ReceiptLine {
         app: entry.map_or_else(|| app.to_string(), |entry| entry.app.name.clone()),
-        domain: entry.map_or_else(String::new, |entry| entry.zone.cookie_domain.to_string()),
+        domain: entry.map_or_else(String::new, |entry| match (&entry.app.origins[..], &entry.app.redirect_uris[..]) {
+            // It is in a zone by name only; people know it by where it is.
+            ([], [there, ..]) => there.place().to_owned(),
+            _ => entry.zone.cookie_domain.to_string(),
+        }),
         told,
     }
 }
