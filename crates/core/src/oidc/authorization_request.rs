@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AuthorizationRefused, Scope};
+use super::{AuthorizationRefused, Resources, Scope};
 use crate::handoff::CodeChallenge;
 use crate::session::Acr;
 use crate::time::Timestamp;
@@ -37,6 +37,8 @@ pub struct Parameters {
     pub request: Option<String>,
     pub request_uri: Option<String>,
     pub registration: Option<String>,
+    /// RFC 8707; several with spaces in between.
+    pub resource: Option<String>,
 }
 
 /// How the answer gets to the client. `fragment` is refused: it is for tokens in addresses, which there are none of.
@@ -89,6 +91,8 @@ pub struct AuthorizationRequest {
     pub essential_acr: Option<Acr>,
     /// The user name that the client expects. It fills in a field and does nothing else.
     pub login_hint: Option<String>,
+    /// The services that its access tokens are to be for.
+    pub resources: Resources,
 }
 
 impl Parameters {
@@ -110,6 +114,7 @@ impl Parameters {
             &mut self.login_hint,
             &mut self.id_token_hint,
             &mut self.claims,
+            &mut self.resource,
         ];
         for one in optional {
             one.take_if(|text| text.is_empty());
@@ -136,6 +141,7 @@ impl Parameters {
         self.max_age = request.max_age.map(|age| age.as_secs().to_string());
         // Whom it names was looked up; it need not travel on.
         self.id_token_hint = None;
+        self.resource = Some(request.resources.to_string()).filter(|names| !names.is_empty());
         self.claims = request.essential_acr.map(|acr| {
             serde_json::json!({ "id_token": { "acr": { "essential": true, "value": acr.as_str() } } }).to_string()
         });
@@ -193,8 +199,11 @@ impl AuthorizationRequest {
         let hint = parameters.login_hint.as_deref().map(str::trim).filter(|hint| {
             !hint.is_empty() && hint.chars().count() <= MAXIMUM_HINT && !hint.chars().any(char::is_control)
         });
+        let resources = parameters.resource.as_deref().unwrap_or_default().parse();
+        let resources =
+            resources.map_err(|_| AuthorizationRefused { code: "invalid_target", because: "no names of services" })?;
         let (nonce, login_hint) = (parameters.nonce.clone(), hint.map(str::to_owned));
-        Ok(Self { scope, nonce, challenge, silent, prompts, max_age, essential_acr, login_hint })
+        Ok(Self { scope, nonce, challenge, silent, prompts, max_age, essential_acr, login_hint, resources })
     }
 
     /// Whether it asks for this.
@@ -263,7 +272,9 @@ mod tests {
     fn one_thing_wrong_is_one_code() {
         type Change = fn(&mut Parameters);
         assert!(AuthorizationRequest::read(&good()).is_ok());
-        let cases: [(&str, Change); 20] = [
+        let cases: [(&str, Change); 22] = [
+            ("invalid_target", |all| all.resource = Some("a\"b".into())),
+            ("invalid_target", |all| all.resource = Some("a b c d e f g h i".into())),
             ("invalid_request", |all| all.response_type = None),
             ("unsupported_response_type", |all| all.response_type = Some("token".into())),
             ("unsupported_response_type", |all| all.response_type = Some("code id_token".into())),

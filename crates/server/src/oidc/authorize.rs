@@ -155,8 +155,12 @@ pub fn judged(
     if client.app.client.require_pushed && !pending.is_pushed() {
         return Err(AuthorizationRefused::invalid_request("this client has to push its requests"));
     }
-    pending.look_up(client.key, &policy.keyring, context.public_url.as_str(), now)?;
-    Ok(AuthorizationRequest { scope: client.grantable(request.scope), ..request })
+    let issuer = context.public_url.as_str();
+    pending.look_up(client.key, &policy.keyring, issuer, now)?;
+    let resources = request.resources.declared(client.app, &policy.apps.iter().map(|entry| &entry.app), issuer);
+    let resources =
+        resources.map_err(|refused| AuthorizationRefused { code: "invalid_target", because: refused.as_str() })?;
+    Ok(AuthorizationRequest { scope: client.grantable(request.scope), resources, ..request })
 }
 
 async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Result<Response, Error> {
@@ -252,6 +256,7 @@ async fn give_code(
         redirect_uri: client.redirect_uri.as_str(),
         // Ignored where the app's settings do not allow for it (OIDC Core 1.0 §11); the token response says what was granted.
         scope: request.scope,
+        resources: &request.resources,
         nonce: request.nonce.as_deref(),
         challenge: request.challenge,
     };

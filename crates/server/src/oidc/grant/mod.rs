@@ -10,7 +10,7 @@ use axum::response::Response;
 use hallpass_core::audit::Event;
 use hallpass_core::id::{Audience, FamilyId, SessionId, UserId};
 use hallpass_core::keyring::Purpose;
-use hallpass_core::oidc::{self, AccessToken, GrantRefused, IdToken, Scope, TOKEN_LIFETIME};
+use hallpass_core::oidc::{self, AccessToken, GrantRefused, IdToken, Resources, Scope, TOKEN_LIFETIME};
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
 use hallpass_core::time::Timestamp;
@@ -55,6 +55,9 @@ async fn may(call: &Call<Client>, write: &mut Write, user: &UserId) -> Result<Re
 struct Granted<'a> {
     came_of: CameOf,
     scope: Scope,
+    resources: &'a Resources,
+    /// The one of them that the first access token is for.
+    audience: Option<&'a Audience>,
     nonce: Option<&'a str>,
 }
 
@@ -71,14 +74,15 @@ impl Granted<'_> {
             app,
             session: session.id,
             scope: self.scope,
+            resources: self.resources,
             lifetime,
             token: refresh_token.digest(),
         };
         tokens::begin(&mut write, &new, call.now).await?;
         // From now on the client keeps a session of its own: it has to hear when this one ends.
         sessions::record_told(&mut write, &[(session.id, app.clone())], call.now).await?;
-        let answer =
-            Grant { session, family: new.id, scope: self.scope, nonce: self.nonce }.answer(call, &refresh_token)?;
+        let Self { scope, audience, nonce, .. } = self;
+        let answer = Grant { session, family: new.id, scope, audience, nonce }.answer(call, &refresh_token)?;
         let entry = entry(call, Event::TokensIssued).session(session.id).user(session.user_id);
         audit::append(&mut write, &(&entry).into()).await?;
         write.commit().await?;
@@ -87,6 +91,16 @@ impl Granted<'_> {
             Lasts { offline, persistent: session.persistent, made_at: call.now, expires_at: call.now + lifetime };
         Ok(Tokens::new(call, answer, &lasts))
     }
+}
+
+const TARGET: &str = "Name one service that this app may call: one of the audiences of its declaration, or of those that the authorization request named.";
+
+/// The service that an access token is to be for, of those that were granted; `None` for one for our own endpoints. Judged anew each time.
+fn chosen<'c>(call: &'c Call<Client>, granted: &Resources, asked: Option<&str>) -> Result<Option<&'c Audience>, Error> {
+    let Client { policy, .. } = &call.proof;
+    let registry = policy.apps.iter().map(|entry| &entry.app);
+    let found = granted.choose(asked, &call.proof.app().app, registry, call.context.public_url.as_str());
+    found.map_err(|refused| Error::new(StatusCode::BAD_REQUEST, "invalid_target", TARGET).because(refused.as_str()))
 }
 
 /// The service that a token is to be for. `resource` and `audience` say the same thing in the words of two standards.
@@ -185,6 +199,8 @@ struct Grant<'a> {
     session: &'a Session,
     family: FamilyId,
     scope: Scope,
+    /// The service that the access token is for; none for ourselves.
+    audience: Option<&'a Audience>,
     /// Of the authorization request; none after a refresh.
     nonce: Option<&'a str>,
 }
@@ -201,6 +217,7 @@ impl Grant<'_> {
         let (issuer, app) = (context.public_url.as_str(), &client.key);
         let access_token = AccessToken {
             issuer,
+            audience: self.audience,
             app,
             user_id: self.session.user_id,
             session_id: self.session.id,

@@ -15,6 +15,7 @@ pub mod par;
 mod prompt;
 mod refresh;
 mod refresh_cookie;
+mod resource;
 mod step_up;
 mod token;
 mod token_exchange;
