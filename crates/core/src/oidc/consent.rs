@@ -21,7 +21,7 @@ pub fn must_ask(
     asked_at: Timestamp,
     waited: bool,
 ) -> bool {
-    let enough = given.filter(|given| request.scope.is_within(given.scope));
+    let enough = given.filter(|given| request.learns().is_within(given.scope));
     if request.asks_for(Prompt::Consent) {
         return !enough.is_some_and(|given| waited && given.given_at >= asked_at);
     }
@@ -56,6 +56,16 @@ mod tests {
         assert!(!ask(false, "openid email", None) && ask(true, "openid", None));
         assert!(!ask(true, "openid email", given("openid email")) && !ask(true, "openid", given("openid profile")));
         assert!(ask(true, "openid email", given("openid profile")), "more than was allowed");
+    }
+
+    #[test]
+    fn a_single_claim_is_asked_about_like_its_scope() {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let mut request = request("openid", None);
+        let given = |scope: &str| Some(Consent { scope: scope.parse().expect("a scope"), given_at: now });
+        request.claims.requested.id_token.email = true;
+        assert!(must_ask(true, &request, given("openid profile"), now, false));
+        assert!(!must_ask(true, &request, given("openid email"), now, false));
     }
 
     #[test]

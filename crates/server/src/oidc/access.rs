@@ -1,7 +1,7 @@
 //! What an access token is still worth: the signature says that it was ours, the session, the family, the person and the app say the rest.
 
 use hallpass_core::jose::Refused;
-use hallpass_core::oidc::{VerifiedAccessToken, verify_access_token_for};
+use hallpass_core::oidc::{RequestedClaims, VerifiedAccessToken, verify_access_token_for};
 use hallpass_core::time::Timestamp;
 use hallpass_store::tokens;
 use hallpass_store::view::Standing;
@@ -9,12 +9,17 @@ use hallpass_store::view::Standing;
 use crate::context::Context;
 use crate::web::error::Error;
 
+/// A token that opens something.
+#[derive(Debug)]
+pub struct Live {
+    /// What it says.
+    pub token: VerifiedAccessToken,
+    /// What its client asked for by name.
+    pub claims: RequestedClaims,
+}
+
 /// The token, if it is for us and opens anything at `now`. The inner error is the reason, for the log. The outer one is a fault of ours.
-pub async fn live(
-    context: &Context,
-    text: &str,
-    now: Timestamp,
-) -> Result<Result<VerifiedAccessToken, &'static str>, Error> {
+pub async fn live(context: &Context, text: &str, now: Timestamp) -> Result<Result<Live, &'static str>, Error> {
     live_for(context, text, now, |audience| audience == context.public_url.as_str()).await
 }
 
@@ -24,7 +29,7 @@ pub async fn live_for(
     text: &str,
     now: Timestamp,
     is_meant: impl Fn(&str) -> bool,
-) -> Result<Result<VerifiedAccessToken, &'static str>, Error> {
+) -> Result<Result<Live, &'static str>, Error> {
     let token = match verify(context, text, now, is_meant).await? {
         Ok(token) => token,
         Err(refused) => return Ok(Err(refused.as_str())),
@@ -44,7 +49,7 @@ pub async fn live_for(
         return Ok(Err("session_over"));
     }
     Ok(match context.view.standing(&policy, token.user_id, index).await? {
-        Standing::Admitted(_) => Ok(token),
+        Standing::Admitted(_) => Ok(Live { token, claims: family.claims }),
         _ => Err("no_access"),
     })
 }

@@ -149,6 +149,7 @@ pub fn judged(
     policy: &Policy,
     client: &Client<'_>,
     pending: &mut Pending,
+    here: Option<&LiveSession>,
     now: Timestamp,
 ) -> Result<AuthorizationRequest, AuthorizationRefused> {
     let request = AuthorizationRequest::read(&pending.parameters)?;
@@ -157,6 +158,8 @@ pub fn judged(
     }
     let issuer = context.public_url.as_str();
     pending.look_up(client.key, &policy.keyring, issuer, now)?;
+    let known_as = here.map(|live| live.user.id.to_string());
+    pending.compare(&request, here.map(|live| live.user.id).zip(known_as.as_deref()));
     let resources = request.resources.declared(client.app, &policy.apps.iter().map(|entry| &entry.app), issuer);
     let resources =
         resources.map_err(|refused| AuthorizationRefused { code: "invalid_target", because: refused.as_str() })?;
@@ -167,7 +170,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
     let context = &call.context;
     let policy = context.view.policy().await?;
     let client = Client::find(&policy, &pending.parameters)?;
-    let request = match judged(context, &policy, &client, &mut pending, call.now) {
+    let request = match judged(context, &policy, &client, &mut pending, call.proof.session.as_ref(), call.now) {
         Ok(request) => request,
         Err(AuthorizationRefused { code, because }) => return Ok(client.refuse(call, code, because)),
     };
@@ -188,7 +191,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
     if pending.is_about_somebody_else(live) {
         return Ok(client.refuse(call, "login_required", "another person is signed in than the hint names"));
     }
-    if request.essential_acr.is_some_and(|acr| live.session.acr < acr) {
+    if request.claims.essential_acr.is_some_and(|acr| live.session.acr < acr) {
         let code = "unmet_authentication_requirements";
         return Ok(client.refuse(call, code, "nobody can sign in that strongly here"));
     }
@@ -206,7 +209,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
             return Ok(if request.silent {
                 client.refuse(call, "consent_required", "the person has not allowed so much")
             } else {
-                consent::page(call, &client, &pending.understood(&request), request.scope, live)
+                consent::page(call, &client, &pending.understood(&request), request.learns(), live)
             });
         }
     }
@@ -257,6 +260,7 @@ async fn give_code(
         // Ignored where the app's settings do not allow for it (OIDC Core 1.0 §11); the token response says what was granted.
         scope: request.scope,
         resources: &request.resources,
+        claims: request.claims.requested,
         nonce: request.nonce.as_deref(),
         challenge: request.challenge,
     };

@@ -80,10 +80,11 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let app = &client.app.key;
     let mut write = context.store.write().await?;
     sessions::record_interaction(&mut write, &session, call.now).await?;
-    consents::give(&mut write, &user, app, client.grantable(request.scope), call.now).await?;
+    let allowed = client.grantable(request.learns());
+    consents::give(&mut write, &user, app, allowed, call.now).await?;
     let entry = Entry::new(Event::ConsentGiven, Actor::User(user), call.now, &mut context.random());
     let entry = entry.user(user).session(session).app(app).ip(call.ip);
-    let entry = entry.with("profile", &request.scope.profile).with("email", &request.scope.email);
+    let entry = entry.with("profile", &allowed.profile).with("email", &allowed.email);
     audit::append(&mut write, &(&entry).into()).await?;
     write.commit().await?;
     Ok(html(&OnwardPage { brand: context.config.brand.clone(), there: authorize::way_back(&journey) }))

@@ -46,7 +46,7 @@ async fn access_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error>
     let caller = &call.proof.app().app;
     let meant = |audience: &str| audience == issuer || is_the_caller(call, audience);
     let token = match access::live_for(&call.context, text, call.now, meant).await? {
-        Ok(token) => token,
+        Ok(live) => live.token,
         Err(because) => return Ok(Err(because)),
     };
     if token.audience == issuer {

@@ -33,7 +33,7 @@ pub async fn exchange(
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !is_allowed(call, &mut write, &session, found.scope).await? {
+    if !is_allowed(call, &mut write, &session, found.scope, found.claims).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
     if !codes::redeem(&mut write, &digest, call.now).await? {
@@ -49,6 +49,7 @@ pub async fn exchange(
         scope: found.scope,
         resources: &found.resources,
         audience,
+        claims: found.claims,
         nonce: found.nonce.as_deref(),
     };
     granted.begin(call, write, &session).await.map(Ok)

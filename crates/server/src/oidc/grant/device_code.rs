@@ -2,7 +2,7 @@
 //! in which it was allowed, and gone with it.
 
 use hallpass_core::id::SessionId;
-use hallpass_core::oidc::{GrantRefused, Resources};
+use hallpass_core::oidc::{GrantRefused, RequestedClaims, Resources};
 use hallpass_core::secret::{DeviceCode, Secret};
 use hallpass_store::device_codes::{self, Decision, Device};
 use hallpass_store::tokens::{self, CameOf};
@@ -50,8 +50,14 @@ pub async fn exchange(
         write.commit().await?;
         return Ok(Err(GrantRefused::CodeReused));
     }
-    let granted =
-        Granted { came_of: CameOf::Device(digest), scope: found.scope, resources: &none, audience, nonce: None };
+    let granted = Granted {
+        came_of: CameOf::Device(digest),
+        scope: found.scope,
+        resources: &none,
+        audience,
+        claims: RequestedClaims::default(),
+        nonce: None,
+    };
     granted.begin(call, write, &session).await.map(Ok)
 }
 

@@ -10,7 +10,9 @@ use axum::response::Response;
 use hallpass_core::audit::Event;
 use hallpass_core::id::{Audience, FamilyId, SessionId, UserId};
 use hallpass_core::keyring::Purpose;
-use hallpass_core::oidc::{self, AccessToken, GrantRefused, IdToken, Resources, Scope, TOKEN_LIFETIME};
+use hallpass_core::oidc::{
+    self, AccessToken, GrantRefused, IdToken, Profile, RequestedClaims, Resources, Scope, TOKEN_LIFETIME,
+};
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
 use hallpass_core::time::Timestamp;
@@ -58,6 +60,7 @@ struct Granted<'a> {
     resources: &'a Resources,
     /// The one of them that the first access token is for.
     audience: Option<&'a Audience>,
+    claims: RequestedClaims,
     nonce: Option<&'a str>,
 }
 
@@ -75,6 +78,7 @@ impl Granted<'_> {
             session: session.id,
             scope: self.scope,
             resources: self.resources,
+            claims: self.claims,
             lifetime,
             token: refresh_token.digest(),
         };
@@ -82,7 +86,8 @@ impl Granted<'_> {
         // From now on the client keeps a session of its own: it has to hear when this one ends.
         sessions::record_told(&mut write, &[(session.id, app.clone())], call.now).await?;
         let Self { scope, audience, nonce, .. } = self;
-        let answer = Grant { session, family: new.id, scope, audience, nonce }.answer(call, &refresh_token)?;
+        let profile = profile(&mut write, session, self.claims).await?;
+        let answer = Grant { session, family: new.id, scope, audience, profile, nonce }.answer(call, &refresh_token)?;
         let entry = entry(call, Event::TokensIssued).session(session.id).user(session.user_id);
         audit::append(&mut write, &(&entry).into()).await?;
         write.commit().await?;
@@ -135,13 +140,28 @@ fn no_scope(scope: Option<&str>) -> Result<(), Error> {
 
 /// Whether the person allows this client so much. An app of the company's own needs no leave. Held, so that whoever takes it back next sees the
 /// tokens that are made meanwhile (advisories T20, T25).
-async fn is_allowed(call: &Call<Client>, write: &mut Write, session: &Session, scope: Scope) -> Result<bool, Error> {
+async fn is_allowed(
+    call: &Call<Client>,
+    write: &mut Write,
+    session: &Session,
+    scope: Scope,
+    claims: RequestedClaims,
+) -> Result<bool, Error> {
     let app = &call.proof.app().app;
     if !app.third_party {
         return Ok(true);
     }
     let given = consents::hold(write, &session.user_id, &app.key).await?;
-    Ok(given.is_some_and(|given| scope.is_within(given.scope)))
+    Ok(given.is_some_and(|given| scope.with(claims.as_scope()).is_within(given.scope)))
+}
+
+/// What the ID token is to say of the session's person (OIDC Core 1.0 §5.5). As it is now, at each refresh too.
+async fn profile(write: &mut Write, session: &Session, claims: RequestedClaims) -> Result<Profile, Error> {
+    if claims.id_token.is_empty() {
+        return Ok(Profile::default());
+    }
+    let user = users::find(write, &session.user_id).await?;
+    Ok(user.map(|user| Profile::of(&user, claims.id_token)).unwrap_or_default())
 }
 
 /// What a grant brings.
@@ -201,6 +221,8 @@ struct Grant<'a> {
     scope: Scope,
     /// The service that the access token is for; none for ourselves.
     audience: Option<&'a Audience>,
+    /// What the ID token says of the person, besides who it is.
+    profile: Profile,
     /// Of the authorization request; none after a refresh.
     nonce: Option<&'a str>,
 }
@@ -225,7 +247,8 @@ impl Grant<'_> {
             scope: self.scope,
             issued_at: *now,
         };
-        let id_token = IdToken { issuer, app, session: self.session, nonce: self.nonce, issued_at: *now };
+        let id_token =
+            IdToken { issuer, app, session: self.session, nonce: self.nonce, issued_at: *now, profile: &self.profile };
         let mut answer = json!({
             "access_token": access_token.mint(signer(Purpose::Token)?, &mut context.random()),
             "token_type": "Bearer",

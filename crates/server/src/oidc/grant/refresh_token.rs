@@ -15,7 +15,7 @@ use hallpass_store::{Write, sessions};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{Grant, Lasts, Tokens, chosen, is_allowed, judge, may};
+use super::{Grant, Lasts, Tokens, chosen, is_allowed, judge, may, profile};
 use crate::oidc::client::Client;
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
@@ -49,7 +49,7 @@ pub async fn exchange(
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !is_allowed(call, &mut write, &session, scope).await? {
+    if !is_allowed(call, &mut write, &session, scope, found.claims).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
     // Again, now that nobody else can move this family: who comes second shall see what the first has done.
@@ -61,8 +61,9 @@ pub async fn exchange(
         Presented::Current => {
             made_at = call.now;
             let next = Secret::<RefreshToken>::mint(&mut context.random());
-            let answer =
-                Grant { session: &session, family: family.id, scope, audience, nonce: None }.answer(call, &next)?;
+            let profile = profile(&mut write, &session, family.claims).await?;
+            let grant = Grant { session: &session, family: family.id, scope, audience, profile, nonce: None };
+            let answer = grant.answer(call, &next)?;
             let sealed = context.keys.refresh_answer.seal(&answer, digest.as_bytes(), &mut context.random());
             let rotation = Rotation { family: family.id, from: generation, token: next.digest(), answer: &sealed };
             if !tokens::rotate(&mut write, &rotation, call.now).await? {

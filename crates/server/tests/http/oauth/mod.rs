@@ -2,6 +2,7 @@
 
 mod algorithms;
 mod authorize;
+mod claims;
 mod client_credentials;
 mod clients;
 mod consent;
