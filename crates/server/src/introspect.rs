@@ -12,6 +12,7 @@ use hallpass_core::crypto::NonceRandom;
 use hallpass_core::csrf;
 use hallpass_core::id::Audience;
 use hallpass_core::keyring::Purpose;
+use hallpass_core::oidc;
 use hallpass_core::pass::{self, PassPolicy, Refused, VerifiedPass};
 use hallpass_core::token::RequestToken;
 use hallpass_store::view::{EnvelopeView, SessionView, Standing};
@@ -56,11 +57,14 @@ pub async fn introspect(mut call: Call<AppCaller>) -> Result<Response, Error> {
         _ => return Err(Error::unsupported_media_type()),
     };
     let body = call.bytes().await?;
-    let question: Question = if form { parameters(&body)? } else { from_json(&body)? };
+    let mut question: Question = if form { parameters(&body)? } else { from_json(&body)? };
     if form && question.tokens.is_some() {
         return Err(Error::invalid_request("tokens is for the JSON form; the URL-encoded form takes one token."));
     }
     check(&question, &call.proof)?;
+    if let Some(asked) = question.request_token.take() {
+        question.request_token = Some(target(&call, &asked)?.clone());
+    }
     call.context.view.fresh().await?;
     let mut answer = Vec::with_capacity(1024);
     match (&question.token, &question.tokens) {
@@ -84,11 +88,6 @@ fn check(question: &Question, caller: &AppCaller) -> Result<(), Error> {
         let mismatch = "host is not one of this app's hosts.";
         return Err(Error::new(http::StatusCode::BAD_REQUEST, "host_mismatch", mismatch).because("host_mismatch"));
     }
-    if let Some(audience) = &question.request_token
-        && !app.audiences.contains(audience)
-    {
-        return Err(Error::invalid_request("request_token names an audience that this app was not granted."));
-    }
     if let Some(method) = &question.method
         && (method.is_empty()
             || method.len() > 32
@@ -97,6 +96,16 @@ fn check(question: &Question, caller: &AppCaller) -> Result<(), Error> {
         return Err(Error::invalid_request("method is not the name of an HTTP method."));
     }
     Ok(())
+}
+
+/// The declared name of the service that a request token is asked for: by the rules of token exchange, so never the app itself, nor us.
+fn target<'c>(call: &'c Call<AppCaller>, asked: &Audience) -> Result<&'c Audience, Error> {
+    let registry = call.proof.policy.apps.iter().map(|entry| &entry.app);
+    let issuer = call.context.public_url.as_str();
+    oidc::target(&call.proof.app().app, Some(asked.as_str()), registry, issuer).map_err(|refused| {
+        Error::invalid_request("request_token names an audience that this app was not granted.")
+            .because(refused.as_str())
+    })
 }
 
 async fn batch(
@@ -141,9 +150,9 @@ async fn one(
             Ok(Some(session))
         }
         Err(reason) => {
-            // No pass, but perhaps an access token that OIDC gave to this very app. Boxed: most questions are about passes.
+            // No pass, but perhaps a token that OAuth gave out, and that this app may ask about. Boxed: most questions are about passes.
             if reason == InactiveReason::WrongType
-                && let Some(active) = Box::pin(introspection::access_token(call, token)).await?
+                && let Some(active) = Box::pin(introspection::active(call, token)).await?
             {
                 call.context.telemetry.introspected(call.proof.app(), None);
                 answer.extend_from_slice(active.as_bytes());

@@ -11,3 +11,11 @@ CREATE TABLE pushed_requests (
 ) {strict};
 CREATE INDEX pushed_requests_by_app ON pushed_requests (app_key, expires_at);
 CREATE INDEX pushed_requests_by_expiry ON pushed_requests (expires_at);
+
+-- The services that a code and what comes of it are for, by their declared names with spaces in between (RFC 8707); none for our own endpoints.
+ALTER TABLE authorization_codes ADD COLUMN resources {text} NOT NULL DEFAULT '';
+ALTER TABLE token_families ADD COLUMN resources {text} NOT NULL DEFAULT '';
+
+-- Single claims that were asked for, and where (OpenID Connect Core 1.0, section 5.5).
+ALTER TABLE authorization_codes ADD COLUMN claims {text} NOT NULL DEFAULT '';
+ALTER TABLE token_families ADD COLUMN claims {text} NOT NULL DEFAULT '';

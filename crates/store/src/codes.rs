@@ -2,7 +2,7 @@
 
 use hallpass_core::handoff::CodeChallenge;
 use hallpass_core::id::{AppKey, SessionId};
-use hallpass_core::oidc::{CODE_LIFETIME, Scope};
+use hallpass_core::oidc::{CODE_LIFETIME, RequestedClaims, Resources, Scope};
 use hallpass_core::secret::{AuthorizationCode, Digest};
 use hallpass_core::time::Timestamp;
 
@@ -23,6 +23,10 @@ pub struct NewCode<'a> {
     pub redirect_uri: &'a str,
     /// What was granted.
     pub scope: Scope,
+    /// For which services.
+    pub resources: &'a Resources,
+    /// What was asked for by name.
+    pub claims: RequestedClaims,
     /// What the ID token repeats.
     pub nonce: Option<&'a str>,
     /// What it must be redeemed with.
@@ -40,6 +44,10 @@ pub struct Code {
     pub redirect_uri: String,
     /// What was granted.
     pub scope: Scope,
+    /// For which services.
+    pub resources: Resources,
+    /// What was asked for by name.
+    pub claims: RequestedClaims,
     /// What the ID token repeats.
     pub nonce: Option<String>,
     /// What it must be redeemed with.
@@ -56,25 +64,30 @@ pub async fn issue(write: &mut Write, new: &NewCode<'_>, now: Timestamp) -> Resu
         return Ok(false);
     }
     let insert = sql(
-        "INSERT INTO authorization_codes (code, app_key, session_id, redirect_uri, scope, nonce, challenge, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO authorization_codes (code, app_key, session_id, redirect_uri, scope, nonce, challenge, created_at, expires_at,
+                                          resources, claims)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     );
     let insert = insert.bind(&new.code).bind(new.app).bind(&new.session).bind(new.redirect_uri).bind(&new.scope);
     let insert = insert.bind(&new.nonce.map(str::to_owned)).bind(&new.challenge);
-    write.execute(insert.bind(&now).bind(&(now + CODE_LIFETIME))).await?;
+    write.execute(insert.bind(&now).bind(&(now + CODE_LIFETIME)).bind(new.resources).bind(&new.claims)).await?;
     Ok(true)
 }
 
 /// By what a client presents.
 pub async fn find(read: &mut Read, code: &Digest<AuthorizationCode>) -> Result<Option<Code>, StoreError> {
-    let find = sql("SELECT app_key, session_id, redirect_uri, scope, nonce, challenge, expires_at, redeemed_at
-                    FROM authorization_codes WHERE code = $1");
+    let find = sql(
+        "SELECT app_key, session_id, redirect_uri, scope, resources, claims, nonce, challenge, expires_at, redeemed_at
+                    FROM authorization_codes WHERE code = $1",
+    );
     let Some(row) = read.optional(find.bind(code)).await? else { return Ok(None) };
     Ok(Some(Code {
         app: row.column("app_key")?,
         session: row.column("session_id")?,
         redirect_uri: row.column("redirect_uri")?,
         scope: row.column("scope")?,
+        resources: row.column("resources")?,
+        claims: row.column("claims")?,
         nonce: row.optional("nonce")?,
         challenge: row.column("challenge")?,
         expires_at: row.column("expires_at")?,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hallpass_core::id::{AppKey, FamilyId, SessionId, UserId};
-use hallpass_core::oidc::Scope;
+use hallpass_core::oidc::{RequestedClaims, Resources, Scope};
 use hallpass_core::secret::{AuthorizationCode, DeviceCode, Digest, RefreshToken};
 use hallpass_core::time::Timestamp;
 
@@ -42,6 +42,10 @@ pub struct NewFamily<'a> {
     pub session: SessionId,
     /// What was granted.
     pub scope: Scope,
+    /// For which services.
+    pub resources: &'a Resources,
+    /// What was asked for by name.
+    pub claims: RequestedClaims,
     /// How long it lives at most.
     pub lifetime: Duration,
     /// Its first refresh token.
@@ -59,6 +63,10 @@ pub struct Family {
     pub session: SessionId,
     /// What was granted.
     pub scope: Scope,
+    /// For which services.
+    pub resources: Resources,
+    /// What was asked for by name.
+    pub claims: RequestedClaims,
     /// The number of its newest refresh token.
     pub generation: i64,
     /// When that was made.
@@ -86,16 +94,19 @@ pub struct Rotation<'a> {
 
 /// Begins a family with its first refresh token.
 pub async fn begin(write: &mut Write, new: &NewFamily<'_>, now: Timestamp) -> Result<(), StoreError> {
-    let insert = sql("INSERT INTO token_families (id, code, app_key, session_id, scope, generation, rotated_at, created_at, expires_at, offline)
-                      VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, $8)");
+    let insert = sql("INSERT INTO token_families (id, code, app_key, session_id, scope, generation, rotated_at, created_at, expires_at, offline,
+                                                  resources, claims)
+                      VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, $8, $9, $10)");
     let insert = insert.bind(&new.id).bind(new.came_of.as_bytes()).bind(new.app).bind(&new.session).bind(&new.scope);
-    write.execute(insert.bind(&now).bind(&(now + new.lifetime)).bind(&new.scope.offline_access)).await?;
+    let insert = insert.bind(&now).bind(&(now + new.lifetime)).bind(&new.scope.offline_access);
+    write.execute(insert.bind(new.resources).bind(&new.claims)).await?;
     add(write, &new.id, &new.token, 1).await
 }
 
 /// The family of a refresh token, and the token's own generation.
 pub async fn by_token(read: &mut Read, token: &Digest<RefreshToken>) -> Result<Option<(i64, Family)>, StoreError> {
-    let find = sql("SELECT refresh_tokens.generation AS presented, token_families.id, app_key, session_id, scope,
+    let find =
+        sql("SELECT refresh_tokens.generation AS presented, token_families.id, app_key, session_id, scope, resources, claims,
                         token_families.generation, rotated_at, answer, expires_at, revoked_at
                     FROM refresh_tokens JOIN token_families ON token_families.id = refresh_tokens.family_id
                     WHERE refresh_tokens.token = $1");
@@ -105,7 +116,8 @@ pub async fn by_token(read: &mut Read, token: &Digest<RefreshToken>) -> Result<O
 
 /// By identifier.
 pub async fn find(read: &mut Read, id: &FamilyId) -> Result<Option<Family>, StoreError> {
-    let find = sql("SELECT id, app_key, session_id, scope, generation, rotated_at, answer, expires_at, revoked_at
+    let find =
+        sql("SELECT id, app_key, session_id, scope, resources, claims, generation, rotated_at, answer, expires_at, revoked_at
                     FROM token_families WHERE id = $1");
     read.optional(find.bind(id)).await?.as_ref().map(family).transpose()
 }
@@ -173,6 +185,8 @@ fn family(row: &Row) -> Result<Family, StoreError> {
         app: row.column("app_key")?,
         session: row.column("session_id")?,
         scope: row.column("scope")?,
+        resources: row.column("resources")?,
+        claims: row.column("claims")?,
         generation: row.column("generation")?,
         rotated_at: row.column("rotated_at")?,
         answer: row.optional("answer")?,

@@ -1,14 +1,13 @@
-//! The access token of an OIDC client: a JWT for our own userinfo endpoint (RFC 9068). It names its family, so that a revoked one is refused at
-//! once, however well it is signed.
+//! The access token of an OIDC client: a JWT (RFC 9068) for our own userinfo endpoint, or for the one service that it was asked for (RFC 8707). It
+//! names its family, so that a revoked one is refused at once, however well it is signed.
 //!
-//! The same `typ` as a request token (`token.rs`), and never taken for one: each has a claim that the other refuses, and this one's audience is
-//! ourselves.
+//! The same `typ` as a request token (`token.rs`), and never taken for one: each has a claim that the other refuses.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Scope, TOKEN_LIFETIME};
 use crate::crypto::Random;
-use crate::id::{AppKey, FamilyId, SessionId, TokenId, UserId};
+use crate::id::{AppKey, Audience, FamilyId, SessionId, TokenId, UserId};
 use crate::jose::{self, Buffer, Kind, Refused};
 use crate::keyring::{Keyring, SigningKey};
 use crate::pass::CLOCK_LEEWAY;
@@ -17,8 +16,10 @@ use crate::time::Timestamp;
 /// What an access token says.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessToken<'a> {
-    /// `iss` and `aud`: the home host's URL.
+    /// `iss`: the home host's URL.
     pub issuer: &'a str,
+    /// `aud`: the one service that may accept it; none for ourselves.
+    pub audience: Option<&'a Audience>,
     /// `client_id`
     pub app: &'a AppKey,
     /// `sub`
@@ -39,7 +40,7 @@ impl AccessToken<'_> {
         let claims = Claims {
             iss: self.issuer,
             sub: self.user_id,
-            aud: self.issuer,
+            aud: self.audience.map_or(self.issuer, Audience::as_str),
             client_id: self.app.as_str(),
             iat: self.issued_at.as_seconds(),
             exp: (self.issued_at + TOKEN_LIFETIME).as_seconds(),
@@ -55,6 +56,8 @@ impl AccessToken<'_> {
 /// An access token whose signature, issuer, audience and times were checked. Whether session and family live is for the caller to find out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedAccessToken {
+    /// Whom it is for: ourselves, or a service.
+    pub audience: String,
     /// The client that it was issued to.
     pub app: AppKey,
     /// Whom it stands for.
@@ -73,14 +76,25 @@ pub struct VerifiedAccessToken {
     pub expires_at: Timestamp,
 }
 
-/// Everything about a presented access token that can be known from it.
+/// Everything that can be known from an access token for our own endpoints. One for a service opens none of them.
 pub fn verify(token: &str, keyring: &Keyring, issuer: &str, now: Timestamp) -> Result<VerifiedAccessToken, Refused> {
+    verify_for(token, keyring, issuer, now, |audience| audience == issuer)
+}
+
+/// The same of one for whomever `is_meant` says: a service learns nothing about tokens meant for another (advisory T33).
+pub fn verify_for(
+    token: &str,
+    keyring: &Keyring,
+    issuer: &str,
+    now: Timestamp,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<VerifiedAccessToken, Refused> {
     let mut buffer = Buffer::default();
     let (claims, _): (Claims<'_>, _) = jose::verify(token, Kind::AccessToken, keyring, now, &mut buffer)?;
     if claims.iss != issuer {
         return Err(Refused::WrongIssuer);
     }
-    if claims.aud != issuer {
+    if !is_meant(claims.aud) {
         return Err(Refused::WrongAudience);
     }
     if claims.iat < 0 || claims.exp < claims.iat {
@@ -97,6 +111,7 @@ pub fn verify(token: &str, keyring: &Keyring, issuer: &str, now: Timestamp) -> R
         return Err(Refused::NotYetValid);
     }
     Ok(VerifiedAccessToken {
+        audience: claims.aud.to_owned(),
         app: claims.client_id.parse().map_err(|_| Refused::Malformed)?,
         user_id: claims.sub,
         session_id: claims.sid,
@@ -158,6 +173,7 @@ mod tests {
         let app: AppKey = "wiki".parse().expect("a key");
         let minted = AccessToken {
             issuer: ISSUER,
+            audience: None,
             app: &app,
             user_id: UserId::mint(&mut Seeded(1)),
             session_id: SessionId::mint(&mut Seeded(3)),
@@ -173,6 +189,21 @@ mod tests {
         assert_eq!(verify(&token, &ring, ISSUER, NOW + TOKEN_LIFETIME), Err(Refused::Expired));
         assert_eq!(verify(&token, &ring, ISSUER, NOW - CLOCK_LEEWAY - second), Err(Refused::NotYetValid));
         assert_eq!(verify(&token, &ring, "https://evil.com", NOW), Err(Refused::WrongIssuer));
+    }
+
+    /// RFC 8707: what is for a service is for that service alone, and opens nothing of ours.
+    #[test]
+    fn one_for_a_service_is_for_nobody_else() {
+        let ring = keyring(Purpose::Token, Algorithm::EdDsa);
+        let mut for_stock = claims();
+        for_stock["aud"] = json!("stock");
+        let token = jose::sign(&ring.keys()[0], Kind::AccessToken, &for_stock);
+        let read = |meant: &str| verify_for(&token, &ring, ISSUER, NOW, |audience| audience == meant);
+        assert_eq!(read("stock").expect("theirs").audience, "stock");
+        assert_eq!(read("billing"), Err(Refused::WrongAudience));
+        assert_eq!(verify(&token, &ring, ISSUER, NOW), Err(Refused::WrongAudience));
+        let stock = ["stock".parse().expect("an audience")];
+        assert_eq!(token::verify(&token, &ring, ISSUER, &stock, NOW), Err(Refused::Malformed), "no request token");
     }
 
     /// T28, T29: each claim left out, of another type, or of another value.

@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{AuthorizationRefused, Scope};
+use super::{AuthorizationRefused, ClaimsParameter, Resources, Scope};
 use crate::handoff::CodeChallenge;
-use crate::session::Acr;
 use crate::time::Timestamp;
 
 /// The longest `state` and `nonce` (protocol §14).
@@ -37,6 +35,8 @@ pub struct Parameters {
     pub request: Option<String>,
     pub request_uri: Option<String>,
     pub registration: Option<String>,
+    /// RFC 8707; several with spaces in between.
+    pub resource: Option<String>,
 }
 
 /// How the answer gets to the client. `fragment` is refused: it is for tokens in addresses, which there are none of.
@@ -85,10 +85,12 @@ pub struct AuthorizationRequest {
     pub prompts: Vec<Prompt>,
     /// The longest that the last proof of who the person is may be ago.
     pub max_age: Option<Duration>,
-    /// Without a sign-in that strong no answer is wanted.
-    pub essential_acr: Option<Acr>,
+    /// Single claims, and what the answer must be.
+    pub claims: ClaimsParameter,
     /// The user name that the client expects. It fills in a field and does nothing else.
     pub login_hint: Option<String>,
+    /// The services that its access tokens are to be for.
+    pub resources: Resources,
 }
 
 impl Parameters {
@@ -110,6 +112,7 @@ impl Parameters {
             &mut self.login_hint,
             &mut self.id_token_hint,
             &mut self.claims,
+            &mut self.resource,
         ];
         for one in optional {
             one.take_if(|text| text.is_empty());
@@ -136,9 +139,8 @@ impl Parameters {
         self.max_age = request.max_age.map(|age| age.as_secs().to_string());
         // Whom it names was looked up; it need not travel on.
         self.id_token_hint = None;
-        self.claims = request.essential_acr.map(|acr| {
-            serde_json::json!({ "id_token": { "acr": { "essential": true, "value": acr.as_str() } } }).to_string()
-        });
+        self.resource = Some(request.resources.to_string()).filter(|names| !names.is_empty());
+        self.claims = request.claims.understood();
         self
     }
 }
@@ -189,12 +191,20 @@ impl AuthorizationRequest {
         // A value that nobody knows is passed by, and the others still count.
         let known = |text| Prompt::ALL.into_iter().find(|(_, known)| *known == text).map(|(prompt, _)| prompt);
         let prompts = prompts().filter_map(known).collect();
-        let essential_acr = essential_acr(parameters.claims.as_deref())?;
+        let claims = ClaimsParameter::read(parameters.claims.as_deref())?;
         let hint = parameters.login_hint.as_deref().map(str::trim).filter(|hint| {
             !hint.is_empty() && hint.chars().count() <= MAXIMUM_HINT && !hint.chars().any(char::is_control)
         });
+        let resources = parameters.resource.as_deref().unwrap_or_default().parse();
+        let resources =
+            resources.map_err(|_| AuthorizationRefused { code: "invalid_target", because: "no names of services" })?;
         let (nonce, login_hint) = (parameters.nonce.clone(), hint.map(str::to_owned));
-        Ok(Self { scope, nonce, challenge, silent, prompts, max_age, essential_acr, login_hint })
+        Ok(Self { scope, nonce, challenge, silent, prompts, max_age, claims, login_hint, resources })
+    }
+
+    /// What the client would learn, by scopes and by single claims: what people are asked about (advisory T25).
+    pub fn learns(&self) -> Scope {
+        self.scope.with(self.claims.requested.as_scope())
     }
 
     /// Whether it asks for this.
@@ -219,27 +229,6 @@ impl AuthorizationRequest {
     }
 }
 
-/// How strong a sign-in must be at least, if `claims` makes that essential (OIDC Core 1.0 §5.5.1.1). Nothing else in it is read: this provider
-/// does not support the parameter, and says so; but whoever will not have less must not get less.
-fn essential_acr(claims: Option<&str>) -> Result<Option<Acr>, AuthorizationRefused> {
-    let Some(claims) = claims else { return Ok(None) };
-    let wrong = AuthorizationRefused::invalid_request;
-    let claims: Value = serde_json::from_str(claims).map_err(|_| wrong("claims is no JSON"))?;
-    let acr = &claims["id_token"]["acr"];
-    if acr["essential"] != true {
-        return Ok(None);
-    }
-    let values = acr["values"].as_array().into_iter().flatten().chain([&acr["value"]]);
-    let values: Vec<_> = values.filter_map(Value::as_str).collect();
-    if values.is_empty() {
-        // That there is one at all, and there always is.
-        return Ok(None);
-    }
-    let weakest = values.into_iter().filter_map(Acr::parse).min();
-    let code = "unmet_authentication_requirements";
-    weakest.map(Some).ok_or(AuthorizationRefused { code, because: "an acr that there is not" })
-}
-
 fn is_short(text: &str) -> bool {
     text.len() <= MAXIMUM_LENGTH
 }
@@ -247,6 +236,7 @@ fn is_short(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Acr;
 
     fn good() -> Parameters {
         let some = |text: &str| Some(text.to_owned());
@@ -263,7 +253,9 @@ mod tests {
     fn one_thing_wrong_is_one_code() {
         type Change = fn(&mut Parameters);
         assert!(AuthorizationRequest::read(&good()).is_ok());
-        let cases: [(&str, Change); 20] = [
+        let cases: [(&str, Change); 22] = [
+            ("invalid_target", |all| all.resource = Some("a\"b".into())),
+            ("invalid_target", |all| all.resource = Some("a b c d e f g h i".into())),
             ("invalid_request", |all| all.response_type = None),
             ("unsupported_response_type", |all| all.response_type = Some("token".into())),
             ("unsupported_response_type", |all| all.response_type = Some("code id_token".into())),
@@ -305,19 +297,19 @@ mod tests {
         all.max_age = some("00000060");
         all.id_token_hint = some("e30.e30.e30");
         all.claims = some(
-            r#"{"userinfo":{"email":null},"id_token":{"acr":{"essential":true,"values":["gold","aal2","aal1"]}}}"#,
+            r#"{"userinfo":{"email":null,"picture":null},"id_token":{"acr":{"essential":true,"values":["gold","aal2","aal1"]}}}"#,
         );
         let request = AuthorizationRequest::read(&all).expect("good");
         assert!(!request.silent && request.asks_for(Prompt::SelectAccount) && request.asks_for(Prompt::Consent));
         assert!(!request.asks_for(Prompt::Login) && !request.asks_for(Prompt::Create));
-        assert_eq!((request.login_hint.as_deref(), request.essential_acr), (Some("ana"), Some(Acr::Aal1)));
+        assert_eq!((request.login_hint.as_deref(), request.claims.essential_acr), (Some("ana"), Some(Acr::Aal1)));
         let left = all.understood(&request);
         assert_eq!((left.prompt.as_deref(), left.scope.as_deref()), (Some("consent select_account"), Some("openid")));
-        assert!(left.id_token_hint.is_none() && left.claims.as_ref().is_some_and(|claims| !claims.contains("email")));
+        assert!(left.id_token_hint.is_none() && left.claims.as_ref().is_some_and(|claims| !claims.contains("picture")));
         let again = AuthorizationRequest::read(&left).expect("good");
         assert_eq!((left.max_age.as_deref(), again.max_age), (Some("60"), request.max_age));
         assert_eq!(
-            (again.essential_acr, again.login_hint, again.scope),
+            (again.claims.essential_acr, again.login_hint, again.scope),
             (Some(Acr::Aal1), request.login_hint, request.scope)
         );
     }
@@ -327,7 +319,10 @@ mod tests {
         let read = |claims: &str| {
             AuthorizationRequest::read(&Parameters { claims: Some(claims.to_owned()), ..good() }).expect("good")
         };
-        assert_eq!(read(r#"{"id_token":{"acr":{"essential":true,"value":"aal2"}}}"#).essential_acr, Some(Acr::Aal2));
+        assert_eq!(
+            read(r#"{"id_token":{"acr":{"essential":true,"value":"aal2"}}}"#).claims.essential_acr,
+            Some(Acr::Aal2)
+        );
         for voluntary in [
             "{}",
             "[]",
@@ -337,7 +332,7 @@ mod tests {
             r#"{"id_token":{"acr":{"value":"gold"}}}"#,
             r#"{"userinfo":{"acr":{"essential":true,"value":"gold"}}}"#,
         ] {
-            assert_eq!(read(voluntary).essential_acr, None, "{voluntary}");
+            assert_eq!(read(voluntary).claims.essential_acr, None, "{voluntary}");
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Scope, TOKEN_LIFETIME};
+use super::{ProfileClaims, Scope, TOKEN_LIFETIME};
 use crate::id::{AppKey, SessionId, UserId};
 use crate::jose::{self, Buffer, Kind, Refused};
 use crate::keyring::{Keyring, SigningKey};
@@ -24,6 +24,29 @@ pub struct IdToken<'a> {
     pub nonce: Option<&'a str>,
     /// `iat`; `exp` is [`TOKEN_LIFETIME`] later.
     pub issued_at: Timestamp,
+    /// What was asked for to be in it (§5.5).
+    pub profile: &'a Profile,
+}
+
+/// Claims about a person, as far as a client may read them and they are there (§5.1). Nothing is said about whether the address is the person's: nobody
+/// has checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the standard's names")]
+pub struct Profile {
+    pub name: Option<String>,
+    pub preferred_username: Option<String>,
+    pub email: Option<String>,
+}
+
+impl Profile {
+    /// Of this person.
+    pub fn of(user: &User, asked: ProfileClaims) -> Self {
+        Self {
+            name: asked.name.then(|| user.display_name.to_string()),
+            preferred_username: asked.preferred_username.then(|| user.username.to_string()),
+            email: user.email.clone().filter(|_| asked.email),
+        }
+    }
 }
 
 impl IdToken<'_> {
@@ -41,6 +64,9 @@ impl IdToken<'_> {
             sid: session.id,
             acr: session.acr.as_str().to_owned(),
             amr: session.amr.iter().map(|amr| amr.as_str().to_owned()).collect(),
+            name: self.profile.name.clone(),
+            preferred_username: self.profile.preferred_username.clone(),
+            email: self.profile.email.clone(),
         };
         jose::sign(key, Kind::IdToken, &claims)
     }
@@ -68,15 +94,15 @@ pub fn verify_hint(token: &str, keyring: &Keyring, issuer: &str, now: Timestamp)
     Ok(VerifiedIdToken { app, user_id: claims.sub, session_id: claims.sid })
 }
 
-/// What the userinfo endpoint answers (§5.3.2). Nothing is said about whether the address is the person's: nobody has checked.
-pub fn userinfo(user: &User, scope: Scope) -> Value {
+/// What the userinfo endpoint answers (§5.3.2): what the scope stands for, and what was asked for by name.
+pub fn userinfo(user: &User, scope: Scope, asked: ProfileClaims) -> Value {
+    let profile = Profile::of(user, ProfileClaims::of(scope).with(asked));
     let mut claims = json!({ "sub": user.id });
-    if scope.profile {
-        claims["name"] = user.display_name.to_string().into();
-        claims["preferred_username"] = user.username.to_string().into();
-    }
-    if let Some(email) = user.email.as_ref().filter(|_| scope.email) {
-        claims["email"] = email.as_str().into();
+    let said = [("name", profile.name), ("preferred_username", profile.preferred_username), ("email", profile.email)];
+    for (name, value) in said {
+        if let Some(value) = value {
+            claims[name] = value.into();
+        }
     }
     claims
 }
@@ -96,6 +122,12 @@ struct Claims {
     sid: SessionId,
     acr: String,
     amr: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preferred_username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
 }
 
 #[cfg(test)]
@@ -136,7 +168,14 @@ mod tests {
             let ring = keyring(purpose, algorithm);
             let (session, app) = (session(), "wiki".parse().expect("a key"));
             let nonce = Some("a \"nonce\"");
-            let token = IdToken { issuer: ISSUER, app: &app, session: &session, nonce, issued_at: NOW };
+            let token = IdToken {
+                issuer: ISSUER,
+                app: &app,
+                session: &session,
+                nonce,
+                issued_at: NOW,
+                profile: &Profile::default(),
+            };
             let token = token.mint(&ring.keys()[0]);
             let read = verify_hint(&token, &ring, ISSUER, NOW + Duration::from_hours(2)).expect("ours");
             assert_eq!((read.app, read.user_id, read.session_id), (app, session.user_id, session.id));
@@ -159,10 +198,14 @@ mod tests {
             must_change_password: false,
             created_at: NOW,
         };
-        let said = |profile, email| userinfo(&user, Scope { profile, email, offline_access: false });
+        let said =
+            |profile, email| userinfo(&user, Scope { profile, email, offline_access: false }, ProfileClaims::default());
         assert_eq!(said(false, false), json!({ "sub": user.id }));
         assert_eq!(said(false, true), json!({ "sub": user.id, "email": "ana@company.com" }));
         let names = json!({ "sub": user.id, "name": "Ana Costa", "preferred_username": "ana" });
         assert_eq!(said(true, false), names);
+        let asked = ProfileClaims { email: true, ..ProfileClaims::default() };
+        let none = Scope { profile: false, email: false, offline_access: false };
+        assert_eq!(userinfo(&user, none, asked), json!({ "sub": user.id, "email": "ana@company.com" }));
     }
 }

@@ -3,13 +3,14 @@
 //! It stands for no person and no session, and says so by having neither `sid` nor `scope`: what a request token (`token.rs`) must have. So neither
 //! is ever read as the other.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::TOKEN_LIFETIME;
 use crate::crypto::Random;
 use crate::id::{AppKey, Audience, TokenId, UserId};
-use crate::jose::{self, Kind};
-use crate::keyring::SigningKey;
+use crate::jose::{self, Buffer, Kind, Refused};
+use crate::keyring::{Keyring, SigningKey};
+use crate::pass::CLOCK_LEEWAY;
 use crate::time::Timestamp;
 
 /// What it says.
@@ -50,8 +51,62 @@ impl ClientToken<'_> {
     }
 }
 
-/// RFC 9068 §2.2.
-#[derive(Serialize)]
+/// A token of this kind whose signature, issuer, audience and times were checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedClientToken {
+    /// The service it is for.
+    pub audience: String,
+    /// The app that it stands for.
+    pub app: AppKey,
+    /// Names it.
+    pub id: TokenId,
+    /// When it was minted, to the second.
+    pub issued_at: Timestamp,
+    /// From when it is refused.
+    pub expires_at: Timestamp,
+}
+
+/// Everything that can be known from one that the service shows which `is_meant` knows (advisory T33).
+pub fn verify(
+    token: &str,
+    keyring: &Keyring,
+    issuer: &str,
+    now: Timestamp,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<VerifiedClientToken, Refused> {
+    let mut buffer = Buffer::default();
+    let (claims, _): (Claims<'_>, _) = jose::verify(token, Kind::AccessToken, keyring, now, &mut buffer)?;
+    if claims.iss != issuer {
+        return Err(Refused::WrongIssuer);
+    }
+    if !is_meant(claims.aud) {
+        return Err(Refused::WrongAudience);
+    }
+    if claims.sub != claims.client_id || claims.iat < 0 || claims.exp < claims.iat {
+        return Err(Refused::Malformed);
+    }
+    let (issued_at, expires_at) = (Timestamp::from_seconds(claims.iat), Timestamp::from_seconds(claims.exp));
+    if expires_at.since(issued_at) > TOKEN_LIFETIME {
+        return Err(Refused::LivesTooLong);
+    }
+    if now >= expires_at {
+        return Err(Refused::Expired);
+    }
+    if issued_at > now + CLOCK_LEEWAY {
+        return Err(Refused::NotYetValid);
+    }
+    Ok(VerifiedClientToken {
+        audience: claims.aud.to_owned(),
+        app: claims.client_id.parse().map_err(|_| Refused::Malformed)?,
+        id: claims.jti,
+        issued_at,
+        expires_at,
+    })
+}
+
+/// RFC 9068 §2.2, all required, nothing else.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Claims<'c> {
     iss: &'c str,
     sub: &'c str,
@@ -67,9 +122,8 @@ mod tests {
     use super::*;
     use crate::crypto::Algorithm;
     use crate::crypto::tests::Seeded;
-    use crate::jose::Refused;
+    use crate::keyring::Purpose;
     use crate::keyring::tests::keyring;
-    use crate::keyring::{Keyring, Purpose};
     use crate::{oidc, token};
 
     const ISSUER: &str = "https://auth.company.com";
@@ -91,6 +145,48 @@ mod tests {
             let own = std::slice::from_ref(&audience);
             assert_eq!(token::verify(&text, &ring, ISSUER, own, NOW), Err(Refused::Malformed));
             assert_eq!(oidc::verify_access_token(&text, &ring, ISSUER, NOW), Err(Refused::Malformed));
+        }
+    }
+
+    /// T28, T29, T33: each claim left out, of another type, or of another value.
+    #[test]
+    fn its_service_reads_it_back_and_nobody_else_and_every_claim_counts() {
+        let ring = keyring(Purpose::Token, Algorithm::EdDsa);
+        let text = minted(&ring, "pos", &"stock".parse().expect("an audience")).expect("minted");
+        let read = |issuer, meant: &str, now| verify(&text, &ring, issuer, now, |audience| audience == meant);
+        let end = NOW + TOKEN_LIFETIME;
+        let found = read(ISSUER, "stock", end - std::time::Duration::from_millis(1)).expect("good");
+        assert_eq!((found.app.as_str(), &*found.audience, found.expires_at), ("pos", "stock", end));
+        assert_eq!(read(ISSUER, "billing", NOW), Err(Refused::WrongAudience));
+        assert_eq!(read("https://evil.com", "stock", NOW), Err(Refused::WrongIssuer));
+        assert_eq!(read(ISSUER, "stock", end), Err(Refused::Expired));
+
+        let seconds = NOW.as_seconds();
+        let good = serde_json::json!({
+            "iss": ISSUER, "sub": "pos", "aud": "stock", "client_id": "pos", "iat": seconds, "exp": seconds + 300,
+            "jti": TokenId::mint(&mut Seeded(2)),
+        });
+        let outcome = |kind, claims: &serde_json::Value| {
+            let text = jose::sign(&ring.keys()[0], kind, claims);
+            verify(&text, &ring, ISSUER, NOW, |audience| audience == "stock")
+        };
+        assert!(outcome(Kind::AccessToken, &good).is_ok());
+        for name in good.as_object().expect("an object").keys() {
+            let mut bad = good.clone();
+            bad.as_object_mut().expect("an object").remove(name);
+            assert_eq!(outcome(Kind::AccessToken, &bad), Err(Refused::Malformed), "{name}");
+            for value in [serde_json::json!(null), serde_json::json!([]), serde_json::json!("other")] {
+                bad[name] = value;
+                assert!(outcome(Kind::AccessToken, &bad).is_err(), "{bad}");
+            }
+        }
+        for (name, value) in [("sid", serde_json::json!("x")), ("exp", serde_json::json!(seconds + 301))] {
+            let mut bad = good.clone();
+            bad[name] = value;
+            assert!(outcome(Kind::AccessToken, &bad).is_err(), "{bad}");
+        }
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::AccessToken) {
+            assert!(outcome(kind, &good).is_err(), "{kind:?}");
         }
     }
 

@@ -50,7 +50,7 @@ pub struct Waiting {
 /// content with an answer since it was made. Where it is asked each time only the answer to this very request counts: a program could have made
 /// one of its own beforehand, and wait until the person allows another.
 pub fn must_ask(asks: Asks, request: &AuthorizationRequest, given: Option<Consent>, waiting: Waiting) -> bool {
-    let enough = given.filter(|given| request.scope.is_within(given.scope));
+    let enough = given.filter(|given| request.learns().is_within(given.scope));
     if asks == Asks::EachTime {
         return !(waiting.allowed && enough.is_some());
     }
@@ -126,6 +126,17 @@ mod tests {
             app.third_party = third_party;
             assert_eq!(Asks::of(&app, &app.redirect_uris[0]), asks, "{kind:?} {third_party} {uri}");
         }
+    }
+
+    #[test]
+    fn a_single_claim_is_asked_about_like_its_scope() {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let mut request = request("openid", None);
+        let given = |scope: &str| Some(Consent { scope: scope.parse().expect("a scope"), given_at: now });
+        request.claims.requested.id_token.email = true;
+        let waiting = Waiting { asked_at: now, waited: false, allowed: false };
+        assert!(must_ask(Asks::Once, &request, given("openid profile"), waiting));
+        assert!(!must_ask(Asks::Once, &request, given("openid email"), waiting));
     }
 
     #[test]

@@ -38,10 +38,10 @@ pub fn metadata(issuer: &str) -> Value {
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         // Of everybody: an app's own setting is nobody else's business.
         "require_pushed_authorization_requests": false,
-        // These three are taken to be supported unless it is said that they are not.
+        "claims_parameter_supported": true,
+        // These two are taken to be supported, or not, unless it is said.
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
-        "claims_parameter_supported": false,
         "authorization_response_iss_parameter_supported": true,
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,

@@ -15,6 +15,7 @@ pub mod pkce;
 mod pushed_request;
 mod redirect_uri;
 mod refresh;
+mod requested_claims;
 mod scope;
 mod target;
 mod user_code;
@@ -23,9 +24,9 @@ use std::time::Duration;
 
 pub use access_token::{AccessToken, VerifiedAccessToken};
 pub use authorization_request::{AuthorizationRequest, Parameters, Prompt, ResponseMode};
-pub use claims::{IdToken, VerifiedIdToken, userinfo, verify_hint};
+pub use claims::{IdToken, Profile, VerifiedIdToken, userinfo, verify_hint};
 pub use client::{ClientKind, ClientSettings, Unfit, check_redirect_uri, registered_redirect_uri};
-pub use client_token::{ClientToken, LooksLikeUser};
+pub use client_token::{ClientToken, LooksLikeUser, VerifiedClientToken};
 pub use consent::{Asks, Consent, Waiting, must_ask as must_ask_for_consent};
 pub use error::{AuthorizationRefused, GrantRefused};
 pub use grant_type::GrantType;
@@ -33,11 +34,13 @@ pub use id_token_algorithm::{IdTokenAlgorithm, InvalidIdTokenAlgorithm};
 pub use pushed_request::{is_pushed, named_request, request_uri};
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use refresh::{Presented, RefreshPolicy, presented};
+pub use requested_claims::{ClaimsParameter, InvalidClaims, ProfileClaims, RequestedClaims};
 pub use scope::{InvalidScope, Scope};
-pub use target::{TargetRefused, target};
+pub use target::{InvalidResources, Resources, TargetRefused, is_named, target};
 pub use user_code::{InvalidUserCode, UserCode};
 
-pub use access_token::verify as verify_access_token;
+pub use access_token::{verify as verify_access_token, verify_for as verify_access_token_for};
+pub use client_token::verify as verify_client_token;
 
 /// How long an authorization code is good for (protocol §15).
 pub const CODE_LIFETIME: Duration = Duration::from_mins(1);

@@ -4,8 +4,101 @@
 //! A service that is an app may be named by its key or by one of its origins, each compared as it is written; the token says what the declaration
 //! says, so that a service has to know one name of its own.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::app::App;
 use crate::id::Audience;
+
+/// How many services one authorization request may name, and with how many letters: whoever has to sign in first carries them along.
+const MAXIMUM_RESOURCES: usize = 8;
+const MAXIMUM_LENGTH: usize = 1024;
+
+/// The services that a person has let a client call, by their declared names (RFC 8707 §2.1). None: its tokens are for our own endpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resources(Vec<Audience>);
+
+/// A name that is none, or too many of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no names of services")]
+pub struct InvalidResources;
+
+/// With spaces in between, which no name has.
+impl FromStr for Resources {
+    type Err = InvalidResources;
+
+    fn from_str(text: &str) -> Result<Self, InvalidResources> {
+        let mut names: Vec<Audience> = Vec::new();
+        for name in text.split(' ').filter(|name| !name.is_empty()) {
+            let name = name.parse().map_err(|_| InvalidResources)?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if names.len() > MAXIMUM_RESOURCES || text.len() > MAXIMUM_LENGTH {
+            Err(InvalidResources)
+        } else {
+            Ok(Self(names))
+        }
+    }
+}
+
+impl fmt::Display for Resources {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.0.iter().map(Audience::as_str).collect();
+        formatter.write_str(&names.join(" "))
+    }
+}
+
+impl Resources {
+    /// There is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each as the declaration of `app` names it, if it may be asked for.
+    pub fn declared<'a>(
+        &self,
+        app: &'a App,
+        registry: &(impl Iterator<Item = &'a App> + Clone),
+        issuer: &str,
+    ) -> Result<Self, TargetRefused> {
+        if app.third_party && !self.is_empty() {
+            return Err(TargetRefused::ThirdParty);
+        }
+        let mut names = Vec::new();
+        for asked in &self.0 {
+            let name = target(app, Some(asked.as_str()), registry.clone(), issuer)?;
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        Ok(Self(names))
+    }
+
+    /// The one service that a token is to be for, of these; `None` for one for our own endpoints. What was granted before is held against the
+    /// declaration again: it may have changed.
+    pub fn choose<'a>(
+        &self,
+        asked: Option<&str>,
+        app: &'a App,
+        registry: impl Iterator<Item = &'a App> + Clone,
+        issuer: &str,
+    ) -> Result<Option<&'a Audience>, TargetRefused> {
+        let asked = match (asked, &self.0[..]) {
+            (None, []) => return Ok(None),
+            (None, [only]) => only.as_str(),
+            // A token for one of two would be a guess, and one for both could be played by one service to the other.
+            (None, _) => return Err(TargetRefused::Missing),
+            (Some(asked), _) => asked,
+        };
+        let name = target(app, Some(asked), registry, issuer)?;
+        if app.third_party {
+            return Err(TargetRefused::ThirdParty);
+        }
+        if self.0.contains(name) { Ok(Some(name)) } else { Err(TargetRefused::NotGranted) }
+    }
+}
 
 /// Why there is no token for that service. `invalid_target` to the client in every case (RFC 8707 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +113,10 @@ pub enum TargetRefused {
     Issuer,
     /// The app of that name is disabled.
     Disabled,
+    /// Not among those that the authorization request named.
+    NotGranted,
+    /// The client is somebody else's: people are not asked yet whether it may call a service in their name.
+    ThirdParty,
 }
 
 impl TargetRefused {
@@ -31,6 +128,8 @@ impl TargetRefused {
             Self::Itself => "target_is_the_client",
             Self::Issuer => "target_is_the_issuer",
             Self::Disabled => "target_disabled",
+            Self::NotGranted => "target_not_granted",
+            Self::ThirdParty => "target_for_a_third_party",
         }
     }
 }
@@ -71,7 +170,8 @@ pub fn target<'a>(
     Ok(declared)
 }
 
-fn is_named(app: &App, name: &str) -> bool {
+/// Whether a service of this name is this app: by its key or one of its origins, exactly.
+pub fn is_named(app: &App, name: &str) -> bool {
     app.key.as_str() == name || app.origins.iter().any(|origin| origin.as_str() == name)
 }
 
@@ -150,6 +250,49 @@ mod tests {
         ] {
             assert_eq!(outcome(&["stock"], Some(near), false), Err(TargetRefused::NotDeclared), "{near}");
         }
+    }
+
+    #[test]
+    fn what_was_granted_is_a_bound_and_the_declaration_another() {
+        let declared = ["stock", "https://crm-2.company.com", "billing"];
+        let registry = |declared: &[&str]| [app("pos", declared), app("stock", &[]), app("crm", &[])];
+        let granted = |text: &str| {
+            let registry = registry(&declared);
+            let asked: Resources = text.parse().expect("names");
+            asked.declared(&registry[0], &registry.iter(), ISSUER).map(|granted| granted.to_string())
+        };
+        let all = "stock https://crm-2.company.com";
+        assert_eq!(granted("https://stock.company.com crm  stock").as_deref(), Ok(all));
+        assert_eq!(granted("").as_deref(), Ok(""));
+        for (bad, refused) in [
+            ("stock payroll", TargetRefused::NotDeclared),
+            ("pos", TargetRefused::NotDeclared),
+            (ISSUER, TargetRefused::NotDeclared),
+        ] {
+            assert_eq!(granted(bad), Err(refused), "{bad}");
+        }
+        let choose = |granted: &str, asked: Option<&str>, declared: &[&str]| {
+            let registry = registry(declared);
+            let granted: Resources = granted.parse().expect("names");
+            granted.choose(asked, &registry[0], registry.iter(), ISSUER).map(|name| name.map(ToString::to_string))
+        };
+        let some = |name: &str| Ok(Some(name.to_owned()));
+        assert_eq!(choose("", None, &declared), Ok(None));
+        assert_eq!(choose("stock", None, &declared), some("stock"));
+        assert_eq!(choose(all, Some("https://crm.company.com"), &declared), some("https://crm-2.company.com"));
+        assert_eq!(choose(all, None, &declared), Err(TargetRefused::Missing));
+        assert_eq!(choose(all, Some("billing"), &declared), Err(TargetRefused::NotGranted));
+        assert_eq!(choose("", Some("billing"), &declared), Err(TargetRefused::NotGranted));
+        assert_eq!(choose("stock", None, &["billing"]), Err(TargetRefused::NotDeclared), "taken back since");
+        assert_eq!(choose(all, Some("stock billing"), &declared), Err(TargetRefused::NotDeclared));
+        assert_eq!("a b c d e f g h i".parse::<Resources>(), Err(InvalidResources));
+        assert_eq!("a\"b".parse::<Resources>(), Err(InvalidResources));
+        let mut others = registry(&declared);
+        others[0].third_party = true;
+        let one: Resources = "stock".parse().expect("a name");
+        assert_eq!(one.declared(&others[0], &others.iter(), ISSUER), Err(TargetRefused::ThirdParty));
+        assert_eq!(one.choose(None, &others[0], others.iter(), ISSUER), Err(TargetRefused::ThirdParty));
+        assert_eq!(Resources::default().choose(None, &others[0], others.iter(), ISSUER), Ok(None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What an access token is still worth: the signature says that it was ours, the session, the family, the person and the app say the rest.
 
 use hallpass_core::jose::Refused;
-use hallpass_core::oidc::{VerifiedAccessToken, verify_access_token};
+use hallpass_core::oidc::{RequestedClaims, VerifiedAccessToken, verify_access_token_for};
 use hallpass_core::time::Timestamp;
 use hallpass_store::tokens;
 use hallpass_store::view::Standing;
@@ -9,13 +9,28 @@ use hallpass_store::view::Standing;
 use crate::context::Context;
 use crate::web::error::Error;
 
-/// The token, if it opens anything at `now`. The inner error is the reason, for the log. The outer one is a fault of ours.
-pub async fn live(
+/// A token that opens something.
+#[derive(Debug)]
+pub struct Live {
+    /// What it says.
+    pub token: VerifiedAccessToken,
+    /// What its client asked for by name.
+    pub claims: RequestedClaims,
+}
+
+/// The token, if it is for us and opens anything at `now`. The inner error is the reason, for the log. The outer one is a fault of ours.
+pub async fn live(context: &Context, text: &str, now: Timestamp) -> Result<Result<Live, &'static str>, Error> {
+    live_for(context, text, now, |audience| audience == context.public_url.as_str()).await
+}
+
+/// The same of a token for whomever `is_meant` says.
+pub async fn live_for(
     context: &Context,
     text: &str,
     now: Timestamp,
-) -> Result<Result<VerifiedAccessToken, &'static str>, Error> {
-    let token = match verify(context, text, now).await? {
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Result<Live, &'static str>, Error> {
+    let token = match verify(context, text, now, is_meant).await? {
         Ok(token) => token,
         Err(refused) => return Ok(Err(refused.as_str())),
     };
@@ -34,23 +49,24 @@ pub async fn live(
         return Ok(Err("session_over"));
     }
     Ok(match context.view.standing(&policy, token.user_id, index).await? {
-        Standing::Admitted(_) => Ok(token),
+        Standing::Admitted(_) => Ok(Live { token, claims: family.claims }),
         _ => Err("no_access"),
     })
 }
 
-/// The token, if it is ours and its time is not over. Whether it still opens anything is another question.
+/// The token, if it is of our making and its time is not over. Whether it still opens anything is another question.
 pub async fn verify(
     context: &Context,
     text: &str,
     now: Timestamp,
+    is_meant: impl Fn(&str) -> bool,
 ) -> Result<Result<VerifiedAccessToken, Refused>, Error> {
     let issuer = context.public_url.as_str();
-    let verified = verify_access_token(text, &context.view.policy().await?.keyring, issuer, now);
+    let verified = verify_access_token_for(text, &context.view.policy().await?.keyring, issuer, now, &is_meant);
     if verified != Err(Refused::UnknownKey) {
         return Ok(verified);
     }
     // Another node may have made the key a moment ago and signed with it.
     context.view.current().await?;
-    Ok(verify_access_token(text, &context.view.policy().await?.keyring, issuer, now))
+    Ok(verify_access_token_for(text, &context.view.policy().await?.keyring, issuer, now, &is_meant))
 }

@@ -150,21 +150,28 @@ pub fn judged(
     policy: &Policy,
     client: &Client<'_>,
     pending: &mut Pending,
+    here: Option<&LiveSession>,
     now: Timestamp,
 ) -> Result<AuthorizationRequest, AuthorizationRefused> {
     let request = AuthorizationRequest::read(&pending.parameters)?;
     if client.app.client.require_pushed && !pending.is_pushed() {
         return Err(AuthorizationRefused::invalid_request("this client has to push its requests"));
     }
-    pending.look_up(client.key, &policy.keyring, context.public_url.as_str(), now)?;
-    Ok(AuthorizationRequest { scope: client.grantable(request.scope), ..request })
+    let issuer = context.public_url.as_str();
+    pending.look_up(client.key, &policy.keyring, issuer, now)?;
+    let known_as = here.map(|live| live.user.id.to_string());
+    pending.compare(&request, here.map(|live| live.user.id).zip(known_as.as_deref()));
+    let resources = request.resources.declared(client.app, &policy.apps.iter().map(|entry| &entry.app), issuer);
+    let resources =
+        resources.map_err(|refused| AuthorizationRefused { code: "invalid_target", because: refused.as_str() })?;
+    Ok(AuthorizationRequest { scope: client.grantable(request.scope), resources, ..request })
 }
 
 async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Result<Response, Error> {
     let context = &call.context;
     let policy = context.view.policy().await?;
     let client = Client::find(&policy, &pending.parameters)?;
-    let request = match judged(context, &policy, &client, &mut pending, call.now) {
+    let request = match judged(context, &policy, &client, &mut pending, call.proof.session.as_ref(), call.now) {
         Ok(request) => request,
         Err(AuthorizationRefused { code, because }) => return Ok(client.refuse(call, code, because)),
     };
@@ -185,7 +192,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
     if pending.is_about_somebody_else(live) {
         return Ok(client.refuse(call, "login_required", "another person is signed in than the hint names"));
     }
-    if request.essential_acr.is_some_and(|acr| live.session.acr < acr) {
+    if request.claims.essential_acr.is_some_and(|acr| live.session.acr < acr) {
         let code = "unmet_authentication_requirements";
         return Ok(client.refuse(call, code, "nobody can sign in that strongly here"));
     }
@@ -206,7 +213,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
             return Ok(if request.silent {
                 client.refuse(call, "consent_required", "the person has not allowed so much, or is asked each time")
             } else {
-                consent::page(call, &client, &pending.understood(&request), request.scope, live)
+                consent::page(call, &client, &pending.understood(&request), request.learns(), live)
             });
         }
     }
@@ -267,6 +274,8 @@ async fn give_code(
         redirect_uri: client.redirect_uri.as_str(),
         // Ignored where the app's settings do not allow for it (OIDC Core 1.0 §11); the token response says what was granted.
         scope: request.scope,
+        resources: &request.resources,
+        claims: request.claims.requested,
         nonce: request.nonce.as_deref(),
         challenge: request.challenge,
     };

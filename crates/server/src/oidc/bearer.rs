@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hallpass_core::oidc::VerifiedAccessToken;
 use hallpass_core::time::Timestamp;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 
-use super::{access, cors};
+use super::access::{self, Live};
+use super::cors;
 use crate::context::Context;
 use crate::web::error::Error;
 use crate::web::guard::Proof;
@@ -17,7 +17,7 @@ use crate::web::guard::Proof;
 #[derive(Debug)]
 pub struct Bearer {
     /// The token.
-    pub token: VerifiedAccessToken,
+    pub live: Live,
 }
 
 impl Proof for Bearer {
@@ -30,7 +30,7 @@ impl Proof for Bearer {
             return Err(refused("token_required", "This address takes an access token.").because("no Bearer token"));
         };
         match access::live(context, text, now).await? {
-            Ok(token) => Ok(Self { token }),
+            Ok(live) => Ok(Self { live }),
             Err(because) => {
                 let mut error =
                     refused("invalid_token", "The access token is not good, or not any more.").because(because);

@@ -82,10 +82,11 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let app = &client.app.key;
     let mut write = context.store.write().await?;
     sessions::record_interaction(&mut write, &session, call.now).await?;
-    consents::give(&mut write, &user, app, client.grantable(request.scope), call.now).await?;
+    let allowed = client.grantable(request.learns());
+    consents::give(&mut write, &user, app, allowed, call.now).await?;
     let entry = Entry::new(Event::ConsentGiven, Actor::User(user), call.now, &mut context.random());
     let entry = entry.user(user).session(session).app(app).ip(call.ip);
-    audit::append(&mut write, &(&self::entry(entry, request.scope)).into()).await?;
+    audit::append(&mut write, &(&self::entry(entry, allowed)).into()).await?;
     write.commit().await?;
     pending.allowed = Some(session);
     let onward = pending.journey(app.as_str(), &context.keys.pending, &mut context.random());

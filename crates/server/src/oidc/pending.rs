@@ -27,8 +27,11 @@ pub struct Pending {
     pub parameters: Parameters,
     /// When, in milliseconds.
     asked_at: i64,
-    /// Whom the client's hint names: the answer is about them or about nobody.
-    pub hinted: Option<UserId>,
+    /// Whom the client's hint names, as the client knows them: the answer is about them or about nobody.
+    hinted: Option<String>,
+    /// What that, and what `claims` says of it, meant for whoever was here last.
+    #[serde(default)]
+    about: About,
     /// The session whose person has said that it is they who want to go on.
     pub chosen: Option<SessionId>,
     /// The session whose person has allowed it.
@@ -37,10 +40,30 @@ pub struct Pending {
     pushed: Option<String>,
 }
 
+/// Whom the answer may be about.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+enum About {
+    /// Whoever comes.
+    #[default]
+    Anybody,
+    /// This person alone.
+    One(UserId),
+    /// Somebody else than this person. Who, only the client knows, until they come.
+    NotOne(UserId),
+}
+
 impl Pending {
     /// From this moment.
     pub fn new(parameters: Parameters, now: Timestamp) -> Self {
-        Self { parameters, asked_at: now.as_millis(), hinted: None, chosen: None, allowed: None, pushed: None }
+        Self {
+            parameters,
+            asked_at: now.as_millis(),
+            hinted: None,
+            about: About::default(),
+            chosen: None,
+            allowed: None,
+            pushed: None,
+        }
     }
 
     /// One that the client pushes.
@@ -82,8 +105,23 @@ impl Pending {
         let Some(hint) = self.parameters.id_token_hint.take() else { return Ok(()) };
         let hint = verify_hint(&hint, keyring, issuer, now).ok().filter(|hint| hint.app == *client);
         let hint = hint.ok_or(AuthorizationRefused::invalid_request("no id_token_hint of this client's"))?;
-        self.hinted = Some(hint.user_id);
+        self.hinted = Some(hint.user_id.to_string());
         Ok(())
+    }
+
+    /// Finds out whether the answer may be about whoever is here, whom this client knows as `known_as`.
+    pub fn compare(&mut self, request: &AuthorizationRequest, here: Option<(UserId, &str)>) {
+        let mut named = self.hinted.iter().chain(&request.claims.subject).peekable();
+        self.about = match here {
+            Some((user, known_as)) if named.peek().is_some() => {
+                if named.all(|named| named == known_as) {
+                    About::One(user)
+                } else {
+                    About::NotOne(user)
+                }
+            }
+            _ => About::Anybody,
+        };
     }
 
     /// With nothing in it but what was understood.
@@ -100,9 +138,13 @@ impl Pending {
         wrong || request.wants_sign_in(at, self.asked_at(), waited)
     }
 
-    /// Whether the client's hint names another person than the one who is here.
+    /// Whether the client means another person than the one who is here.
     pub fn is_about_somebody_else(&self, live: &LiveSession) -> bool {
-        self.hinted.is_some_and(|hinted| hinted != live.user.id)
+        match self.about {
+            About::Anybody => false,
+            About::One(user) => user != live.user.id,
+            About::NotOne(user) => user == live.user.id,
+        }
     }
 
     /// When it came.

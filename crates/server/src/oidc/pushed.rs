@@ -43,7 +43,7 @@ async fn accept(call: &Call<Client>, parameters: Parameters) -> Result<Response,
     let client = authorize::Client::find(&call.proof.policy, &pending.parameters).map_err(|error| {
         Error::invalid_request("redirect_uri is missing, or not registered for this client.").because(error.because)
     })?;
-    let understood = judged(context, &call.proof.policy, &client, &mut pending, call.now).map_err(refused)?;
+    let understood = judged(context, &call.proof.policy, &client, &mut pending, None, call.now).map_err(refused)?;
     let sealed = pending.understood(&understood).sealed(app, &context.keys.pending, &mut context.random());
     let mut write = context.store.write().await?;
     if !pushed_requests::push(&mut write, &request.digest(), app, &sealed, call.now).await? {

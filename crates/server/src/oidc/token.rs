@@ -78,17 +78,18 @@ async fn by_app(call: Call<Client>, grant: GrantType, request: &Request) -> Resu
 
 /// What a client gets for something that only it was given.
 async fn by_client(call: &Call<Client>, grant: GrantType, request: &Request) -> Result<Response, Error> {
+    let resource = request.resource.as_deref();
     let outcome = match grant {
         GrantType::RefreshToken => {
             let token = presented(call, request.refresh_token.as_deref())?;
-            match refresh_token::exchange(call, &token, request.scope.as_deref()).await? {
+            match refresh_token::exchange(call, &token, request.scope.as_deref(), resource).await? {
                 Err(refused) => return put_away(call, refused, refuse_grant(call, refused).await),
                 given => given,
             }
         }
         GrantType::DeviceCode => {
             let Some(code) = &request.device_code else { return Err(missing("This grant takes device_code.")) };
-            device_code::exchange(call, code).await?
+            device_code::exchange(call, code, resource).await?
         }
         _ => {
             let (Some(code), Some(redirect_uri)) = (&request.code, &request.redirect_uri) else {
@@ -96,7 +97,7 @@ async fn by_client(call: &Call<Client>, grant: GrantType, request: &Request) -> 
             };
             // No verifier is a wrong one: PKCE was required, so every code has a challenge (advisories T12, T16).
             let verifier = request.code_verifier.as_deref().unwrap_or_default();
-            authorization_code::exchange(call, code, redirect_uri, verifier).await?
+            authorization_code::exchange(call, code, redirect_uri, verifier, resource).await?
         }
     };
     match outcome {

@@ -1,6 +1,6 @@
 //! URL-encoded parameters, of a query or a form (WHATWG URL, "application/x-www-form-urlencoded parsing"), into a type of ours.
 //!
-//! Each parameter once: a repeated one is refused rather than silently overruled by its twin, because two parsers in a row that disagree
+//! Each parameter once, but for `resource`: a repeated one is refused rather than silently overruled by its twin, because two parsers in a row that disagree
 //! about which of them counts are an attack (RFC 6749 §3.1: "MUST NOT be included more than once").
 
 use std::borrow::Cow;
@@ -14,12 +14,19 @@ use crate::web::error::Error;
 /// Parameters in one query or form; protocol §14.
 const LIMIT: usize = 64;
 
+/// The one that may come several times (RFC 8707 §2): what it names has no spaces, so its values are read as one text with spaces in between.
+const REPEATABLE: &str = "resource";
+
 /// The members of `T`: 400 if one is missing, repeated, of a wrong type or unknown to `T`, or if there are too many.
 pub fn parameters<'de, T: Deserialize<'de>>(encoded: &'de [u8]) -> Result<T, Error> {
     let mut all: Vec<(Text<'de>, Text<'de>)> = Vec::with_capacity(8);
     for piece in encoded.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty()) {
         let (name, value) = pair(piece);
-        if all.iter().any(|(known, _)| known.0 == name) {
+        if let Some((_, known)) = all.iter_mut().find(|(known, _)| known.0 == name) {
+            if name == REPEATABLE {
+                known.0 = Cow::Owned(format!("{} {value}", known.0));
+                continue;
+            }
             return Err(Error::invalid_request("A parameter is repeated.").because("repeated parameter"));
         }
         if all.len() == LIMIT {
@@ -118,6 +125,21 @@ mod tests {
         for bad in [&b"since="[..], b"since=1.5", b"since=9223372036854775808", b"since=0x1"] {
             assert_eq!(parameters::<Number>(bad).expect_err("refused").code, "invalid_request");
         }
+    }
+
+    #[test]
+    fn several_services_are_one_text() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Services {
+            resource: Option<String>,
+        }
+        for (encoded, read) in
+            [("", None), ("resource=a", Some("a")), ("resource=a&x=1&resource=b&%72esource=c", Some("a b c"))]
+        {
+            let expected = Services { resource: read.map(str::to_owned) };
+            assert_eq!(parameters::<Services>(encoded.as_bytes()).expect("fine"), expected);
+        }
+        assert!(parameters::<Services>(b"resource=a&x=1&resource=b&x=1").is_err());
     }
 
     #[test]

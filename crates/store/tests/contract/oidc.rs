@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hallpass_core::handoff::CodeChallenge;
 use hallpass_core::id::FamilyId;
-use hallpass_core::oidc::{CODE_LIFETIME, Scope};
+use hallpass_core::oidc::{CODE_LIFETIME, RequestedClaims, Resources, Scope};
 use hallpass_core::secret::{AuthorizationCode, Digest, RefreshToken};
 use hallpass_core::session::EndReason;
 use hallpass_store::codes::{self, NewCode};
@@ -27,6 +27,14 @@ pub async fn prepared(write: &mut Write) -> NewSession {
     new
 }
 
+fn asked() -> RequestedClaims {
+    "id_token.email userinfo.name".parse().expect("claims")
+}
+
+fn services() -> Resources {
+    "billing https://stock.company.com".parse().expect("names")
+}
+
 pub async fn code(write: &mut Write, session: &NewSession) -> Digest<AuthorizationCode> {
     let (code, key) = (digest(), key("crm"));
     let new = NewCode {
@@ -35,6 +43,8 @@ pub async fn code(write: &mut Write, session: &NewSession) -> Digest<Authorizati
         session: session.session.id,
         redirect_uri: "https://crm.company.com/b",
         scope: SCOPE,
+        resources: &services(),
+        claims: asked(),
         nonce: Some("n"),
         challenge: CodeChallenge::from_bytes([3; 32]),
     };
@@ -50,7 +60,17 @@ async fn family_with(write: &mut Write, session: &NewSession, scope: Scope) -> (
     let (id, token) = (FamilyId::mint(&mut Different), digest());
     let came_of = CameOf::Code(code(write, session).await);
     let key = key("crm");
-    let new = NewFamily { id, came_of, app: &key, session: session.session.id, scope, lifetime: LIFETIME, token };
+    let new = NewFamily {
+        id,
+        came_of,
+        app: &key,
+        session: session.session.id,
+        scope,
+        resources: &services(),
+        claims: asked(),
+        lifetime: LIFETIME,
+        token,
+    };
     tokens::begin(write, &new, NOW).await.expect("begins");
     assert_eq!(tokens::of_code(write, &came_of).await.expect("reads"), Some(id));
     (id, token)
@@ -64,6 +84,7 @@ async fn a_code_reads_back_and_is_used_up_once_and_in_time() {
         let one = code(&mut write, &session).await;
         let found = codes::find(&mut write, &one).await.expect("reads").expect("there");
         assert_eq!((found.app, found.session, found.scope), (key("crm"), session.session.id, SCOPE));
+        assert_eq!((found.resources, found.claims), (services(), asked()));
         assert_eq!((&*found.redirect_uri, found.nonce.as_deref()), ("https://crm.company.com/b", Some("n")));
         assert_eq!((found.expires_at, found.redeemed_at), (NOW + CODE_LIFETIME, None));
         assert!(codes::redeem(&mut write, &one, later(59)).await.expect("redeems"));
@@ -83,6 +104,8 @@ async fn a_code_reads_back_and_is_used_up_once_and_in_time() {
             session: session.session.id,
             redirect_uri: "",
             scope: SCOPE,
+            resources: &services(),
+            claims: asked(),
             nonce: None,
             challenge: CodeChallenge::from_bytes([3; 32]),
         };
@@ -107,6 +130,8 @@ async fn a_family_moves_on_generation_by_generation_until_it_is_revoked() {
             assert_eq!((presented, found.id, found.generation, found.rotated_at), (generation, id, 2, later(5)));
             assert_eq!((found.answer.as_deref(), found.revoked_at), (Some(&b"sealed"[..]), None));
             assert_eq!((found.app, found.session, found.scope), (key("crm"), session.session.id, SCOPE));
+            assert_eq!((found.resources, found.claims), (services(), asked()));
+            assert_eq!((found.resources, found.claims), (services(), asked()));
         }
         assert!(tokens::revoke(&mut write, &id, later(6)).await.expect("revokes"));
         assert!(!tokens::revoke(&mut write, &id, later(7)).await.expect("asks"));

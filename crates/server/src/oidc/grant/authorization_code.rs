@@ -6,7 +6,7 @@ use hallpass_core::secret::{AuthorizationCode, Secret};
 use hallpass_store::codes::{self, Code};
 use hallpass_store::tokens::{self, CameOf};
 
-use super::{Granted, Tokens, is_allowed, judge};
+use super::{Granted, Tokens, chosen, is_allowed, judge};
 use crate::oidc::client::Client;
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
@@ -18,6 +18,7 @@ pub async fn exchange(
     code: &str,
     redirect_uri: &str,
     verifier: &str,
+    resource: Option<&str>,
 ) -> Result<Result<Tokens, GrantRefused>, Error> {
     // Garbage is refused without a look into the database.
     let Some(code) = Secret::<AuthorizationCode>::parse(code) else { return Ok(Err(GrantRefused::Unknown)) };
@@ -27,11 +28,12 @@ pub async fn exchange(
     if let Err(refused) = fits(call, &found, redirect_uri, verifier) {
         return Ok(Err(refused));
     }
+    let audience = chosen(call, &found.resources, resource)?;
     let session = match judge(call, &mut write, &found.session).await? {
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !is_allowed(call, &mut write, &session, found.scope).await? {
+    if !is_allowed(call, &mut write, &session, found.scope, found.claims).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
     if !codes::redeem(&mut write, &digest, call.now).await? {
@@ -42,7 +44,14 @@ pub async fn exchange(
         write.commit().await?;
         return Ok(Err(GrantRefused::CodeReused));
     }
-    let granted = Granted { came_of: CameOf::Code(digest), scope: found.scope, nonce: found.nonce.as_deref() };
+    let granted = Granted {
+        came_of: CameOf::Code(digest),
+        scope: found.scope,
+        resources: &found.resources,
+        audience,
+        claims: found.claims,
+        nonce: found.nonce.as_deref(),
+    };
     granted.begin(call, write, &session).await.map(Ok)
 }
 

@@ -2,22 +2,28 @@
 //! in which it was allowed, and gone with it.
 
 use hallpass_core::id::SessionId;
-use hallpass_core::oidc::GrantRefused;
+use hallpass_core::oidc::{GrantRefused, RequestedClaims, Resources};
 use hallpass_core::secret::{DeviceCode, Secret};
 use hallpass_store::device_codes::{self, Decision, Device};
 use hallpass_store::tokens::{self, CameOf};
 use http::StatusCode;
 
-use super::{Granted, Tokens, is_allowed, judge};
+use super::{Granted, Tokens, chosen, is_allowed, judge};
 use crate::oidc::client::Client;
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
 use crate::web::error::Error;
 
 /// The answer, as JSON. The outer error is "not yet", "no", or a fault of ours: the code is then as it was.
-pub async fn exchange(call: &Call<Client>, code: &str) -> Result<Result<Tokens, GrantRefused>, Error> {
+pub async fn exchange(
+    call: &Call<Client>,
+    code: &str,
+    resource: Option<&str>,
+) -> Result<Result<Tokens, GrantRefused>, Error> {
     let Some(code) = Secret::<DeviceCode>::parse(code) else { return Ok(Err(GrantRefused::Unknown)) };
-    let digest = code.digest();
+    let (digest, none) = (code.digest(), Resources::default());
+    // A device cannot ask for services: naming one here is more than was allowed.
+    let audience = chosen(call, &none, resource)?;
     let mut write = call.context.store.write().await?;
     let Some(found) = device_codes::find(&mut write, &digest).await? else { return Ok(Err(GrantRefused::Unknown)) };
     if found.app != call.proof.app().app.key {
@@ -47,7 +53,14 @@ pub async fn exchange(call: &Call<Client>, code: &str) -> Result<Result<Tokens, 
         write.commit().await?;
         return Ok(Err(GrantRefused::CodeReused));
     }
-    let granted = Granted { came_of: CameOf::Device(digest), scope: found.scope, nonce: None };
+    let granted = Granted {
+        came_of: CameOf::Device(digest),
+        scope: found.scope,
+        resources: &none,
+        audience,
+        claims: RequestedClaims::default(),
+        nonce: None,
+    };
     granted.begin(call, write, &session).await.map(Ok)
 }
 

@@ -10,7 +10,9 @@ use axum::response::Response;
 use hallpass_core::audit::Event;
 use hallpass_core::id::{Audience, FamilyId, SessionId, UserId};
 use hallpass_core::keyring::Purpose;
-use hallpass_core::oidc::{self, AccessToken, GrantRefused, IdToken, Scope, TOKEN_LIFETIME};
+use hallpass_core::oidc::{
+    self, AccessToken, GrantRefused, IdToken, Profile, RequestedClaims, Resources, Scope, TOKEN_LIFETIME,
+};
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
 use hallpass_core::time::Timestamp;
@@ -55,6 +57,10 @@ async fn may(call: &Call<Client>, write: &mut Write, user: &UserId) -> Result<Re
 struct Granted<'a> {
     came_of: CameOf,
     scope: Scope,
+    resources: &'a Resources,
+    /// The one of them that the first access token is for.
+    audience: Option<&'a Audience>,
+    claims: RequestedClaims,
     nonce: Option<&'a str>,
 }
 
@@ -71,14 +77,17 @@ impl Granted<'_> {
             app,
             session: session.id,
             scope: self.scope,
+            resources: self.resources,
+            claims: self.claims,
             lifetime,
             token: refresh_token.digest(),
         };
         tokens::begin(&mut write, &new, call.now).await?;
         // From now on the client keeps a session of its own: it has to hear when this one ends.
         sessions::record_told(&mut write, &[(session.id, app.clone())], call.now).await?;
-        let answer =
-            Grant { session, family: new.id, scope: self.scope, nonce: self.nonce }.answer(call, &refresh_token)?;
+        let Self { scope, audience, nonce, .. } = self;
+        let profile = profile(&mut write, session, self.claims).await?;
+        let answer = Grant { session, family: new.id, scope, audience, profile, nonce }.answer(call, &refresh_token)?;
         let entry = entry(call, Event::TokensIssued).session(session.id).user(session.user_id);
         audit::append(&mut write, &(&entry).into()).await?;
         write.commit().await?;
@@ -87,6 +96,16 @@ impl Granted<'_> {
             Lasts { offline, persistent: session.persistent, made_at: call.now, expires_at: call.now + lifetime };
         Ok(Tokens::new(call, answer, &lasts))
     }
+}
+
+const TARGET: &str = "Name one service that this app may call: one of the audiences of its declaration, or of those that the authorization request named.";
+
+/// The service that an access token is to be for, of those that were granted; `None` for one for our own endpoints. Judged anew each time.
+fn chosen<'c>(call: &'c Call<Client>, granted: &Resources, asked: Option<&str>) -> Result<Option<&'c Audience>, Error> {
+    let Client { policy, .. } = &call.proof;
+    let registry = policy.apps.iter().map(|entry| &entry.app);
+    let found = granted.choose(asked, &call.proof.app().app, registry, call.context.public_url.as_str());
+    found.map_err(|refused| Error::new(StatusCode::BAD_REQUEST, "invalid_target", TARGET).because(refused.as_str()))
 }
 
 /// The service that a token is to be for. `resource` and `audience` say the same thing in the words of two standards.
@@ -121,13 +140,28 @@ fn no_scope(scope: Option<&str>) -> Result<(), Error> {
 
 /// Whether the person allows this client so much. An app of the company's own needs no leave. Held, so that whoever takes it back next sees the
 /// tokens that are made meanwhile (advisories T20, T25).
-async fn is_allowed(call: &Call<Client>, write: &mut Write, session: &Session, scope: Scope) -> Result<bool, Error> {
+async fn is_allowed(
+    call: &Call<Client>,
+    write: &mut Write,
+    session: &Session,
+    scope: Scope,
+    claims: RequestedClaims,
+) -> Result<bool, Error> {
     let app = &call.proof.app().app;
     if !app.third_party {
         return Ok(true);
     }
     let given = consents::hold(write, &session.user_id, &app.key).await?;
-    Ok(given.is_some_and(|given| scope.is_within(given.scope)))
+    Ok(given.is_some_and(|given| scope.with(claims.as_scope()).is_within(given.scope)))
+}
+
+/// What the ID token is to say of the session's person (OIDC Core 1.0 §5.5). As it is now, at each refresh too.
+async fn profile(write: &mut Write, session: &Session, claims: RequestedClaims) -> Result<Profile, Error> {
+    if claims.id_token.is_empty() {
+        return Ok(Profile::default());
+    }
+    let user = users::find(write, &session.user_id).await?;
+    Ok(user.map(|user| Profile::of(&user, claims.id_token)).unwrap_or_default())
 }
 
 /// What a grant brings.
@@ -185,6 +219,10 @@ struct Grant<'a> {
     session: &'a Session,
     family: FamilyId,
     scope: Scope,
+    /// The service that the access token is for; none for ourselves.
+    audience: Option<&'a Audience>,
+    /// What the ID token says of the person, besides who it is.
+    profile: Profile,
     /// Of the authorization request; none after a refresh.
     nonce: Option<&'a str>,
 }
@@ -201,6 +239,7 @@ impl Grant<'_> {
         let (issuer, app) = (context.public_url.as_str(), &client.key);
         let access_token = AccessToken {
             issuer,
+            audience: self.audience,
             app,
             user_id: self.session.user_id,
             session_id: self.session.id,
@@ -208,7 +247,8 @@ impl Grant<'_> {
             scope: self.scope,
             issued_at: *now,
         };
-        let id_token = IdToken { issuer, app, session: self.session, nonce: self.nonce, issued_at: *now };
+        let id_token =
+            IdToken { issuer, app, session: self.session, nonce: self.nonce, issued_at: *now, profile: &self.profile };
         let mut answer = json!({
             "access_token": access_token.mint(signer(Purpose::Token)?, &mut context.random()),
             "token_type": "Bearer",

@@ -4,14 +4,18 @@
 //! With `offline_access` (OIDC Core 1.0 §11), and as long as the app's settings say so, it goes on when the session is over; everything else is asked
 //! each time all the same.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hallpass_core::id::Audience;
 use hallpass_core::oidc::{GrantRefused, Presented, Scope, presented};
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
 use hallpass_store::tokens::{self, Family, Rotation};
 use hallpass_store::{Write, sessions};
 use http::StatusCode;
+use serde::Deserialize;
 
-use super::{Grant, Lasts, Tokens, is_allowed, judge, may};
+use super::{Grant, Lasts, Tokens, chosen, is_allowed, judge, may, profile};
 use crate::oidc::client::Client;
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
@@ -25,6 +29,7 @@ pub async fn exchange(
     call: &Call<Client>,
     token: &str,
     scope: Option<&str>,
+    resource: Option<&str>,
 ) -> Result<Result<Tokens, GrantRefused>, Error> {
     let Some(token) = Secret::<RefreshToken>::parse(token) else { return Ok(Err(GrantRefused::Unknown)) };
     let (context, digest) = (&call.context, token.digest());
@@ -34,6 +39,7 @@ pub async fn exchange(
         return Ok(Err(refused));
     }
     let scope = narrowed(&found, scope)?;
+    let audience = chosen(call, &found.resources, resource)?;
     let offline = is_offline(call, &found);
     let judged = match judge(call, &mut write, &found.session).await? {
         Err(GrantRefused::SessionOver) if offline => outlived(call, &mut write, &found).await?,
@@ -43,7 +49,7 @@ pub async fn exchange(
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !is_allowed(call, &mut write, &session, scope).await? {
+    if !is_allowed(call, &mut write, &session, scope, found.claims).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
     // Again, now that nobody else can move this family: who comes second shall see what the first has done.
@@ -55,7 +61,9 @@ pub async fn exchange(
         Presented::Current => {
             made_at = call.now;
             let next = Secret::<RefreshToken>::mint(&mut context.random());
-            let answer = Grant { session: &session, family: family.id, scope, nonce: None }.answer(call, &next)?;
+            let profile = profile(&mut write, &session, family.claims).await?;
+            let grant = Grant { session: &session, family: family.id, scope, audience, profile, nonce: None };
+            let answer = grant.answer(call, &next)?;
             let sealed = context.keys.refresh_answer.seal(&answer, digest.as_bytes(), &mut context.random());
             let rotation = Rotation { family: family.id, from: generation, token: next.digest(), answer: &sealed };
             if !tokens::rotate(&mut write, &rotation, call.now).await? {
@@ -67,7 +75,18 @@ pub async fn exchange(
         Presented::JustReplaced => {
             let sealed = family.answer.as_deref();
             let opened = sealed.and_then(|sealed| context.keys.refresh_answer.open(sealed, digest.as_bytes()));
-            opened.map(|answer| answer.to_vec())
+            let answer = opened.map(|answer| answer.to_vec());
+            if let Some(answer) = &answer
+                && audience_of(answer).as_deref()
+                    != Some(audience.map_or(context.public_url.as_str(), Audience::as_str))
+            {
+                // It was asked for another service meanwhile. What it brought is no answer to this: a token would end up at the wrong door.
+                let message = "This refresh token has just been used for another service. Use the one that it brought.";
+                return Err(
+                    Error::new(StatusCode::BAD_REQUEST, "invalid_target", message).because("replaced for another")
+                );
+            }
+            answer
         }
         Presented::Reused => None,
     };
@@ -121,6 +140,21 @@ fn fits(call: &Call<Client>, family: &Family) -> Result<(), GrantRefused> {
     } else {
         Ok(())
     }
+}
+
+/// Whom the access token of an answer of ours is for.
+fn audience_of(answer: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        access_token: String,
+    }
+    #[derive(Deserialize)]
+    struct Claims {
+        aud: String,
+    }
+    let Answer { access_token } = serde_json::from_slice(answer).ok()?;
+    let claims = URL_SAFE_NO_PAD.decode(access_token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice::<Claims>(&claims).ok().map(|claims| claims.aud)
 }
 
 /// What was granted, or less if the client asks for less; never more (RFC 6749 §6).

@@ -90,7 +90,7 @@ type Subject = Result<(SessionView, EnvelopeView), &'static str>;
 async fn of_access_token(call: &Call<AppCaller>, text: &str) -> Result<Subject, Error> {
     let Call { context, proof, now, .. } = call;
     let token = match access::live(context, text, *now).await? {
-        Ok(token) if token.app == proof.app().app.key => token,
+        Ok(live) if live.token.app == proof.app().app.key => live.token,
         Ok(_) => return Ok(Err("wrong_app")),
         Err(because) => return Ok(Err(because)),
     };

@@ -78,7 +78,10 @@ async fn only_a_service_that_was_declared_and_is_not_the_app_itself() {
         })
         .await;
     assert_eq!(error(&ask(&site, &own, &[]).await), (400, "invalid_target".to_owned()), "declared, and still itself");
+    // `resource` may be repeated (RFC 8707 section 2), but a token is for one service.
     let twice = [("resource", "stock"), ("resource", "billing")];
+    assert_eq!(error(&ask(&site, &batch, &twice).await), (400, "invalid_target".to_owned()));
+    let twice = [("audience", "stock"), ("audience", "billing")];
     assert_eq!(error(&ask(&site, &batch, &twice).await), (400, "invalid_request".to_owned()));
     site.app("stock", |app| app.disabled_at = Some(site.now())).await;
     assert_eq!(error(&ask(&site, &batch, &[("resource", "stock")]).await), (400, "invalid_target".to_owned()));

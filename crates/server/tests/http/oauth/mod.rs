@@ -2,6 +2,7 @@
 
 mod algorithms;
 mod authorize;
+mod claims;
 mod client_credentials;
 mod clients;
 mod consent;
@@ -16,6 +17,7 @@ pub mod par;
 mod prompt;
 mod refresh;
 mod refresh_cookie;
+mod resource;
 mod step_up;
 mod tabs;
 mod theft;
