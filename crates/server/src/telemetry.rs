@@ -267,6 +267,7 @@ pub(crate) mod tests {
             client_credentials: false,
             device: false,
             third_party: false,
+            jwks: None,
             client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };

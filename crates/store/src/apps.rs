@@ -29,8 +29,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
     let upsert =
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
                           id_token_alg, disabled_at, slot, client_credentials, device, third_party, client,
-                          refresh_cookie, offline_access)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                          refresh_cookie, offline_access, jwks)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
@@ -38,7 +38,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
                           id_token_alg = excluded.id_token_alg, disabled_at = excluded.disabled_at,
                           client_credentials = excluded.client_credentials, device = excluded.device,
                           third_party = excluded.third_party, client = excluded.client,
-                          refresh_cookie = excluded.refresh_cookie, offline_access = excluded.offline_access");
+                          refresh_cookie = excluded.refresh_cookie, offline_access = excluded.offline_access,
+                          jwks = excluded.jwks");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -57,7 +58,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&app.third_party)
         .bind(&word(&app.client.kind)?)
         .bind(&app.client.refresh_cookie)
-        .bind(&app.client.offline_access);
+        .bind(&app.client.offline_access)
+        .bind(&app.jwks);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -105,7 +107,7 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
     let find = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                         disabled_at, client_credentials, device, third_party, client, refresh_cookie,
-                        offline_access
+                        offline_access, jwks
                     FROM apps WHERE key = $1",
     );
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
@@ -141,7 +143,7 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
     let apps = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                 disabled_at, slot, client_credentials, device, third_party, client, refresh_cookie,
-                offline_access
+                offline_access, jwks
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -306,6 +308,7 @@ fn app(row: &Row) -> Result<App, StoreError> {
         post_logout_redirect_uris: Vec::new(),
         id_token_alg: from_word(row.text("id_token_alg")?.unwrap_or_default())?,
         third_party: row.column("third_party")?,
+        jwks: row.optional("jwks")?,
         disabled_at: row.optional("disabled_at")?,
     })
 }

@@ -94,7 +94,7 @@ const TABLES: &[Table] = &[
         ("relayed_sign_in", Integer), ("agent", Integer), ("assertion", Text), ("id_token_alg", Text),
         ("disabled_at", Integer), ("slot", Integer),
         ("client_credentials", Integer), ("device", Integer), ("third_party", Integer),
-        ("client", Text), ("refresh_cookie", Integer), ("offline_access", Integer),
+        ("client", Text), ("refresh_cookie", Integer), ("offline_access", Integer), ("jwks", Text),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },

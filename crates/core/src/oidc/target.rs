@@ -101,6 +101,7 @@ mod tests {
             client_credentials: true,
             device: false,
             third_party: false,
+            jwks: None,
             client: crate::oidc::ClientSettings::default(),
             agent: false,
             assertion: Assertion::None,

@@ -105,7 +105,7 @@ async fn the_matrix() {
     GET     /oauth/continue                   visitor         400      400      400      400      400      400      400      400
     POST    /oauth/token                      client          403      403      403      400      401      403      403      401
     OPTIONS /oauth/token                      anybody         403      403      403      403      403      403      403      403
-    POST    /oauth/device_authorization       app             403      403      403      400      401      403      403      401
+    POST    /oauth/device_authorization       client          403      403      403      400      401      403      403      401
     GET     /device                           visitor         303      303      200      303      303      303      303      303
     POST    /device                           session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /device/decide                    session     sign-in  sign-in      400  sign-in  sign-in  sign-in  sign-in  sign-in
@@ -115,7 +115,7 @@ async fn the_matrix() {
     POST    /oauth/revoke                     client          403      403      403      200      401      403      403      401
     OPTIONS /oauth/revoke                     anybody         403      403      403      403      403      403      403      403
     GET     /oauth/logout                     visitor         303      303      303      303      303      303      303      303
-    POST    /introspect                       app             403      403      403      200      401      403      403      401
+    POST    /introspect                       client          403      403      403      200      401      403      403      401
     POST    /api/v1/sign-in                   app             403      403      403      403      401      403      403      401
     POST    /api/v1/sign-out                  app             403      403      403      400      401      403      403      401
     GET     /api/v1/changes                   app             403      403      403      200      401      403      403      401

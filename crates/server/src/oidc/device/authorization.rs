@@ -10,10 +10,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::address;
-use crate::web::call::{Call, content_type};
+use crate::oidc::client::{ClientClaim, identify};
+use crate::web::call::Call;
 use crate::web::error::Error;
-use crate::web::guard::AppCaller;
-use crate::web::parameters::parameters;
 
 /// That two of the few devices that wait show the same letters happens once in a million years.
 const TRIES: usize = 4;
@@ -21,22 +20,13 @@ const TRIES: usize = 4;
 /// What a device may bring. Others are ignored (RFC 6749 §3.1).
 #[derive(Deserialize)]
 struct Request {
-    client_id: Option<String>,
-    client_secret: Option<String>,
     scope: Option<String>,
 }
 
 /// The handler.
-pub async fn authorize(mut call: Call<AppCaller>) -> Result<Response, Error> {
-    if content_type(call.headers()) != Some("application/x-www-form-urlencoded") {
-        return Err(Error::unsupported_media_type());
-    }
-    let body = call.bytes().await?;
-    let request: Request = parameters(&body)?;
+pub async fn authorize(call: Call<ClientClaim>) -> Result<Response, Error> {
+    let (call, request): (_, Request) = identify(call).await?;
     let (context, app) = (&call.context, &call.proof.app().app);
-    if request.client_secret.is_some() || request.client_id.as_deref().is_some_and(|id| id != app.key.as_str()) {
-        return Err(Error::invalid_request("The client is named by the Authorization header, once."));
-    }
     if !GrantType::DeviceCode.is_given_to(app) {
         let message = "This app is not set up for devices: its declaration does not say device = true.";
         return Err(Error::new(StatusCode::BAD_REQUEST, "unauthorized_client", message).because("not given this grant"));

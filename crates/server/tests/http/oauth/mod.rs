@@ -2,6 +2,7 @@
 
 mod algorithms;
 mod authorize;
+mod client_assertion;
 mod client_credentials;
 mod clients;
 mod consent;
@@ -14,6 +15,7 @@ mod offline;
 mod prompt;
 mod refresh;
 mod refresh_cookie;
+pub mod signer;
 mod step_up;
 mod token;
 mod token_exchange;

@@ -97,6 +97,7 @@ pub fn app(key: &str) -> App {
         client_credentials: false,
         device: false,
         third_party: false,
+        jwks: None,
         client: hallpass_core::oidc::ClientSettings::default(),
         disabled_at: None,
     }

@@ -70,6 +70,10 @@ pub fn zone(name: &str, home: bool) -> Zone {
     }
 }
 
+/// RFC 8037 appendix A.2.
+pub const JWKS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"one"}]}"#;
+
 pub fn app(text: &str, zone: &str) -> App {
     App {
         key: key(text),
@@ -100,6 +104,7 @@ pub fn app(text: &str, zone: &str) -> App {
         post_logout_redirect_uris: vec![format!("https://{text}.company.com/bye").parse().expect("valid")],
         id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::EdDsa,
         third_party: true,
+        jwks: Some(JWKS.parse().expect("valid")),
         disabled_at: None,
     }
 }
