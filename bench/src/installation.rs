@@ -218,6 +218,7 @@ impl Installation {
                 client_credentials: false,
                 device: false,
                 third_party: false,
+                jwks: None,
                 client: hallpass_core::oidc::ClientSettings::default(),
                 initiate_login_uri: None,
                 forward_auth: false,

@@ -97,6 +97,7 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             client_credentials: false,
             device: false,
             third_party: false,
+            jwks: None,
             client: hallpass_core::oidc::ClientSettings::default(),
             initiate_login_uri: None,
             forward_auth: false,

@@ -9,7 +9,7 @@ use url::Url;
 use crate::id::{AppKey, Audience, SecretId, ZoneName};
 use crate::keyring::Purpose;
 use crate::logout::LogoutUrl;
-use crate::oidc::{ClientSettings, IdTokenAlgorithm, RedirectUri};
+use crate::oidc::{ClientKeys, ClientSettings, IdTokenAlgorithm, RedirectUri};
 use crate::secret::{Digest, SecretKey};
 use crate::time::Timestamp;
 
@@ -46,6 +46,8 @@ pub struct App {
     pub initiate_login_uri: Option<RedirectUri>,
     /// What an OIDC client's ID tokens and logout tokens are signed with. Of no meaning for other apps.
     pub id_token_alg: IdTokenAlgorithm,
+    /// The public keys of a client that shows who it is by assertions that it signs (`private_key_jwt`); none shows a secret instead.
+    pub jwks: Option<ClientKeys>,
     /// May have tokens in its own name for those services, without anybody being there (RFC 6749 §4.4).
     pub client_credentials: bool,
     /// May have people allow it on a device without a browser (RFC 8628).
@@ -270,6 +272,7 @@ mod tests {
             client_credentials: false,
             device: false,
             third_party: false,
+            jwks: None,
             agent: false,
             assertion: Assertion::None,
             disabled_at: None,

@@ -4,7 +4,11 @@
 //! very algorithm, claims of a typed struct that refuses unknown, repeated and wrongly typed members. JSON serialization, encryption, `none`,
 //! `crit`, `b64` and keys that a token brings along (`jwk`, `jku`, `x5u`, `x5c`) are not turned off: there is no code for them.
 //!
+//! What others sign with keys of their own is read by [`Unverified`].
+//!
 //! [`verify`] is not called by the server; each token kind has its own function (`pass.rs`, `token.rs`), with its own claims and rules.
+
+mod foreign;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,6 +18,8 @@ use crate::crypto::Algorithm;
 use crate::id::KeyId;
 use crate::keyring::{Keyring, Purpose, SigningKey};
 use crate::time::Timestamp;
+
+pub use foreign::{Unverified, algorithm as algorithm_of_stranger};
 
 /// The longest token that is looked at (protocol §14), in bytes.
 pub const MAXIMUM_LENGTH: usize = 8 * 1024;
@@ -230,6 +236,9 @@ fn read_object<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Refused> {
 fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("headers and claims are structs of texts and numbers")
 }
+
+#[cfg(test)]
+pub use foreign::tests as tests_of_strangers;
 
 #[cfg(test)]
 mod tests {

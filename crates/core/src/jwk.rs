@@ -1,11 +1,14 @@
-//! Public keys as JSON (JWK, RFC 7517, RFC 7518 §6, RFC 8037 §2). Only public keys: a symmetric or private key is refused on
+//! Public keys as JSON (JWK, RFC 7517, RFC 7518 §6, RFC 8037 §2), and what names a key by what it is (RFC 7638). Only public keys: a symmetric or private key is refused on
 //! the way in and cannot be written on the way out.
+
+use std::fmt;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::crypto::{Algorithm, PublicKey, PublicParts};
+use crate::crypto::{self, Algorithm, PublicKey, PublicParts};
 
 /// Why a JWK is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +82,55 @@ pub fn read(jwk: &Value, algorithm: Algorithm) -> Result<PublicKey, InvalidJwk> 
     PublicKey::from_parts(algorithm, parts).map_err(|_| InvalidJwk::Unsound)
 }
 
+/// SHA-256 of what a public key is made of (RFC 7638): the same for whoever computes it, whatever else a JWK says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thumbprint([u8; 32]);
+
+/// Not 32 bytes in canonical base64url.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 43 characters of base64url")]
+pub struct InvalidThumbprint;
+
+impl Thumbprint {
+    /// Of this key. Its required members, sorted, without a space (§3.2, §3.3).
+    pub fn of(key: &PublicKey) -> Self {
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let members = match key.parts() {
+            PublicParts::Okp { x } => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, encode(x)),
+            PublicParts::Ec { x, y } => {
+                format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, encode(x), encode(y))
+            }
+            PublicParts::Rsa { n, e } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(e), encode(n)),
+        };
+        Self(crypto::sha256(members.as_bytes()))
+    }
+
+    /// As stored.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// As read from the database.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Thumbprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl FromStr for Thumbprint {
+    type Err = InvalidThumbprint;
+
+    fn from_str(text: &str) -> Result<Self, InvalidThumbprint> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or(InvalidThumbprint)
+    }
+}
+
 /// Whether the modulus was made by the flawed chip library of CVE-2017-15361, whose keys can be factored: modulo each of these
 /// primes such a modulus is a power of 65537. An honest one passes with a probability of about 2⁻²⁸.
 fn has_roca_fingerprint(n: &[u8]) -> bool {
@@ -123,6 +175,39 @@ mod tests {
         let n = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().expect("text")).expect("base64url");
         assert_eq!((&jwk["kty"], &jwk["e"], n.len()), (&"RSA".into(), &"AQAB".into(), 256));
         assert!(n[0] >= 0x80, "2048 bits, all of them");
+    }
+
+    #[test]
+    fn thumbprints_are_those_of_the_standards_examples() {
+        // RFC 7638 §3.1, RFC 8037 appendix A.3, RFC 9449 §6.1.
+        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+        for (jwk, algorithm, thumbprint) in [
+            (
+                json!({"kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29"}),
+                Algorithm::Rs256,
+                "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+            ),
+            (
+                json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}),
+                Algorithm::EdDsa,
+                "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+            ),
+            (
+                json!({"kty": "EC", "crv": "P-256", "x": "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs",
+                       "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}),
+                Algorithm::Es256,
+                "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
+            ),
+        ] {
+            let key = read(&jwk, algorithm).expect("a key");
+            assert_eq!(Thumbprint::of(&key).to_string(), thumbprint);
+            assert_eq!(thumbprint.parse(), Ok(Thumbprint::of(&key)));
+        }
+        for bad in
+            ["", "AAAA", "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k=", "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4l"]
+        {
+            assert_eq!(bad.parse::<Thumbprint>(), Err(InvalidThumbprint), "{bad}");
+        }
     }
 
     #[test]

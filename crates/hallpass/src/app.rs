@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use hallpass_core::app::{Access, App, AppSecret, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, ZoneName};
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::{ClientKind, ClientSettings, IdTokenAlgorithm, RedirectUri};
+use hallpass_core::oidc::{ClientKeys, ClientKind, ClientSettings, IdTokenAlgorithm, RedirectUri};
 use hallpass_core::time::Timestamp;
 use hallpass_server::admin::apps::{self as verbs, Minted};
 use hallpass_server::admin::{AdminError, ago};
@@ -113,6 +113,9 @@ pub struct Add {
     /// It is somebody else's: people are asked before it learns anything about them by OIDC
     #[arg(long)]
     third_party: bool,
+    /// Its public keys, a JWK set as JSON: it signs assertions in place of showing a secret (`private_key_jwt`)
+    #[arg(long, value_name = "JSON")]
+    jwks: Option<ClientKeys>,
     /// What it is as an OIDC client: a server with a secret, a page with scripts, or a program on people's own computers
     #[arg(long, value_enum, default_value_t)]
     client: Client,
@@ -239,6 +242,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         initiate_login_uri: add.initiate_login_uri,
         id_token_alg: add.id_token_alg,
         third_party: add.third_party,
+        jwks: add.jwks,
         disabled_at: None,
     };
     verbs::add(&mut write, &app, &ACTOR, shell.now).await?;
@@ -352,6 +356,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("sign-in begins", joined(&app.initiate_login_uri)),
         ("ID tokens", app.id_token_alg.to_string()),
         ("third party", word(&app.third_party)),
+        ("keys", joined(app.jwks.iter().flat_map(ClientKeys::fingerprints))),
         (
             "state",
             app.disabled_at.map_or_else(|| "enabled".to_owned(), |at| format!("disabled {}", ago(at, shell.now))),
@@ -440,6 +445,7 @@ fn object(app: &App) -> Value {
         "initiate_login_uri": app.initiate_login_uri,
         "id_token_alg": app.id_token_alg,
         "third_party": app.third_party,
+        "jwks": app.jwks,
         "disabled_at": maybe(app.disabled_at),
     })
 }

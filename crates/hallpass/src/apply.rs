@@ -57,8 +57,8 @@ pub async fn run(arguments: Arguments, shell: &Shell) -> Result<(), Failure> {
         write.commit().await?;
         let mut sentence = format!("Done: {}.", counted(steps.len(), "change"));
         let mut read = store.snapshot().await?;
-        // Those that have to do without need not be told to get one.
-        let with_secret = file.apps.iter().flatten().filter(|(_, entry)| !entry.client.is_public());
+        // Those that have to do without, or sign instead, need not be told to get one.
+        let with_secret = file.apps.iter().flatten().filter(|(_, entry)| !entry.client.is_public() && entry.jwks.is_none());
         for key in with_secret.map(|(key, _)| key) {
             if apps::secrets_of(&mut read, key).await?.is_empty() {
                 _ = write!(sentence, "\nApp {key} has no secret key yet; `hallpass app rotate-secret {key}` makes one.");

@@ -1,6 +1,7 @@
 //! `hallpass app show APP --oidc`: what to paste into a program that signs people in by OIDC. OIDC Discovery 1.0 §3.
 
 use hallpass_core::app::App;
+use hallpass_core::oidc::ClientAuthentication;
 use hallpass_core::oidc::metadata::metadata;
 use serde_json::{Value, json};
 
@@ -21,12 +22,12 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         shell.config()?.public_url.ok_or("public_url is not set, so nobody knows what the issuer is called")?;
     let provider = metadata(issuer.as_str());
     let at = |name: &str| provider[name].as_str().unwrap_or_default().to_owned();
-    let public = app.client.kind.is_public();
+    let way = ClientAuthentication::of(app);
     // What the provider can, of this client: its kind says whether it has a secret.
     let of = |name: &str, fits: &dyn Fn(&str) -> bool| -> Vec<&str> {
         provider[name].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|word| fits(word)).collect()
     };
-    let methods = of("token_endpoint_auth_methods_supported", &|method| (method == "none") == public);
+    let methods = of("token_endpoint_auth_methods_supported", &|method| way.methods().contains(&method));
     let scopes = of("scopes_supported", &|scope| scope != "offline_access" || app.client.offline_access);
     let discovery = format!("{issuer}/.well-known/openid-configuration");
     if shell.json {
@@ -56,10 +57,16 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         });
         return Ok(done(true, "", &object)?);
     }
-    let secret = if public {
-        format!("none: it is a {} client, whose secret everybody could read", app.client.kind.as_str())
-    } else {
-        format!("the app's secret key, hp_sk_…; `hallpass app rotate-secret {key}` makes one")
+    let secret = match way {
+        ClientAuthentication::None => {
+            format!("none: it is a {} client, whose secret everybody could read", app.client.kind.as_str())
+        }
+        ClientAuthentication::PrivateKeyJwt => {
+            format!("none: it signs assertions for {issuer} with the private key to one of its jwks")
+        }
+        ClientAuthentication::Secret => {
+            format!("the app's secret key, hp_sk_…; `hallpass app rotate-secret {key}` makes one")
+        }
     };
     let pushed = if app.client.require_pushed { "required of this client" } else { "if the program can" };
     let told = match &app.logout_urls[..] {

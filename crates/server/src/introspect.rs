@@ -20,6 +20,8 @@ use http::{HeaderValue, header};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use crate::oidc::client::ClientClaim;
+use crate::oidc::client_assertion;
 use crate::oidc::introspection;
 use crate::web::call::{Call, content_type, from_json};
 use crate::web::error::Error;
@@ -47,17 +49,31 @@ struct Question {
     method: Option<String>,
     request_token: Option<Audience>,
     if_version: Option<String>,
+    client_id: Option<String>,
+    client_assertion: Option<String>,
+    client_assertion_type: Option<String>,
+}
+
+impl Question {
+    /// Who asks was read before it; see [`client_assertion`].
+    const fn names_client(&self) -> bool {
+        self.client_id.is_some() || self.client_assertion.is_some() || self.client_assertion_type.is_some()
+    }
 }
 
 /// The handler.
-pub async fn introspect(mut call: Call<AppCaller>) -> Result<Response, Error> {
+pub async fn introspect(mut call: Call<ClientClaim>) -> Result<Response, Error> {
     let form = match content_type(call.headers()) {
         Some("application/x-www-form-urlencoded") => true,
         Some("application/json") => false,
         _ => return Err(Error::unsupported_media_type()),
     };
     let body = call.bytes().await?;
+    let call = client_assertion::app(call, form.then_some(&body)).await?;
     let mut question: Question = if form { parameters(&body)? } else { from_json(&body)? };
+    if question.names_client() && call.headers().contains_key(header::AUTHORIZATION) {
+        return Err(Error::invalid_request("The client is named by the Authorization header, once."));
+    }
     if form && question.tokens.is_some() {
         return Err(Error::invalid_request("tokens is for the JSON form; the URL-encoded form takes one token."));
     }

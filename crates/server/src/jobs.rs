@@ -12,8 +12,8 @@ use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
 use hallpass_core::oidc::PENDING_LIFETIME;
 use hallpass_core::time::Timestamp;
 use hallpass_store::{
-    Store, StoreError, apps, attempts, audit, changes, codes, device_codes, devices, handoffs, keys, logouts, outbox,
-    pushed_requests, sessions, tokens, upstream_logouts, upstreams,
+    Store, StoreError, apps, attempts, audit, changes, client_assertions, codes, device_codes, devices, handoffs, keys,
+    logouts, outbox, pushed_requests, sessions, tokens, upstream_logouts, upstreams,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -298,5 +298,21 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     upstreams::prune(&mut write, now, ROWS).await?;
     upstream_logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     outbox::prune(&mut write, now - KEEP_DELIVERED, ROWS).await?;
-    write.commit().await.map(|_| ())
+    write.commit().await?;
+    sweep_used(&context).await
+}
+
+/// Deletes what was used once and is refused for its age by now, all of it: there is one for every request of a client. A node whose clock is behind
+/// must still find what it would take.
+async fn sweep_used(context: &Context) -> Result<(), StoreError> {
+    const ROWS: u32 = 1000;
+    let before = context.now() - KEEP_CODES;
+    loop {
+        let mut write = context.store.write().await?;
+        let gone = client_assertions::prune(&mut write, before, ROWS).await?;
+        write.commit().await?;
+        if gone < ROWS.into() {
+            return Ok(());
+        }
+    }
 }

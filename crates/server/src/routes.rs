@@ -76,7 +76,7 @@ pub fn table() -> Vec<Route> {
         oauth("/oauth/revoke", CLIENT, oidc::revoke::revoke),
         cross_origin("/oauth/revoke", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
         get("/oauth/logout", VISITOR, oidc::logout::logout),
-        oauth("/introspect", APP, introspect::introspect),
+        oauth("/introspect", CLIENT, introspect::introspect),
         read("/forward-auth", GATEWAY, forward_auth::answer),
         post("/api/v1/sign-in", APP, sign_in::relayed::sign_in),
         post("/api/v1/sign-out", APP, sign_out::by_app),

@@ -274,6 +274,7 @@ pub(crate) mod tests {
             third_party: false,
             initiate_login_uri: None,
             forward_auth: false,
+            jwks: None,
             client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };

@@ -29,8 +29,9 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
     let upsert =
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
                           id_token_alg, disabled_at, slot, client_credentials, device, third_party, client,
-                          refresh_cookie, offline_access, require_pushed, initiate_login_uri, forward_auth)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+                          refresh_cookie, offline_access, require_pushed, initiate_login_uri, forward_auth, jwks)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                          $22)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
@@ -39,7 +40,7 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
                           client_credentials = excluded.client_credentials, device = excluded.device,
                           third_party = excluded.third_party, client = excluded.client,
                           refresh_cookie = excluded.refresh_cookie, offline_access = excluded.offline_access,
-                          require_pushed = excluded.require_pushed,
+                          require_pushed = excluded.require_pushed, jwks = excluded.jwks,
                           initiate_login_uri = excluded.initiate_login_uri, forward_auth = excluded.forward_auth");
     let upsert = upsert
         .bind(&app.key)
@@ -62,7 +63,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&app.client.offline_access)
         .bind(&app.client.require_pushed)
         .bind(&app.initiate_login_uri)
-        .bind(&app.forward_auth);
+        .bind(&app.forward_auth)
+        .bind(&app.jwks);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -110,7 +112,7 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
     let find = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                         disabled_at, client_credentials, device, third_party, client, refresh_cookie,
-                        offline_access, require_pushed, initiate_login_uri, forward_auth
+                        offline_access, require_pushed, initiate_login_uri, forward_auth, jwks
                     FROM apps WHERE key = $1",
     );
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
@@ -146,7 +148,7 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
     let apps = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                 disabled_at, slot, client_credentials, device, third_party, client, refresh_cookie,
-                offline_access, require_pushed, initiate_login_uri, forward_auth
+                offline_access, require_pushed, initiate_login_uri, forward_auth, jwks
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -314,6 +316,7 @@ fn app(row: &Row) -> Result<App, StoreError> {
         third_party: row.column("third_party")?,
         forward_auth: row.column("forward_auth")?,
         initiate_login_uri: row.optional("initiate_login_uri")?,
+        jwks: row.optional("jwks")?,
         disabled_at: row.optional("disabled_at")?,
     })
 }

@@ -96,6 +96,7 @@ const TABLES: &[Table] = &[
         ("client_credentials", Integer), ("device", Integer), ("third_party", Integer),
         ("client", Text), ("refresh_cookie", Integer), ("offline_access", Integer),
         ("require_pushed", Integer), ("initiate_login_uri", Text), ("forward_auth", Integer),
+        ("jwks", Text),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },

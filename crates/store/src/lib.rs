@@ -22,6 +22,7 @@ pub mod audit;
 pub mod authenticators;
 pub mod backup;
 pub mod changes;
+pub mod client_assertions;
 pub mod codes;
 pub mod consents;
 pub mod device_codes;

@@ -112,6 +112,7 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         client_credentials: false,
         device: false,
         third_party: false,
+        jwks: None,
         client: hallpass_core::oidc::ClientSettings::default(),
         initiate_login_uri: None,
         forward_auth: false,

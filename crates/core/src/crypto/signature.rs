@@ -36,6 +36,9 @@ impl Algorithm {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::EdDsa, Self::Es256, Self::Ps256, Self::Rs256, Self::Hs256];
 
+    /// Those by which a stranger can sign what we check: with a public key, which may be known to everybody.
+    pub const OF_STRANGERS: [Self; 4] = [Self::EdDsa, Self::Es256, Self::Ps256, Self::Rs256];
+
     /// The JOSE name: `EdDSA`, `ES256`, `PS256`, `RS256`, `HS256`.
     pub const fn as_str(self) -> &'static str {
         match self {

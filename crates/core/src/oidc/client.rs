@@ -60,6 +60,38 @@ impl ClientKind {
     }
 }
 
+/// How a client shows who it is where OAuth asks for it: its `token_endpoint_auth_method` (OIDC Dynamic Client Registration 1.0 §2). One way, which
+/// follows from what is registered and not from what a request brings (advisory T24).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuthentication {
+    /// By its secret key, in the header or in the body.
+    Secret,
+    /// By assertions that it signs. A secret that it may have as well is for our own API, not for this.
+    PrivateKeyJwt,
+    /// Not at all: it has nothing that not everybody could read.
+    None,
+}
+
+impl ClientAuthentication {
+    /// The way that is registered for an app.
+    pub fn of(app: &App) -> Self {
+        match app.jwks {
+            _ if app.client.kind.is_public() => Self::None,
+            Some(_) => Self::PrivateKeyJwt,
+            None => Self::Secret,
+        }
+    }
+
+    /// The standard's words for it.
+    pub const fn methods(self) -> &'static [&'static str] {
+        match self {
+            Self::Secret => &["client_secret_basic", "client_secret_post"],
+            Self::PrivateKeyJwt => &["private_key_jwt"],
+            Self::None => &["none"],
+        }
+    }
+}
+
 /// Why an app cannot have a redirect URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -128,6 +160,7 @@ pub(super) mod tests {
             third_party: false,
             initiate_login_uri: None,
             forward_auth: false,
+            jwks: None,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
             redirect_uris: uris.iter().map(|uri| uri.parse().expect("a URI")).collect(),

@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{GrantType, IdTokenAlgorithm};
+use crate::crypto::Algorithm;
 
 /// `/.well-known/openid-configuration`, and the same under RFC 8414's name.
 pub fn metadata(issuer: &str) -> Value {
     let at = |path: &str| format!("{issuer}{path}");
-    // `none` is said by clients that have no secret; of the others each shows it in one of these ways, never in both.
-    let of_clients = ["client_secret_basic", "client_secret_post", "none"];
+    // `none` is said by clients that have no secret; of the others each has one way, a secret in one of two places or assertions, never several.
+    let of_clients = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
+    let of_strangers = Algorithm::OF_STRANGERS.map(Algorithm::as_str);
     json!({
         "issuer": issuer,
         "authorization_endpoint": at("/oauth/authorize"),
@@ -28,7 +30,10 @@ pub fn metadata(issuer: &str) -> Value {
         "id_token_signing_alg_values_supported": IdTokenAlgorithm::ALL,
         "token_endpoint_auth_methods_supported": of_clients,
         "revocation_endpoint_auth_methods_supported": of_clients,
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": of_strangers,
+        "revocation_endpoint_auth_signing_alg_values_supported": of_strangers,
+        "introspection_endpoint_auth_signing_alg_values_supported": of_strangers,
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "claims_supported": [

@@ -5,6 +5,8 @@ mod access_token;
 mod authorization_request;
 mod claims;
 mod client;
+mod client_assertion;
+mod client_keys;
 mod client_token;
 mod consent;
 mod error;
@@ -25,7 +27,11 @@ use std::time::Duration;
 pub use access_token::{AccessToken, VerifiedAccessToken};
 pub use authorization_request::{AuthorizationRequest, Parameters, Prompt, ResponseMode};
 pub use claims::{IdToken, Profile, VerifiedIdToken, userinfo, verify_hint};
-pub use client::{ClientKind, ClientSettings, Unfit, check_redirect_uri, registered_redirect_uri};
+pub use client::{
+    ClientAuthentication, ClientKind, ClientSettings, Unfit, check_redirect_uri, registered_redirect_uri,
+};
+pub use client_assertion::{ASSERTION_LIFETIME, ASSERTION_TYPE, ClientAssertion, STRANGERS_LEEWAY, VerifiedAssertion};
+pub use client_keys::{ClientKeys, InvalidKeys};
 pub use client_token::{ClientToken, LooksLikeUser, VerifiedClientToken};
 pub use consent::{Asks, Consent, Waiting, must_ask as must_ask_for_consent};
 pub use error::{AuthorizationRefused, GrantRefused};

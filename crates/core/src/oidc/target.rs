@@ -201,6 +201,7 @@ mod tests {
             client_credentials: true,
             device: false,
             third_party: false,
+            jwks: None,
             client: crate::oidc::ClientSettings::default(),
             initiate_login_uri: None,
             forward_auth: false,

@@ -395,6 +395,7 @@ mod tests {
             third_party: false,
             initiate_login_uri: None,
             forward_auth: false,
+            jwks: None,
             client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         }

@@ -88,6 +88,39 @@ fn the_signature_of_id_tokens_is_the_standards_default_unless_said_otherwise() {
     assert!(installation.fails(&["apply", &unknown, "--yes"]).contains("`RS256` or `EdDSA`"));
 }
 
+/// A key that is replaced under its old name is a change that somebody sees, too.
+#[test]
+fn keys_of_a_client_are_told_apart() {
+    let installation = Installation::empty();
+    let uri = "redirect_uris = [\"https://pos.company.localhost/callback\"]";
+    let keys = |x: &str| {
+        format!("jwks = '{{\"keys\":[{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{x}\",\"kid\":\"one\"}}]}}'")
+    };
+    // RFC 8037 appendix A.2, RFC 8032 §7.1 (test 2).
+    let (first, second) =
+        ("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw");
+    let start = FILE.split("[groups").next().expect("a beginning");
+    let file = |name: &str, keys: &str| {
+        installation.write(name, &start.replace("[apps.pos.roles]", &format!("{uri}\n{keys}\n[apps.pos.roles]")))
+    };
+    let added = installation.json(&["apply", &file("one.toml", &keys(first)), "--yes"]);
+    assert!(texts(&added)[1].ends_with(", jwks one(kPrK_qmx\u{2026})"), "{added}");
+    let named = [("HALLPASS_PUBLIC_URL", "https://auth.company.localhost")];
+    let show = installation.run_with(&["app", "show", "pos", "--oidc"], "", &named).out;
+    assert!(show.contains("private_key_jwt") && !show.contains("hp_sk_"), "{show}");
+    let changed = installation.json(&["apply", &file("two.toml", &keys(second)), "--yes"]);
+    let changed = texts(&changed).concat();
+    assert!(
+        changed.starts_with("~ app pos: jwks one(kPrK_qmx\u{2026}) \u{2192} one(")
+            && !changed.ends_with("(kPrK_qmx\u{2026})"),
+        "{changed}"
+    );
+    let gone = installation.json(&["apply", &file("three.toml", ""), "--yes"]);
+    assert!(texts(&gone)[0].ends_with(" \u{2192} none"), "{gone}");
+    let private = keys(first).replace("\"kid\"", "\"d\":\"AAAA\",\"kid\"");
+    assert!(installation.fails(&["apply", &file("four.toml", &private), "--yes"]).contains("private key"));
+}
+
 #[test]
 fn changes_are_shown_as_changes_and_removals_need_prune() {
     let installation = Installation::empty();

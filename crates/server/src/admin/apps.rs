@@ -118,6 +118,13 @@ fn check_client(app: &App) -> Result<(), AdminError> {
             return refused("must be an https address");
         }
     }
+    if app.jwks.is_some() && app.client.kind.is_public() {
+        return Err(AdminError::Refused(format!(
+            "app {}: jwks is for clients that keep a private key to themselves; a {} client keeps nothing from whoever has it before them",
+            app.key,
+            app.client.kind.as_str()
+        )));
+    }
     let native = app.client.kind == ClientKind::Native;
     match app.post_logout_redirect_uris.iter().find(|uri| uri.origin().is_none()) {
         Some(uri) if !native => Err(AdminError::Refused(format!(

@@ -1,7 +1,7 @@
 //! Which client asks at the token and the revocation endpoint, and how that is known: RFC 6749 §2.3, §3.2.1.
 //!
-//! A confidential client shows its secret, in the `Authorization` header or in the body, never in both and never in the address. A public one has
-//! none: naming itself proves nothing, so only grants that bring a proof of their own are open to it; and one that runs in browsers is listened to
+//! A confidential client shows its secret, in the `Authorization` header or in the body, never in both and never in the address; or, if it has declared
+//! keys, an assertion and never a secret. A public one has none: naming itself proves nothing, so only grants that bring a proof of their own are open to it; and one that runs in browsers is listened to
 //! from its own pages only. Advisories T14, T16.
 
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hallpass_core::app::Origin;
-use hallpass_core::oidc::ClientKind;
+use hallpass_core::oidc::{ClientAuthentication, ClientKind};
 use hallpass_core::time::Timestamp;
 use hallpass_store::view::{AppEntry, PolicyGuard};
 use http::request::Parts;
@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sync_wrapper::SyncWrapper;
 
+use super::client_assertion::Shown;
 use super::cors;
 use crate::context::Context;
 use crate::web::call::{Call, content_type, from_json};
@@ -105,8 +106,9 @@ impl Client {
 
 #[derive(Deserialize)]
 struct Credentials {
-    client_id: Option<String>,
     client_secret: Option<String>,
+    #[serde(flatten)]
+    shown: Shown,
 }
 
 /// Finds out who asks, and for what.
@@ -117,22 +119,30 @@ pub async fn identify<T: DeserializeOwned>(mut call: Call<ClientClaim>) -> Resul
         _ => return Err(Error::unsupported_media_type()),
     };
     let body = call.bytes().await?;
-    let Credentials { client_id, client_secret } = read(json, &body)?;
+    let Credentials { client_secret, shown } = read(json, &body)?;
+    let client_id = shown.client_id.as_deref();
     let Call { context, proof, now, ip, request_id, parts, .. } = call;
     let (policy, index) = match proof {
         ClientClaim::BySecret(AppCaller { policy, index }) => {
             // One way of saying who asks, and one answer to it.
-            let other = client_id.as_deref().is_some_and(|id| id != policy.apps[index].app.key.as_str());
-            if client_secret.is_some() || other {
+            let other = client_id.is_some_and(|id| id != policy.apps[index].app.key.as_str());
+            if client_secret.is_some() || shown.is_assertion() || other {
                 return Err(Error::invalid_request("The client is named by the Authorization header, once."));
             }
             (policy, index)
         }
-        ClientClaim::InTheBody if by_browser(&parts.headers) && client_secret.is_some() => {
+        ClientClaim::InTheBody if by_browser(&parts.headers) && (client_secret.is_some() || shown.is_assertion()) => {
             return Err(not_for_browsers().because("a secret in a browser"));
         }
+        ClientClaim::InTheBody if client_secret.is_some() && shown.is_assertion() => {
+            return Err(Error::invalid_request("A client shows a secret or an assertion, not both."));
+        }
+        ClientClaim::InTheBody if shown.is_assertion() => {
+            let AppCaller { policy, index } = Box::pin(shown.establish(&context, ip, now)).await?;
+            (policy, index)
+        }
         ClientClaim::InTheBody if client_secret.is_some() => {
-            let pair = client_id.as_deref().zip(client_secret.as_deref()).ok_or("a secret without a client_id");
+            let pair = client_id.zip(client_secret.as_deref()).ok_or("a secret without a client_id");
             let AppCaller { policy, index } = AppCaller::by_secret(&context, pair, ip, now).await?;
             (policy, index)
         }
@@ -142,7 +152,7 @@ pub async fn identify<T: DeserializeOwned>(mut call: Call<ClientClaim>) -> Resul
                 let app = &policy.apps[*index].app;
                 app.client.kind.is_public() && app.disabled_at.is_none()
             };
-            match client_id.as_deref().and_then(|id| policy.by_key(id)).filter(public) {
+            match client_id.and_then(|id| policy.by_key(id)).filter(public) {
                 Some(index) => (policy, index),
                 None if by_browser(&parts.headers) => return Err(not_for_browsers()),
                 None => return Err(client_refused(&context, ip, now, "no credentials, and no client without")),
@@ -150,10 +160,16 @@ pub async fn identify<T: DeserializeOwned>(mut call: Call<ClientClaim>) -> Resul
         }
     };
     let app = &policy.apps[index].app;
-    let by_name = client_secret.is_none() && !parts.headers.contains_key(header::AUTHORIZATION);
-    if app.client.kind.is_public() != by_name {
-        // A secret in a program that everybody can read is none; whoever shows it has taken it out of there (RFC 8252 §8.5).
-        return Err(client_refused(&context, ip, now, "a secret of a client that has to do without"));
+    let way = match (shown.is_assertion(), client_secret.is_some() || parts.headers.contains_key(header::AUTHORIZATION))
+    {
+        (true, _) => ClientAuthentication::PrivateKeyJwt,
+        (false, true) => ClientAuthentication::Secret,
+        (false, false) => ClientAuthentication::None,
+    };
+    if ClientAuthentication::of(app) != way {
+        // A secret in a program that everybody can read is none; whoever shows it has taken it out of there (RFC 8252 §8.5). And who signs assertions
+        // does so in order that no secret opens anything.
+        return Err(client_refused(&context, ip, now, "not the way in which this client shows who it is"));
     }
     let origin = match app.client.kind {
         ClientKind::Browser => Some(cors::own_page(app, &parts.headers).cloned().ok_or_else(foreign)?),

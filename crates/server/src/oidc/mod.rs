@@ -8,6 +8,7 @@ mod access;
 pub mod authorize;
 pub mod bearer;
 pub mod client;
+pub mod client_assertion;
 pub mod consent;
 pub mod cors;
 pub mod device;

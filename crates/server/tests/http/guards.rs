@@ -118,7 +118,7 @@ async fn the_matrix() {
     POST    /oauth/revoke                     client          403      403      403      200      401      403      403      401
     OPTIONS /oauth/revoke                     anybody         403      403      403      403      403      403      403      403
     GET     /oauth/logout                     visitor         303      303      303      303      303      303      303      303
-    POST    /introspect                       app             403      403      403      200      401      403      403      401
+    POST    /introspect                       client          403      403      403      200      401      403      403      401
     GET     /forward-auth                     gateway         403      403      403      403      403      403      403      403
     POST    /api/v1/sign-in                   app             403      403      403      403      401      403      403      401
     POST    /api/v1/sign-out                  app             403      403      403      400      401      403      403      401

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use hallpass_core::handoff::{HandoffRefused, MAXIMUM_CODES};
 use hallpass_core::keyring::Purpose;
+use hallpass_core::oidc::VerifiedAssertion;
 use hallpass_core::session::EndReason;
 use hallpass_store::device_codes::Decision;
 use hallpass_store::tokens::Rotation;
 use hallpass_store::{
-    Change, Store, apps, attempts, authenticators, changes, codes, device_codes, handoffs, keys, leases, meta, outbox,
-    pushed_requests, sessions, tokens, users,
+    Change, Store, apps, attempts, authenticators, changes, client_assertions, codes, device_codes, handoffs, keys,
+    leases, meta, outbox, pushed_requests, sessions, tokens, users,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -145,6 +146,28 @@ async fn a_device_is_heard_decided_about_and_given_tokens_once() {
             won
         });
         assert_eq!(winners(&redeemed.await), 1);
+    })
+    .await;
+}
+
+/// RFC 7523 §3, item 7: on all nodes once, and known until nobody would take it anyway.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_assertion_is_used_by_one() {
+    on_both(|database| async move {
+        for (id, expires_at) in [([1; 32], later(60)), ([2; 32], later(61))] {
+            let used = race(&database, move |store, _| async move {
+                let mut write = store.write().await.expect("writes");
+                let assertion = VerifiedAssertion { id, expires_at };
+                let first = client_assertions::redeem(&mut write, &assertion).await.expect("asks");
+                write.commit().await.expect("commits");
+                first
+            });
+            assert_eq!(winners(&used.await), 1);
+        }
+        let mut write = database.write().await;
+        for (at, gone) in [(60, 0), (61, 1), (61, 0), (62, 1)] {
+            assert_eq!(client_assertions::prune(&mut write, later(at), 9).await.expect("prunes"), gone, "{at}");
+        }
     })
     .await;
 }

@@ -27,7 +27,7 @@ use std::str::FromStr;
 use hallpass_core::app::{Access, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, GroupName, PermissionName, RoleName, ZoneName};
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::{ClientKind, IdTokenAlgorithm, RedirectUri};
+use hallpass_core::oidc::{ClientKeys, ClientKind, IdTokenAlgorithm, RedirectUri};
 use hallpass_core::zone::{CookieDomain, CookieName};
 use serde::{Deserialize, Deserializer};
 
@@ -102,6 +102,8 @@ pub struct AppEntry {
     pub initiate_login_uri: Option<RedirectUri>,
     /// What an OIDC client's ID tokens and logout tokens are signed with: `RS256` or `EdDSA`.
     pub id_token_alg: IdTokenAlgorithm,
+    /// The public keys of a client that signs assertions in place of showing a secret: a JWK set, as JSON in a text.
+    pub jwks: Option<ClientKeys>,
     /// Somebody else's: people are asked before it learns anything about them by OIDC.
     pub third_party: bool,
     /// What it is as an OIDC client: `confidential`, `browser` or `native`.
@@ -184,6 +186,12 @@ mod tests {
             ("[apps.pos]\nid_token_alg = \"none\"\n", 2, "expected `RS256` or `EdDSA`"),
             ("[apps.pos]\nid_token_alg = \"HS256\"\n", 2, "expected `RS256` or `EdDSA`"),
             ("[apps.pos]\nclient = \"public\"\n", 2, "public"),
+            ("[apps.pos]\njwks = \"https://pos.company.com/keys\"\n", 2, "JWK set as JSON"),
+            (
+                "[apps.pos]\njwks = '{\"keys\":[{\"kid\":\"a\",\"kty\":\"OKP\",\"d\":\"x\"}]}'\n",
+                2,
+                "carries a private key",
+            ),
             ("[apps.pos]\norigins = [\"http://pos.company.com\"]\n", 2, "must be https"),
             ("[zones.home]\n\ncookie_domain = \"co.uk\"\n", 3, "public suffix"),
             ("[apps.pos.roles]\nseller = [\"can sell\"]\n", 2, "permission name"),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use hallpass_core::app::{Access, App, Assertion, FirstContact};
 use hallpass_core::id::{AppKey, GroupId, GroupName, PermissionName, RoleId, RoleName, UserId, ZoneName};
-use hallpass_core::oidc::{ClientKind, ClientSettings, IdTokenAlgorithm};
+use hallpass_core::oidc::{ClientKeys, ClientKind, ClientSettings, IdTokenAlgorithm};
 use hallpass_core::user::User;
 use hallpass_core::zone::Zone;
 use hallpass_store::roles::{Policy, UserFacts};
@@ -372,6 +372,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         initiate_login_uri: entry.initiate_login_uri.clone(),
         id_token_alg: entry.id_token_alg,
         third_party: entry.third_party,
+        jwks: entry.jwks.clone(),
         disabled_at: known.and_then(|known| known.disabled_at),
     }
 }
@@ -424,6 +425,7 @@ fn app_differences(before: &App, after: &App) -> String {
         ("initiate_login_uri", listed(&before.initiate_login_uri), listed(&after.initiate_login_uri)),
         ("id_token_alg", before.id_token_alg.to_string(), after.id_token_alg.to_string()),
         ("third_party", before.third_party.to_string(), after.third_party.to_string()),
+        ("jwks", keys(before), keys(after)),
     ])
 }
 
@@ -484,6 +486,9 @@ fn said_of(app: &App) -> String {
     if app.third_party {
         text.push_str(", third_party");
     }
+    if app.jwks.is_some() {
+        _ = write!(text, ", jwks {}", keys(app));
+    }
     text
 }
 
@@ -510,6 +515,11 @@ fn assertion(assertion: Assertion) -> String {
         Assertion::Query => "query",
     };
     word.to_owned()
+}
+
+/// The names of a client's keys, each with the beginning of the hash of the key: a key that is replaced under its old name is a difference.
+fn keys(app: &App) -> String {
+    listed(&app.jwks.iter().flat_map(ClientKeys::fingerprints).collect::<Vec<_>>())
 }
 
 fn listed<'a, T: std::fmt::Display + 'a>(values: impl IntoIterator<Item = &'a T>) -> String {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::address;
-use crate::oidc::client::{Client, ClientClaim, identify};
+use crate::oidc::client::{ClientClaim, identify};
 use crate::web::call::Call;
 use crate::web::error::Error;
 
@@ -26,7 +26,7 @@ struct Request {
 
 /// The handler.
 pub async fn authorize(call: Call<ClientClaim>) -> Result<Response, Error> {
-    let (call, request): (Call<Client>, Request) = identify(call).await?;
+    let (call, request): (_, Request) = identify(call).await?;
     let (context, app) = (&call.context, &call.proof.app().app);
     if !GrantType::DeviceCode.is_given_to(app) {
         let message =

@@ -241,11 +241,16 @@ async fn what_does_not_fit_its_kind_is_not_registered() {
 async fn discovery_says_what_there_is() {
     let site = Site::start().await;
     let said = site.send(Ask::get("/.well-known/openid-configuration")).await.json();
-    let all = serde_json::json!(["client_secret_basic", "client_secret_post", "none"]);
+    let all = serde_json::json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]);
     assert_eq!(
         (&said["token_endpoint_auth_methods_supported"], &said["revocation_endpoint_auth_methods_supported"]),
         (&all, &all)
     );
-    assert_eq!(said["introspection_endpoint_auth_methods_supported"], serde_json::json!(["client_secret_basic"]));
+    assert_eq!(
+        said["introspection_endpoint_auth_methods_supported"],
+        serde_json::json!(["client_secret_basic", "private_key_jwt"])
+    );
+    let of_strangers = serde_json::json!(["EdDSA", "ES256", "PS256", "RS256"]);
+    assert_eq!(said["token_endpoint_auth_signing_alg_values_supported"], of_strangers);
     assert!(said["scopes_supported"].as_array().expect("scopes").contains(&"offline_access".into()));
 }

@@ -3,6 +3,7 @@
 mod algorithms;
 mod authorize;
 mod claims;
+mod client_assertion;
 mod client_credentials;
 mod clients;
 mod consent;
@@ -18,6 +19,7 @@ mod prompt;
 mod refresh;
 mod refresh_cookie;
 mod resource;
+pub mod signer;
 mod step_up;
 mod tabs;
 mod theft;

@@ -70,6 +70,10 @@ pub fn zone(name: &str, home: bool) -> Zone {
     }
 }
 
+/// RFC 8037 appendix A.2.
+pub const JWKS: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"one"}]}"#;
+
 pub fn app(text: &str, zone: &str) -> App {
     App {
         key: key(text),
@@ -103,6 +107,7 @@ pub fn app(text: &str, zone: &str) -> App {
         third_party: true,
         forward_auth: true,
         initiate_login_uri: Some(format!("https://{text}.company.com/begin").parse().expect("valid")),
+        jwks: Some(JWKS.parse().expect("valid")),
         disabled_at: None,
     }
 }
