@@ -12,7 +12,7 @@ use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
 use hallpass_core::time::Timestamp;
 use hallpass_store::{
     Store, StoreError, apps, attempts, audit, changes, codes, device_codes, devices, handoffs, keys, logouts, outbox,
-    sessions, tokens, upstream_logouts, upstreams,
+    sessions, tokens, upstream_answers, upstream_logouts, upstreams,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -37,6 +37,8 @@ const KEEP_SESSIONS: Duration = Duration::from_hours(30 * 24);
 const KEEP_DELIVERED: Duration = Duration::from_hours(7 * 24);
 /// How long used codes are kept, so that a second use is known for what it is.
 const KEEP_CODES: Duration = Duration::from_mins(10);
+/// How long it is known which answers of other providers have come: longer than the sign-ins that they are for.
+const KEEP_ANSWERS: Duration = Duration::from_mins(60);
 const KEEP_DEVICES: Duration = Duration::from_hours(400 * 24);
 /// Rows in one transaction: others wait for the writer meanwhile.
 const BATCH: usize = 200;
@@ -293,6 +295,7 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     devices::prune(&mut write, now - KEEP_DEVICES, ROWS).await?;
     logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     upstreams::prune(&mut write, now, ROWS).await?;
+    upstream_answers::prune(&mut write, now - KEEP_ANSWERS, ROWS).await?;
     upstream_logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     outbox::prune(&mut write, now - KEEP_DELIVERED, ROWS).await?;
     write.commit().await.map(|_| ())

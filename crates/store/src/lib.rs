@@ -36,9 +36,11 @@ pub mod outbox;
 pub mod roles;
 pub mod sessions;
 pub mod tokens;
+pub mod upstream_answers;
 pub mod upstream_logouts;
 pub mod upstreams;
 pub mod users;
+pub mod verified_emails;
 pub mod view;
 pub mod zones;
 

@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "client_kinds", include_str!("../migrations/0009_client_kinds.sql")),
     (10, "grants", include_str!("../migrations/0010_grants.sql")),
     (11, "consents", include_str!("../migrations/0011_consents.sql")),
+    (12, "upstream_providers", include_str!("../migrations/0012_upstream_providers.sql")),
 ];
 
 /// The version of the tables that this program makes.
