@@ -50,7 +50,9 @@ async fn what_goes_there_and_what_comes_back() {
 #[tokio::test]
 async fn the_secret_goes_into_the_form_where_that_is_how() {
     let (site, fake) = with_fake(|_| ()).await;
-    fake.metadata(|metadata| metadata["token_endpoint_auth_methods_supported"] = json!(["private_key_jwt", "client_secret_post"]));
+    fake.metadata(|metadata| {
+        metadata["token_endpoint_auth_methods_supported"] = json!(["private_key_jwt", "client_secret_post"])
+    });
     trip(&mut Browser::new(&site), &fake, |_| ()).await;
     assert_eq!((fake.told("client_id"), fake.told("client_secret")), ("hallpass".to_owned(), SECRET.to_owned()));
     assert_eq!(fake.authorization(), None);
@@ -80,13 +82,14 @@ async fn a_sign_in_begins_a_new_session_under_a_new_secret() {
 #[tokio::test]
 async fn each_wrong_id_token_is_refused_and_leaves_nothing() {
     let (site, fake) = with_fake(|_| ()).await;
-    let own = |header: serde_json::Value| {
+    let own = |header: Value| {
         let fake = fake.clone();
         move |claims: &Value| sign(&fake.key, &header, claims)
     };
     let good = || json!({ "alg": "EdDSA", "kid": "one" });
     let stranger = PrivateKey::generate(Algorithm::EdDsa);
-    let hmac = PrivateKey::from_stored(Algorithm::Hs256, format!("{SECRET}{SECRET}{SECRET}").as_bytes()).expect("long enough");
+    let hmac =
+        PrivateKey::from_stored(Algorithm::Hs256, format!("{SECRET}{SECRET}{SECRET}").as_bytes()).expect("long enough");
     let with = |name: &'static str, value: Value| {
         let fake = fake.clone();
         move |claims: &Value| {
@@ -109,10 +112,13 @@ async fn each_wrong_id_token_is_refused_and_leaves_nothing() {
         ("id_token_malformed", Box::new(with("exp", json!("tomorrow")))),
         ("id_token_no_subject", Box::new(with("sub", json!("")))),
         ("id_token_wrong_algorithm", Box::new(own(json!({ "alg": "none" })))),
-        ("id_token_wrong_algorithm", Box::new(|claims| {
-            let token = sign(&hmac, &json!({ "alg": "none", "kid": "one" }), claims);
-            format!("{}.", token.rsplit_once('.').expect("parts").0)
-        })),
+        (
+            "id_token_wrong_algorithm",
+            Box::new(|claims| {
+                let token = sign(&hmac, &json!({ "alg": "none", "kid": "one" }), claims);
+                format!("{}.", token.rsplit_once('.').expect("parts").0)
+            }),
+        ),
         ("id_token_wrong_algorithm", Box::new(|claims| sign(&hmac, &json!({ "alg": "HS256", "kid": "one" }), claims))),
         ("id_token_wrong_algorithm", Box::new(own(json!({ "alg": "RS256", "kid": "one" })))),
         ("id_token_unknown_key", Box::new(own(json!({ "alg": "EdDSA", "kid": "two" })))),
@@ -228,7 +234,12 @@ async fn a_provider_that_says_no_is_believed() {
     let (site, fake) = with_fake(|_| ()).await;
     let mut browser = Browser::new(&site);
     let left = leave(&mut browser, "fake", "").await;
-    let landing = browser.open(&format!("/upstream/oidc/callback/fake?error=access_denied&error_description=%3Cscript%3E&state={}", left.state)).await;
+    let landing = browser
+        .open(&format!(
+            "/upstream/oidc/callback/fake?error=access_denied&error_description=%3Cscript%3E&state={}",
+            left.state
+        ))
+        .await;
     assert_refused(&site, &browser, &landing, "upstream_denied").await;
     assert!(!landing.answer.body.contains("script") && landing.answer.body.contains("Start again"), "{landing:?}");
     let left = leave(&mut browser, "fake", "").await;

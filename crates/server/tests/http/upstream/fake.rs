@@ -69,10 +69,19 @@ impl Fake {
         };
         let fake = Self { issuer, key: Arc::new(key), world: Arc::new(Mutex::new(world)) };
         let router = Router::new()
-            .route("/.well-known/openid-configuration", get(async |State(fake): State<Self>| fake.says("discovery", |world| world.metadata.clone())))
+            .route(
+                "/.well-known/openid-configuration",
+                get(async |State(fake): State<Self>| fake.says("discovery", |world| world.metadata.clone())),
+            )
             .route("/keys", get(async |State(fake): State<Self>| fake.says("keys", |world| world.keys.clone())))
-            .route("/userinfo", get(async |State(fake): State<Self>| fake.says("userinfo", |world| world.userinfo.clone())))
-            .route("/token", post(async |State(fake): State<Self>, headers: HeaderMap, body: Bytes| fake.token(headers, &body)))
+            .route(
+                "/userinfo",
+                get(async |State(fake): State<Self>| fake.says("userinfo", |world| world.userinfo.clone())),
+            )
+            .route(
+                "/token",
+                post(async |State(fake): State<Self>, headers: HeaderMap, body: Bytes| fake.token(headers, &body)),
+            )
             .with_state(fake.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         fake

@@ -102,7 +102,8 @@ async fn a_new_proof_is_asked_for_there_too() {
     }
     let page = here.open(&oauth::authorize_url(&[("max_age", Some("300"))])).await;
     let (_, link) = page.answer.body.split_once("href=\"/upstream/oidc/start/partner").expect("a way");
-    let start = format!("/upstream/oidc/start/partner{}", link.split_once('"').expect("it ends").0.replace("&#38;", "&"));
+    let start =
+        format!("/upstream/oidc/start/partner{}", link.split_once('"').expect("it ends").0.replace("&#38;", "&"));
     let leaving = here.open(&start).await;
     let arrived = there.open(leaving.url.as_str()).await;
     assert!(arrived.answer.body.contains("name=\"password\""), "the partner asks, too: {arrived:?}");

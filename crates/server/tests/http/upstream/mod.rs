@@ -23,11 +23,8 @@ const SECRET: &str = "s3cret/~ +é:x";
 
 /// One provider, as the file of configuration would have it.
 fn provider(name: &str, issuer: &str, change: impl FnOnce(&mut OidcConfig)) -> OidcConfig {
-    let file = std::env::temp_dir().join(format!("hallpass-upstream-{}.secret", std::process::id()));
-    std::fs::write(&file, format!("{SECRET}\n")).expect("written");
     let text = format!(
-        "[[oidc]]\nname = \"{name}\"\nissuer = \"{issuer}\"\nclient_id = \"hallpass\"\nclient_secret = {{ file = \"{}\" }}\ncreate_users = true\n",
-        file.display()
+        "[[oidc]]\nname = \"{name}\"\nissuer = \"{issuer}\"\nclient_id = \"hallpass\"\nclient_secret = {{ command = [\"printf\", \"%s\", \"{SECRET}\"] }}\ncreate_users = true\n",
     );
     let mut config = toml::from_str::<UpstreamConfig>(&text).expect("valid").oidc.remove(0);
     change(&mut config);
