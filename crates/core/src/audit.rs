@@ -106,6 +106,8 @@ words! {
         SignedOut = "signed_out",
         /// An app could not be told of the end of a session for a day.
         SignOutUndelivered = "sign_out_undelivered",
+        /// An administrator said that a user's mail address is theirs.
+        EmailVerified = "email_verified",
         /// Somebody was tied to their identity at an upstream: from now on who signs in there is this user here.
         UpstreamLinked = "upstream_linked",
         /// The person undid that.

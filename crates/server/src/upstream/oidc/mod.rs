@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use hallpass_core::id::UpstreamName;
+use hallpass_core::throttle;
 use hallpass_core::upstream::UpstreamRefused;
 use hallpass_core::upstream::oidc::{Identity, MailAddress, Metadata};
 use hallpass_core::upstream::transaction::Transaction;
@@ -129,6 +130,11 @@ pub async fn callback(call: Call<Visitor>) -> Result<Response, Error> {
     require_navigation(call.headers())?;
     let provider = named(&call)?;
     let answer: Answer = call.query()?;
+    // Each answer is a question to the provider, and whoever makes them up has them asked in our name.
+    if let Some(after) = call.context.upstream_refusals.blocked(&throttle::address_block(call.ip), call.now) {
+        call.context.telemetry.sign_in_throttled();
+        return Err(Error::too_many_requests(after));
+    }
     let returned = Returned::with(&call, &bound_to(&provider), answer.state.as_deref().unwrap_or_default());
     let mut response = match &returned.transaction {
         Ok(transaction) => arrive(&call, &provider, transaction, answer).await?,

@@ -356,6 +356,23 @@ async fn it_is_asked_when_somebody_comes_and_not_for_each_of_them() {
     assert_eq!(fake.asked("discovery"), 2);
 }
 
+/// Made-up codes are shown to a provider in our name so often only, and others sign in meanwhile.
+#[tokio::test]
+async fn whoever_makes_up_answers_has_few_of_them_asked() {
+    let (site, fake) = with_fake(|_| ()).await;
+    let mut statuses = Vec::new();
+    for number in 0..24 {
+        let mut browser = Browser::new(&site);
+        let left = leave(&mut browser, "fake", "").await;
+        let landing = browser.open(&callback("fake", &format!("bad{number}"), &left.state)).await;
+        statuses.push((landing.answer.status, fake.told("code") == format!("bad{number}")));
+    }
+    assert!(statuses[..20].iter().all(|seen| *seen == (403, true)), "{statuses:?}");
+    assert!(statuses[20..].iter().all(|seen| *seen == (429, false)), "{statuses:?}");
+    let mut other = Browser::new(&site).moved_to("198.51.100.7");
+    assert_eq!(trip(&mut other, &fake, |_| ()).await.url.path(), "/");
+}
+
 /// What is bigger than anything honest is not read to its end.
 #[tokio::test]
 async fn a_flood_is_not_read() {
