@@ -38,7 +38,7 @@ const KEEP_DELIVERED: Duration = Duration::from_hours(7 * 24);
 /// How long used codes are kept, so that a second use is known for what it is.
 const KEEP_CODES: Duration = Duration::from_mins(10);
 /// How long it is known which answers of other providers have come: longer than the sign-ins that they are for.
-const KEEP_ANSWERS: Duration = Duration::from_mins(60);
+const KEEP_ANSWERS: Duration = Duration::from_hours(1);
 const KEEP_DEVICES: Duration = Duration::from_hours(400 * 24);
 /// Rows in one transaction: others wait for the writer meanwhile.
 const BATCH: usize = 200;

@@ -35,10 +35,8 @@ pub async fn page(call: Call<LiveSession>) -> Result<Response, Error> {
     let mut read = call.context.store.read().await?;
     let mut live = sessions::live_of(&mut read, &user.id, call.now).await?;
     let allowed = consents::of_user(&mut read, &user.id).await?;
-    let linked = match call.context.providers.is_empty() {
-        true => Vec::new(),
-        false => upstreams::of_user(&mut read, &user.id).await?,
-    };
+    let linked =
+        if call.context.providers.is_empty() { Vec::new() } else { upstreams::of_user(&mut read, &user.id).await? };
     drop(read);
     let policy = call.context.view.policy().await?;
     live.sort_by_key(|session| session.id != own.id);

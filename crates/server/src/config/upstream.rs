@@ -1,4 +1,4 @@
-//! `[[upstream.oidc]]`: other OpenID providers that people may sign in at. Protocol §10.
+//! `[[upstream.oidc]]`: other OIDC providers that people may sign in at. Protocol §10.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -268,7 +268,7 @@ mod tests {
         let config = read(GOOGLE).expect("valid");
         let google = &config.oidc[0];
         assert!(!google.create_users && !google.trust_email && !google.primary && google.authoritative_for.is_empty());
-        assert_eq!((google.label().as_str(), google.scopes.len()), ("google", 3));
+        assert_eq!((google.label(), google.scopes.len()), ("google", 3));
         assert_eq!(google.issuer(), Issuer::Exact("https://accounts.google.com".into()));
         assert!(google.second_factor.acr.is_empty() && google.second_factor.amr.is_empty());
     }

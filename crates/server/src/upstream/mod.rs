@@ -1,4 +1,4 @@
-//! Signing in somewhere else. Here: at Ory Kratos, the way there ([`start`]) and the way back ([`callback`]). Other OpenID providers are in [`oidc`].
+//! Signing in somewhere else. Here: at Ory Kratos, the way there ([`start`]) and the way back ([`callback`]). Other OIDC providers are in [`oidc`].
 //! Protocol §10.
 //!
 //! The way back is bound to this browser by a cookie that was set before it left. What it brings is shown to Kratos and to nobody else, and what

@@ -498,6 +498,7 @@ mod tests {
         };
         let expired = SignInPage { problem: Some(SignInProblem::Expired), ..sign_in.clone() };
         let again = SignInPage { again: true, ..sign_in.clone() };
+        let name = SignInPage { asks_name: true, ..sign_in.clone() };
         let throttled =
             SignInPage { problem: Some(SignInProblem::Throttled(Duration::from_secs(30))), ..sign_in.clone() };
         let change = ChangePasswordPage {
@@ -533,7 +534,10 @@ mod tests {
                 learns: canary(),
                 since: canary(),
             }],
+            upstreams: [true, false].map(|linked| UpstreamLine { name: canary(), label: canary(), linked }).into(),
+            fresh: true,
         };
+        let account_not_fresh = AccountPage { fresh: false, ..account.clone() };
         let home = HomePage {
             brand: canary(),
             csrf_token: canary(),
@@ -559,9 +563,11 @@ mod tests {
             ("sign-in, expired", render(&expired), 12),
             ("sign-in, throttled", render(&throttled), 12),
             ("sign-in, again", render(&again), 11),
+            ("sign-in, name", render(&name), 12),
             ("change password", render(&change), 8),
             ("change password, forced", render(&forced), 7),
-            ("account", render(&account), 26),
+            ("account", render(&account), 34),
+            ("account, not fresh", render(&account_not_fresh), 28),
             ("sign out", render(&SignOutPage { brand: canary(), csrf_token: canary(), person: person() }), 4),
             ("signed out", render(&signed_out), 4),
             ("home", render(&home), 7),

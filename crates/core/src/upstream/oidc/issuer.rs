@@ -149,8 +149,7 @@ mod tests {
         for other in ["https://a.example/", "https://A.example", "https://b.example", ""] {
             assert!(!exact.is_described_by(other) && !exact.may_be(other), "{other}");
         }
-        let tenant =
-            |digit: &str| format!("{0}{0}{0}{0}{0}{0}{0}{0}-0000-0000-0000-000000000000", digit).parse().expect("one");
+        let tenant = |digit: &str| format!("{}-0000-0000-0000-000000000000", digit.repeat(8)).parse().expect("one");
         let template: Box<str> = "https://login.example/{tenantid}/v2.0".into();
         let one = Issuer::Entra { template: template.clone(), tenants: [tenant("1")].into() };
         let own = "https://login.example/11111111-0000-0000-0000-000000000000/v2.0";

@@ -1,4 +1,4 @@
-//! Signing in at another OpenID provider (OIDC Core 1.0, protocol §10): what its documents and its ID tokens are worth.
+//! Signing in at another OIDC provider (OIDC Core 1.0, protocol §10): what its documents and its ID tokens are worth.
 //!
 //! [`Identity`] is what a session of ours may begin with, and only [`id_token::verify`] makes one.
 

@@ -1,4 +1,4 @@
-//! Signing in at another OpenID provider: the way there ([`start`]) and the way back ([`callback`]). OIDC Core 1.0 §3.1, RFC 7636, RFC 9207, RFC 9700;
+//! Signing in at another OIDC provider: the way there ([`start`]) and the way back ([`callback`]). OIDC Core 1.0 §3.1, RFC 7636, RFC 9207, RFC 9700;
 //! protocol §10.
 //!
 //! Each provider has a way back of its own, and what a browser left with opens on that one only: a code of one provider is never shown to another

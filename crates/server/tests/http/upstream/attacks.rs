@@ -1,8 +1,13 @@
 //! Answers that are not what they should be: T23, T26, T44, T45, T50, T82, and everything an ID token can be wrong in, through the whole door.
 
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hallpass_core::crypto::{Algorithm, PrivateKey};
 use http::header;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::fake::{key_set, sign};
 use super::*;
@@ -40,9 +45,8 @@ async fn what_goes_there_and_what_comes_back() {
     let challenge = of("code_challenge").expect("there").parse().expect("a challenge");
     assert!(hallpass_core::oidc::pkce::is_answered_by(&challenge, &verifier));
     // Each half encoded before they are joined: RFC 6749 §2.3.1.
-    use base64::Engine as _;
     let basic = fake.authorization().expect("HTTP Basic");
-    let pair = base64::engine::general_purpose::STANDARD.decode(basic.trim_start_matches("Basic ")).expect("base64");
+    let pair = STANDARD.decode(basic.trim_start_matches("Basic ")).expect("base64");
     assert_eq!(String::from_utf8(pair).expect("ASCII"), "hallpass:s3cret%2F%7E+%2B%C3%A9%3Ax");
     assert_eq!(fake.told("client_secret"), "", "in one way, not in two");
 }
@@ -51,7 +55,7 @@ async fn what_goes_there_and_what_comes_back() {
 async fn the_secret_goes_into_the_form_where_that_is_how() {
     let (site, fake) = with_fake(|_| ()).await;
     fake.metadata(|metadata| {
-        metadata["token_endpoint_auth_methods_supported"] = json!(["private_key_jwt", "client_secret_post"])
+        metadata["token_endpoint_auth_methods_supported"] = json!(["private_key_jwt", "client_secret_post"]);
     });
     trip(&mut Browser::new(&site), &fake, |_| ()).await;
     assert_eq!((fake.told("client_id"), fake.told("client_secret")), ("hallpass".to_owned(), SECRET.to_owned()));
@@ -79,6 +83,9 @@ async fn a_sign_in_begins_a_new_session_under_a_new_secret() {
     assert_ne!(planted.cookie(HOME, SESSION).as_deref(), Some(secret));
 }
 
+/// Makes an ID token of claims that would be good.
+type Make<'m> = Box<dyn Fn(&Value) -> String + 'm>;
+
 #[tokio::test]
 async fn each_wrong_id_token_is_refused_and_leaves_nothing() {
     let (site, fake) = with_fake(|_| ()).await;
@@ -98,7 +105,6 @@ async fn each_wrong_id_token_is_refused_and_leaves_nothing() {
             sign(&fake.key, &json!({ "alg": "EdDSA", "kid": "one" }), &claims)
         }
     };
-    type Make<'m> = Box<dyn Fn(&Value) -> String + 'm>;
     let table: Vec<(&str, Make<'_>)> = vec![
         ("id_token_wrong_nonce", Box::new(with("nonce", json!("another")))),
         ("id_token_wrong_nonce", Box::new(with("nonce", json!(null)))),
@@ -215,18 +221,15 @@ async fn of_many_answers_at_once_one_begins_a_session() {
     let left = leave(&mut browser, "fake", "").await;
     fake.gives(&fake.claims(&left.nonce));
     let (path, cookies) = (format!("/upstream/oidc/callback/fake?code=c1&state={}", left.state), browser.carried(HOME));
-    let ask = || site.send(Ask::get(path.clone()).header("cookie", &cookies));
-    let answers = [ask(), ask(), ask(), ask(), ask(), ask(), ask(), ask()];
-    let answers: Vec<_> = futures_of(answers).await;
+    let site = Arc::new(site);
+    let mut racing = JoinSet::new();
+    for _ in 0..8 {
+        let (site, ask) = (site.clone(), Ask::get(path.clone()).header("cookie", &cookies));
+        racing.spawn(async move { site.send(ask).await });
+    }
+    let answers = racing.join_all().await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 303).count(), 1);
     assert_eq!(answers.iter().filter(|answer| answer.status == 403 && answer.set_cookie(SESSION).is_none()).count(), 7);
-}
-
-/// All of them, running beside each other.
-async fn futures_of<T>(futures: [impl Future<Output = T>; 8]) -> Vec<T> {
-    let [a, b, c, d, e, f, g, h] = futures;
-    let (a, b, c, d, e, f, g, h) = tokio::join!(a, b, c, d, e, f, g, h);
-    vec![a, b, c, d, e, f, g, h]
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Signing in at other OpenID providers: at another Hallpass, and at something that lies (`fake.rs`). OIDC Core 1.0 §3.1, protocol §10, §20.
+//! Signing in at other OIDC providers: at another Hallpass, and at something that lies (`fake.rs`). OIDC Core 1.0 §3.1, protocol §10, §20.
 
 mod attacks;
 mod choice;
