@@ -190,7 +190,8 @@ fn may_be_called(provider: &Provider, identity: &Identity, username: &Username) 
     provider.config.is_authoritative_for(address.domain()) || verified_address(provider, identity) == Some(address)
 }
 
-/// Writes down that the user's address is verified, if it is the one that the provider vouches for.
+/// Writes down that the user's address is verified, if the provider is the one who gives it to them. Another one may have seen it long ago, when it was
+/// somebody else's, whose user this is: then whoever has it now would be let into theirs (advisory T53).
 async fn remember_address(
     write: &mut Write,
     provider: &Provider,
@@ -198,7 +199,7 @@ async fn remember_address(
     user: &UserId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let Some(address) = verified_address(provider, identity) else { return Ok(()) };
+    let Some(address) = authoritative_address(provider, identity) else { return Ok(()) };
     let Some(email) = users::find(write, user).await?.and_then(|user| user.email) else { return Ok(()) };
     if email.parse::<MailAddress>().is_ok_and(|own| own == address) {
         verified_emails::record(write, user, &email, &address, identity.issuer(), now).await?;

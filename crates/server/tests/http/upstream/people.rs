@@ -180,6 +180,34 @@ async fn an_address_that_one_side_has_not_shown_links_nobody() {
     assert!(two.iter().all(|user| user.id != found.id));
 }
 
+/// T53: whoever had an address once, elsewhere, does not get the one who has it now, nor the other way round.
+#[tokio::test]
+async fn an_address_that_was_shown_elsewhere_opens_no_user_to_its_present_owner() {
+    for (first_is_authoritative, same) in [(false, false), (true, true)] {
+        let (first, second) = (Fake::start().await, Fake::start().await);
+        let company_com = vec!["company.com".to_owned()];
+        let one = provider("fake", &first.issuer, |config| {
+            config.trust_email = true;
+            if first_is_authoritative {
+                config.authoritative_for = company_com.clone();
+            }
+        });
+        let two = provider("other", &second.issuer, |config| config.authoritative_for = company_com.clone());
+        let site = company(vec![one, two]).await;
+        let mut before = Browser::new(&site);
+        trip(&mut before, &first, |_| ()).await;
+        let before = person_of(&site, &before).await.expect("signed in");
+        let mut now = Browser::new(&site);
+        let left = leave(&mut now, "other", "").await;
+        let mut claims = second.claims(&left.nonce);
+        claims["preferred_username"] = json!("mia.lund");
+        second.gives(&claims);
+        now.open(&callback("other", "c", &left.state)).await;
+        let now = person_of(&site, &now).await.expect("signed in");
+        assert_eq!(now.id == before.id, same);
+    }
+}
+
 /// T50: whoever is switched off here is not switched on, nor tied to anything, by signing in elsewhere.
 #[tokio::test]
 async fn who_is_disabled_here_is_linked_to_nothing() {
