@@ -142,11 +142,18 @@ export async function startDemo() {
 
 /**
  * Starts `hallpass serve` for company.localhost with ana and ben in it, and waits until it serves. Apps are still to be applied.
- * It can be killed and begun again on the same data: `kill()`, then `serve()`. `environment` is more of its configuration.
+ * It can be killed and begun again on the same data: `kill()`, then `serve()`. `environment` is more of its configuration; `configured(url, folder)` may
+ * give a file of configuration for the engine that will be at `url`.
  */
-export async function startServe(environment = {}) {
+export async function startServe({ environment = {}, configured } = {}) {
     const port = await freePort();
+    const file = configured ? join(mkdtempSync(join(scratch(), "config-")), "hallpass.toml") : undefined;
+    if (file) {
+        chmodSync(dirname(file), 0o755);
+        writeFileSync(file, await configured(`http://auth.company.localhost:${port}`, dirname(file)));
+    }
     const engine = new Engine({
+        ...(file && { HALLPASS_CONFIG: file }),
         HALLPASS_PUBLIC_URL: `http://auth.company.localhost:${port}`,
         HALLPASS_COOKIE_DOMAIN: "company.localhost",
         HALLPASS_LISTEN: `127.0.0.1:${port}`,

@@ -58,7 +58,7 @@ async function sent(origin, headers, method = "GET") {
 }
 
 for (const gateway of gateways) {
-    const start = () => startServe({ HALLPASS_TRUSTED_PROXIES: "127.0.0.1" });
+    const start = () => startServe({ environment: { HALLPASS_TRUSTED_PROXIES: "127.0.0.1" } });
     journey(`an app behind ${gateway} knows who is there, and nobody gets past`, async (world) => {
         const { demo, visitor } = world;
         const app = await startApp(world);

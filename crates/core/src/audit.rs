@@ -20,7 +20,7 @@ use crate::app::{Access, FirstContact, Origin};
 use crate::crypto::Random;
 use crate::id::{
     AppKey, Audience, AuditId, GroupId, GroupName, InvalidId, KeyId, PermissionName, RoleId, RoleName, SecretId,
-    SessionId, UserId, ZoneName,
+    SessionId, Subject, UpstreamName, UserId, ZoneName,
 };
 use crate::jose::Refused;
 use crate::session::{EndReason, NotLive};
@@ -106,8 +106,12 @@ words! {
         SignedOut = "signed_out",
         /// An app could not be told of the end of a session for a day.
         SignOutUndelivered = "sign_out_undelivered",
+        /// An administrator said that a user's mail address is theirs.
+        EmailVerified = "email_verified",
         /// Somebody was tied to their identity at an upstream: from now on who signs in there is this user here.
         UpstreamLinked = "upstream_linked",
+        /// The person undid that.
+        UpstreamUnlinked = "upstream_unlinked",
         /// An upstream could not be told for a day that a session has ended here.
         UpstreamSignOutUndelivered = "upstream_sign_out_undelivered",
         /// A session ended for any other reason.
@@ -482,6 +486,8 @@ loggable! {
     Audience => |name| name.as_str();
     Username => |name| name.as_str();
     UpstreamId => |id| id.as_str();
+    UpstreamName => |name| name.as_str();
+    Subject => |subject| subject.as_str();
     Origin => |origin| origin.as_str();
     InactiveReason => |reason| reason.as_str();
     EndReason => |reason| reason.as_str();

@@ -179,6 +179,10 @@ names! {
     GroupName(128, "group name (letters, digits and _ . : / -, at most 128)", word);
     /// The audience of a downstream token: a name or a URL without spaces.
     Audience(256, "audience (visible ASCII without quotes, at most 256)", audience);
+    /// What the configuration calls a provider that people sign in at: `google`. Stands in addresses.
+    UpstreamName(32, "upstream name (lower-case letters, digits, - and _, at most 32)", slug);
+    /// What another provider calls a person: `sub` of its ID tokens (OIDC Core 1.0 §2), exactly as it writes it.
+    Subject(255, "subject (ASCII without controls, at most 255)", printable);
 }
 
 fn slug(index: usize, byte: u8) -> bool {
@@ -191,6 +195,10 @@ fn word(index: usize, byte: u8) -> bool {
 
 fn audience(_: usize, byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')
+}
+
+fn printable(_: usize, byte: u8) -> bool {
+    byte.is_ascii_graphic() || byte == b' '
 }
 
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {

@@ -8,9 +8,10 @@ use crate::id::UserId;
 use crate::session::{Acr, Amr, Session, SessionPolicy};
 use crate::time::Timestamp;
 use crate::upstream::Accepted;
+use crate::upstream::oidc::Identity;
 use crate::user::User;
 
-/// Proof that a person is who they say, strong enough for a session. Made by [`by_password`] and [`by_upstream`] only.
+/// Proof that a person is who they say, strong enough for a session. Made by [`by_password`], [`by_upstream`] and [`by_identity`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
     user_id: UserId,
@@ -79,6 +80,15 @@ pub fn by_upstream(user: &User, accepted: &Accepted, now: Timestamp) -> Result<A
     // Their clock may be a little ahead; ours is the one that counts.
     let at = session.authenticated_at.min(now);
     Ok(Authenticated { user_id: user.id, acr: accepted.acr(), amr: session.amr.clone(), at })
+}
+
+/// Judges a sign-in by the ID token of another provider that is everything it must be: as strong, and as old, as it says.
+pub fn by_identity(user: &User, identity: &Identity) -> Result<Authenticated, SignInRefused> {
+    if user.disabled_at.is_some() {
+        return Err(SignInRefused::UserDisabled);
+    }
+    let (acr, amr, at) = (identity.acr(), identity.amr().to_vec(), identity.authenticated_at());
+    Ok(Authenticated { user_id: user.id, acr, amr, at })
 }
 
 impl Authenticated {

@@ -2,6 +2,7 @@
 //!
 //! [`Accepted`] is a session of theirs that a session of ours may stand on, and only [`accept`] makes one.
 
+pub mod oidc;
 pub mod traits;
 pub mod transaction;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use crate::id::InvalidId;
 use crate::session::{Acr, Amr};
 use crate::time::Timestamp;
+use oidc::IdTokenRefused;
 
 /// Their clock and ours may differ by so much.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_mins(1);
@@ -159,6 +161,26 @@ pub enum UpstreamRefused {
     NoUsername,
     /// The user may not sign in here.
     UserDisabled,
+    /// The way back was gone before.
+    AnswerUsed,
+    /// The answer is another provider's (RFC 9207), or names nobody although ours does.
+    AnswerOfAnother,
+    /// The provider sent the person back without a code.
+    Denied,
+    /// The provider does not know the code, or says that it is not for us.
+    CodeRefused,
+    /// Its ID token is not what it must be.
+    IdToken(IdTokenRefused),
+    /// What it says of the person at one place and at another is about two people.
+    UserinfoOfAnother,
+    /// A claim is not what the configuration requires.
+    ClaimNotAsRequired,
+    /// The name is a mail address of which nobody has shown that it is theirs.
+    UsernameNotTheirs,
+    /// The identity is somebody else's here already, or the person has another one there.
+    IdentityTaken,
+    /// Tying an identity to oneself takes a session, and one whose person has just shown who they are.
+    SessionNotFresh,
 }
 
 impl UpstreamRefused {
@@ -182,6 +204,16 @@ impl UpstreamRefused {
             Self::UsernameTaken => "upstream_username_taken",
             Self::NoUsername => "upstream_no_username",
             Self::UserDisabled => "user_disabled",
+            Self::AnswerUsed => "upstream_answer_used",
+            Self::AnswerOfAnother => "upstream_answer_of_another",
+            Self::Denied => "upstream_denied",
+            Self::CodeRefused => "upstream_code_refused",
+            Self::IdToken(refused) => refused.as_str(),
+            Self::UserinfoOfAnother => "upstream_userinfo_of_another",
+            Self::ClaimNotAsRequired => "upstream_claim_not_as_required",
+            Self::UsernameNotTheirs => "upstream_username_not_theirs",
+            Self::IdentityTaken => "upstream_identity_taken",
+            Self::SessionNotFresh => "upstream_session_not_fresh",
         }
     }
 }

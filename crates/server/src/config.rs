@@ -1,6 +1,7 @@
 //! Configuration: one TOML file, every key also an environment variable, defaults that are safe. Protocol §1, §14–§17.
 
 mod kratos;
+mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 
 pub use self::kratos::{BaseUrl, KratosConfig};
+pub use self::upstream::{ClaimPaths, GroupMapping, OidcConfig, Required, UpstreamConfig};
 
 /// Everything an operator may set. `Debug` leaves out what may hold credentials: the database URL, alert targets.
 #[derive(Clone, Deserialize)]
@@ -55,6 +57,8 @@ pub struct Config {
     pub sign_out: SignOutConfig,
     /// An Ory Kratos that people may sign in at; absent, there is none.
     pub kratos: Option<KratosConfig>,
+    /// Other providers that people may sign in at.
+    pub upstream: UpstreamConfig,
     /// How many connections may be open at once.
     pub maximum_connections: usize,
     /// How many sessions a node keeps in memory.
@@ -92,6 +96,7 @@ impl Default for Config {
             handoff: HandoffConfig::default(),
             sign_out: SignOutConfig::default(),
             kratos: None,
+            upstream: UpstreamConfig::default(),
             maximum_connections: 10_000,
             maximum_sessions_in_memory: 2_000_000,
         }
@@ -422,6 +427,7 @@ impl Config {
         if let Some(kratos) = &self.kratos {
             kratos.check(self.public_url.as_ref()).map_err(|why| ConfigError::Value(format!("kratos: {why}")))?;
         }
+        self.upstream.check(self.kratos.as_ref()).map_err(|why| ConfigError::Value(format!("upstream: {why}")))?;
         if let (Some(url), Some(domain)) = (&self.public_url, self.home_domain()?)
             && !domain.covers(url.host())
         {

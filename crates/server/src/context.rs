@@ -30,6 +30,7 @@ use crate::sign_out::deliver::Deliveries;
 use crate::sign_out::receipt;
 use crate::telemetry::Telemetry;
 use crate::upstream::kratos::Kratos;
+use crate::upstream::oidc::provider::Provider;
 use crate::verified::Verified;
 use crate::web::call::RequestId;
 
@@ -77,7 +78,9 @@ pub struct Context {
     pub deliveries: Deliveries,
     /// Where people may sign in besides here.
     pub kratos: Option<Arc<Kratos>>,
-    /// Refused sign-ins by way of it, by source address.
+    /// Other providers where they may, in the order of their buttons.
+    pub providers: Vec<Arc<Provider>>,
+    /// Refused sign-ins by way of any of them, by source address.
     pub upstream_refusals: Counter<IpAddr>,
     clock: Clock,
     next_request: AtomicU64,
@@ -162,6 +165,10 @@ impl Context {
         let outgoing = outgoing.map_err(|error| StartError::Other(format!("sign_out: {error}")))?;
         let kratos = config.kratos.as_ref().map(Kratos::new).transpose();
         let kratos = kratos.map_err(|error| StartError::Other(format!("kratos: {error}")))?.map(Arc::new);
+        let mut providers = Vec::with_capacity(config.upstream.oidc.len());
+        for provider in &config.upstream.oidc {
+            providers.push(Arc::new(Provider::new(provider).await?));
+        }
         let mut seed = [0u8; 8];
         SystemRandom.fill(&mut seed);
         Ok(Arc::new(Self {
@@ -185,6 +192,7 @@ impl Context {
             alerts: Alerts::new(&config.alerts)?,
             deliveries: Deliveries::new(outgoing),
             kratos,
+            providers,
             upstream_refusals: Counter::new(20, Duration::from_mins(1)),
             next_request: AtomicU64::new(u64::from_be_bytes(seed)),
             config,
@@ -197,6 +205,11 @@ impl Context {
     /// The present instant. Handlers use `call.now` instead, which is this, read once.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The provider of this name.
+    pub fn provider(&self, name: &str) -> Option<Arc<Provider>> {
+        self.providers.iter().find(|provider| provider.name().as_str() == name).cloned()
     }
 
     /// A source of randomness.

@@ -13,7 +13,7 @@ use hallpass_core::oidc::PENDING_LIFETIME;
 use hallpass_core::time::Timestamp;
 use hallpass_store::{
     Store, StoreError, apps, attempts, audit, changes, client_assertions, codes, device_codes, devices, handoffs, keys,
-    logouts, outbox, pushed_requests, sessions, tokens, upstream_logouts, upstreams,
+    logouts, outbox, pushed_requests, sessions, tokens, upstream_answers, upstream_logouts, upstreams,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -38,6 +38,8 @@ const KEEP_SESSIONS: Duration = Duration::from_hours(30 * 24);
 const KEEP_DELIVERED: Duration = Duration::from_hours(7 * 24);
 /// How long used codes are kept, so that a second use is known for what it is.
 const KEEP_CODES: Duration = Duration::from_mins(10);
+/// How long it is known which answers of other providers have come: longer than the sign-ins that they are for.
+const KEEP_ANSWERS: Duration = Duration::from_hours(1);
 const KEEP_DEVICES: Duration = Duration::from_hours(400 * 24);
 /// Rows in one transaction: others wait for the writer meanwhile.
 const BATCH: usize = 200;
@@ -296,6 +298,7 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     devices::prune(&mut write, now - KEEP_DEVICES, ROWS).await?;
     logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     upstreams::prune(&mut write, now, ROWS).await?;
+    upstream_answers::prune(&mut write, now - KEEP_ANSWERS, ROWS).await?;
     upstream_logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     outbox::prune(&mut write, now - KEEP_DELIVERED, ROWS).await?;
     write.commit().await?;

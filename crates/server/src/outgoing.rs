@@ -43,7 +43,7 @@ struct Rule {
 pub struct Answer {
     /// HTTP status.
     pub status: StatusCode,
-    /// At most 64 KB of the body.
+    /// At most 64 KB of the body, unless more was asked for.
     pub body: Vec<u8>,
     /// Whether that is all of it.
     pub complete: bool,
@@ -132,6 +132,12 @@ impl Outgoing {
         }
     }
 
+    /// Gets something of up to `limit` bytes.
+    pub async fn get_up_to(&self, url: &Url, limit: usize) -> Result<Answer, OutgoingError> {
+        self.check(url)?;
+        Self::answer_up_to(self.client.get(url.clone()), limit).await
+    }
+
     /// Sends a request without a body. What `headers` hold is sent beside our own name and nothing else.
     pub async fn send(&self, method: Method, url: &Url, headers: HeaderMap) -> Result<Answer, OutgoingError> {
         self.check(url)?;
@@ -152,18 +158,32 @@ impl Outgoing {
 
     /// Posts a form.
     pub async fn post_form(&self, url: &Url, fields: &[(&str, &str)]) -> Result<Answer, OutgoingError> {
+        self.post_form_with(url, HeaderMap::new(), fields).await
+    }
+
+    /// Posts a form, with headers.
+    pub async fn post_form_with(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        fields: &[(&str, &str)],
+    ) -> Result<Answer, OutgoingError> {
         self.check(url)?;
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let request = self.client.post(url.clone()).header("content-type", "application/x-www-form-urlencoded");
-        Self::answer(request.body(body)).await
+        let request = self.client.post(url.clone()).headers(headers);
+        Self::answer(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await
     }
 
     async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, OutgoingError> {
+        Self::answer_up_to(request, ANSWER).await
+    }
+
+    async fn answer_up_to(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, OutgoingError> {
         let sent = request.send().await;
         let mut response = sent.map_err(|error| failed(&error))?;
         let mut answer = Answer { status: response.status(), body: Vec::new(), complete: true };
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
-            let room = ANSWER - answer.body.len();
+            let room = limit - answer.body.len();
             answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if chunk.len() > room {
                 answer.complete = false;

@@ -130,7 +130,10 @@ const TABLES: &[Table] = &[
         ("attempts", Integer), ("delivered_at", Integer), ("given_up_at", Integer),
     ] },
     Table { name: "upstream_identities", key: 2, columns: &[
-        ("upstream", Text), ("identity", Text), ("user_id", Text), ("created_at", Integer),
+        ("upstream", Text), ("identity", Text), ("user_id", Text), ("created_at", Integer), ("made_user", Integer),
+    ] },
+    Table { name: "verified_emails", key: 1, columns: &[
+        ("user_id", Text), ("email", Text), ("canonical", Text), ("verified_by", Text), ("verified_at", Integer),
     ] },
     Table { name: "upstream_logouts", key: 1, columns: &[
         ("session_id", Text), ("upstream", Text), ("upstream_session", Text), ("user_id", Text), ("created_at", Integer),

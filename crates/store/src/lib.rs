@@ -38,9 +38,11 @@ pub mod pushed_requests;
 pub mod roles;
 pub mod sessions;
 pub mod tokens;
+pub mod upstream_answers;
 pub mod upstream_logouts;
 pub mod upstreams;
 pub mod users;
+pub mod verified_emails;
 pub mod view;
 pub mod zones;
 

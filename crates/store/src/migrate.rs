@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "client_kinds", include_str!("../migrations/0009_client_kinds.sql")),
     (10, "grants", include_str!("../migrations/0010_grants.sql")),
     (11, "consents", include_str!("../migrations/0011_consents.sql")),
+    (12, "upstream_providers", include_str!("../migrations/0012_upstream_providers.sql")),
     (13, "authorization_requests", include_str!("../migrations/0013_authorization_requests.sql")),
     (14, "client_keys", include_str!("../migrations/0014_client_keys.sql")),
     (16, "registration", include_str!("../migrations/0016_registration.sql")),

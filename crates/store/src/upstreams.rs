@@ -49,29 +49,49 @@ impl std::fmt::Debug for Footing {
     }
 }
 
-/// The user that an identity there has been tied to.
-pub async fn user_of(read: &mut Read, upstream: &str, identity: &UpstreamId) -> Result<Option<UserId>, StoreError> {
+/// The user that an identity there has been tied to. What an upstream is called is its own to say: `kratos`, or the issuer of its ID tokens.
+pub async fn user_of(read: &mut Read, upstream: &str, identity: &str) -> Result<Option<UserId>, StoreError> {
     let find = sql("SELECT user_id FROM upstream_identities WHERE upstream = $1 AND identity = $2");
     read.optional(find.bind(upstream).bind(identity)).await?.map(|row| row.column("user_id")).transpose()
 }
 
 /// Who a user is there.
-pub async fn identity_of(read: &mut Read, upstream: &str, user: &UserId) -> Result<Option<UpstreamId>, StoreError> {
+pub async fn identity_of(read: &mut Read, upstream: &str, user: &UserId) -> Result<Option<String>, StoreError> {
     let find = sql("SELECT identity FROM upstream_identities WHERE user_id = $1 AND upstream = $2");
     read.optional(find.bind(user).bind(upstream)).await?.map(|row| row.column("identity")).transpose()
 }
 
-/// Ties an identity to a user. `false`, and nothing is stored, when either has been tied already: of two that do it at once, one is told `true`.
+/// Where a user is somebody, and who: upstream and identity.
+pub async fn of_user(read: &mut Read, user: &UserId) -> Result<Vec<(String, String)>, StoreError> {
+    let all = sql("SELECT upstream, identity FROM upstream_identities WHERE user_id = $1 ORDER BY upstream");
+    read.all(all.bind(user)).await?.iter().map(|row| Ok((row.column("upstream")?, row.column("identity")?))).collect()
+}
+
+/// Unties a user from their identity there. `false` if there is none.
+pub async fn unlink(write: &mut Write, upstream: &str, user: &UserId) -> Result<bool, StoreError> {
+    let unlink = sql("DELETE FROM upstream_identities WHERE user_id = $1 AND upstream = $2");
+    Ok(write.execute(unlink.bind(user).bind(upstream)).await? > 0)
+}
+
+/// Whether a user was made for their identity there.
+pub async fn has_made(read: &mut Read, upstream: &str, user: &UserId) -> Result<bool, StoreError> {
+    let find = sql("SELECT made_user FROM upstream_identities WHERE user_id = $1 AND upstream = $2");
+    let row = read.optional(find.bind(user).bind(upstream)).await?;
+    row.map_or(Ok(false), |row| row.column("made_user"))
+}
+
+/// Ties an identity to a user, who may have been `made` for it. `false`, and nothing is stored, when either has been tied already: of two that do it at once, one is told `true`.
 pub async fn link(
     write: &mut Write,
     upstream: &str,
-    identity: &UpstreamId,
+    identity: &str,
     user: &UserId,
+    made: bool,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let link = sql("INSERT INTO upstream_identities (upstream, identity, user_id, created_at) VALUES ($1, $2, $3, $4)
-                    ON CONFLICT DO NOTHING");
-    Ok(write.execute(link.bind(upstream).bind(identity).bind(user).bind(&now)).await? > 0)
+    let link = sql("INSERT INTO upstream_identities (upstream, identity, user_id, created_at, made_user)
+                    VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING");
+    Ok(write.execute(link.bind(upstream).bind(identity).bind(user).bind(&now).bind(&made)).await? > 0)
 }
 
 /// Puts a session that has just started on its footing. `false`, and nothing is stored, when somebody here has ended another session that stood on

@@ -24,6 +24,18 @@ impl Default for TraitPaths {
     }
 }
 
+impl TraitPaths {
+    /// Where the standard claims of another provider have them (OIDC Core 1.0 §5.1).
+    pub fn of_claims() -> Self {
+        let paths = |paths: &[&str]| Paths(paths.iter().map(|&path| path.to_owned()).collect());
+        Self {
+            username: paths(&["preferred_username", "email"]),
+            display_name: paths(&["name", "preferred_username"]),
+            email: paths(&["email"]),
+        }
+    }
+}
+
 /// One path, or several to be tried in order.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "OneOrSeveral")]

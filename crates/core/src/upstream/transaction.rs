@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::UpstreamRefused;
 use crate::crypto::{self, Random, Sealer};
+use crate::id::SessionId;
 use crate::time::Timestamp;
 
 /// How long somebody may take to sign in (protocol §15, "flow").
@@ -21,6 +22,9 @@ pub const SEALER: &str = "upstream transaction";
 #[serde(deny_unknown_fields)]
 pub struct Transaction {
     state: [u8; 32],
+    /// What nonce and code verifier are made of. Unlike the state it is in no address.
+    #[serde(default)]
+    secret: [u8; 32],
     started_at: i64,
     /// The app that the person wants to reach.
     pub app: Option<String>,
@@ -33,14 +37,19 @@ pub struct Transaction {
     pub anew: bool,
     /// They have been sent back for a second factor: not twice.
     pub stepped_up: bool,
+    /// Whoever comes back is to be tied to the person of this session, who asked for it there; nobody is to be signed in.
+    #[serde(default)]
+    pub links: Option<SessionId>,
 }
 
 impl Transaction {
     /// A new one.
     pub fn begin(app: Option<String>, return_to: Option<String>, now: Timestamp, random: &mut dyn Random) -> Self {
-        let mut state = [0; 32];
+        let (mut state, mut secret) = ([0; 32], [0; 32]);
         random.fill(&mut state);
-        Self { state, started_at: now.as_millis(), app, return_to, pending: None, anew: false, stepped_up: false }
+        random.fill(&mut secret);
+        let started_at = now.as_millis();
+        Self { state, secret, started_at, app, return_to, pending: None, anew: false, stepped_up: false, links: None }
     }
 
     /// When it began.
@@ -51,6 +60,30 @@ impl Transaction {
     /// What the way back must show: 43 characters of base64url.
     pub fn state(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.state)
+    }
+
+    /// What an ID token must repeat (OIDC Core 1.0 §3.1.2.1): one that was issued for another sign-in is none for this one.
+    pub fn nonce(&self) -> String {
+        self.derived(b"nonce")
+    }
+
+    /// What shows that whoever redeems the code began the sign-in (RFC 7636 §4.1).
+    pub fn code_verifier(&self) -> String {
+        self.derived(b"code verifier")
+    }
+
+    /// Its `S256` challenge (§4.2).
+    pub fn code_challenge(&self) -> String {
+        URL_SAFE_NO_PAD.encode(crypto::sha256(self.code_verifier().as_bytes()))
+    }
+
+    /// What is written down when the answer has come: it comes once. Says nothing about the state.
+    pub fn answered(&self) -> [u8; 32] {
+        crypto::sha256(&[b"answered", &self.state[..]].concat())
+    }
+
+    fn derived(&self, what: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(crypto::sha256(&[what, &self.secret].concat()))
     }
 
     /// The cookie's value, which opens for this upstream only.
@@ -118,5 +151,25 @@ mod tests {
         assert_ne!(cookie_suffix(&state), cookie_suffix(&other.state()));
         assert_eq!(cookie_suffix(&state).map(|suffix| suffix.len()), Some(8));
         assert_eq!(cookie_suffix("x"), None);
+    }
+
+    #[test]
+    fn what_it_proves_with_is_its_own_and_in_no_address() {
+        let now = Timestamp::from_seconds(1_000_000);
+        let one = Transaction::begin(None, None, now, &mut Seeded(1));
+        let other = Transaction::begin(None, None, now, &mut Seeded(9));
+        let all = |of: &Transaction| [of.state(), of.nonce(), of.code_verifier(), of.code_challenge()];
+        let mut texts: Vec<String> = all(&one).into_iter().chain(all(&other)).collect();
+        assert!(texts.iter().all(|text| text.len() == 43));
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), 8);
+        let challenge = one.code_challenge().parse().expect("a challenge");
+        assert!(crate::oidc::pkce::is_answered_by(&challenge, &one.code_verifier()));
+        // With the state, which is in addresses, and nothing else one gets none of the rest.
+        let known = Transaction { secret: [0; 32], ..one.clone() };
+        assert_eq!(known.state(), one.state());
+        assert!(known.nonce() != one.nonce() && known.code_verifier() != one.code_verifier());
+        assert_ne!(one.answered(), other.answered());
     }
 }

@@ -437,6 +437,7 @@ mod tests {
             config: toml::from_str(config).expect("valid"),
             files: vec![PrivateFile { what: "the master key", path: PathBuf::from("master.key"), mode: 0o100_600 }],
             registry: Some(Registry {
+                groups: Vec::new(),
                 zones: vec![zone("apps.company.com")],
                 apps: vec![app()],
                 secrets: vec![secret(DAY, None)],

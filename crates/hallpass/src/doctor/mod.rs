@@ -4,6 +4,7 @@
 mod agents;
 mod checks;
 mod kratos;
+mod providers;
 
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,13 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use hallpass_core::app::{App, AppSecret};
+use hallpass_core::id::GroupName;
 use hallpass_core::keyring::SealedKey;
 use hallpass_core::time::Timestamp;
 use hallpass_core::zone::Zone;
 use hallpass_server::config::Config;
 use hallpass_server::master_key;
 use hallpass_store::audit::{self, Filter};
-use hallpass_store::{DatabaseUrl, Store, StoreError, apps, keys, meta, users, zones};
+use hallpass_store::{DatabaseUrl, Store, StoreError, apps, groups, keys, meta, users, zones};
 use serde_json::json;
 
 use crate::print::{self, counted};
@@ -89,6 +91,8 @@ pub struct Registry {
     pub secrets: Vec<AppSecret>,
     /// Every signing key.
     pub keys: Vec<SealedKey>,
+    /// The names of all groups.
+    pub groups: Vec<GroupName>,
     /// How many users.
     pub users: i64,
     /// The newest entry of the audit log: the database's idea of the time.
@@ -168,6 +172,7 @@ async fn look(config: Config, now: Timestamp) -> Vec<Finding> {
     findings.extend(checks::all(&facts));
     findings.extend(agents::all(&facts).await);
     findings.extend(kratos::look(&facts.config).await);
+    findings.extend(providers::look(&facts).await);
     findings
 }
 
@@ -179,6 +184,7 @@ async fn registry(url: &DatabaseUrl, config: &Config) -> Result<(Registry, Vec<F
         apps: apps::all(&mut read).await?,
         secrets: apps::all_secrets(&mut read).await?,
         keys: keys::all(&mut read).await?,
+        groups: groups::all(&mut read).await?.into_iter().map(|group| group.name).collect(),
         users: users::count(&mut read).await?,
         newest_entry: audit::list(&mut read, &Filter::default(), None, 1).await?.first().map(|entry| entry.at),
     };

@@ -34,6 +34,8 @@ pub enum Verb {
     SetPassword(SetPassword),
     /// Make a user choose a new password before going on
     RequirePasswordChange(RequirePasswordChange),
+    /// Say that a user's mail address is theirs, so that a provider that gives these addresses may sign them in
+    VerifyEmail(Which),
     /// Lock a user out and end their sessions
     Disable(Which),
     /// Let a disabled user sign in again
@@ -123,6 +125,19 @@ pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
                     };
                     let sentence = format!("{} {must}{}.", user.username, if changed { "" } else { ", as before" });
                     Ok(done(shell.json, sentence, &json!({ "changed": changed }))?)
+                })
+                .await
+        }
+        Verb::VerifyEmail(which) => {
+            shell
+                .with_store(async |store| {
+                    let mut write = store.write().await?;
+                    let user = which.find(&mut write).await?;
+                    verbs::verify_email(&mut write, &user, &ACTOR, shell.now).await?;
+                    write.commit().await?;
+                    let email = user.email.unwrap_or_default();
+                    let sentence = format!("{email} is the address of {}.", user.username);
+                    Ok(done(shell.json, sentence, &json!({ "user": user.username, "email": email }))?)
                 })
                 .await
         }

@@ -63,3 +63,35 @@ fn what_is_wrong_is_found_and_nothing_is_made() {
     assert!(found(&findings(&gone), "problem", "master_key"), "{}", gone.out);
     assert!(!key.exists(), "a lost master key is not replaced by looking for it");
 }
+
+#[test]
+fn a_provider_that_cannot_be_asked_is_named_and_its_secret_is_not() {
+    let installation = Installation::furnished();
+    let upstream = |issuer: &str, secret: &str| {
+        format!(
+            "[[upstream.oidc]]\nname = \"partner\"\nissuer = \"{issuer}\"\nclient_id = \"x\"\nclient_secret = {{ file = \"{secret}\" }}\n"
+        )
+    };
+    let secret = installation.write("client.secret", "very-secret-indeed\n");
+    for (name, config, says) in [
+        ("away.toml", upstream("http://127.0.0.1:9", &secret), "partner cannot be asked at http://127.0.0.1:9"),
+        ("inside.toml", upstream("https://10.0.0.1", &secret), "allow_internal"),
+        ("gone.toml", upstream("http://127.0.0.1:9", "/nowhere/client.secret"), "client_secret"),
+        ("plain.toml", upstream("http://sso.partner.com", &secret), "not https"),
+    ] {
+        let config = installation.write(name, &config);
+        let said = installation.run_with(&["doctor", "--json", "--config", &config], "", &WELL);
+        assert!(!said.success && said.out.contains(says), "{name}: {}{}", said.out, said.err);
+        assert!(!format!("{}{}", said.out, said.err).contains("very-secret-indeed"));
+    }
+}
+
+#[test]
+fn an_address_is_verified_by_an_administrator() {
+    let installation = Installation::furnished();
+    installation.ok(&["user", "add", "ana", "--no-password", "--email", "ana@company.com"]);
+    installation.ok(&["user", "add", "ben", "--no-password"]);
+    assert!(installation.ok(&["user", "verify-email", "ana"]).contains("ana@company.com is the address of ana"));
+    assert!(installation.ok(&["audit", "--event", "email_verified", "--json"]).contains("email_verified"));
+    assert!(!installation.run(&["user", "verify-email", "ben"]).success, "there is none");
+}

@@ -8,15 +8,17 @@ use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::id::SessionId;
 use hallpass_core::session::{EndReason, Session};
 use hallpass_core::time::Timestamp;
-use hallpass_store::{audit, consents, sessions};
+use hallpass_store::{audit, consents, sessions, upstreams};
 use serde::Deserialize;
 
 use crate::pass::see_other;
 use crate::sign_out::{self, receipt};
+use crate::upstream::oidc::link;
+use crate::upstream::oidc::provider::Provider;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::LiveSession;
-use crate::web::page::{AccountPage, SessionLine};
+use crate::web::page::{AccountPage, SessionLine, UpstreamLine};
 use crate::web::respond::{html, person};
 use crate::web::words;
 
@@ -33,6 +35,8 @@ pub async fn page(call: Call<LiveSession>) -> Result<Response, Error> {
     let mut read = call.context.store.read().await?;
     let mut live = sessions::live_of(&mut read, &user.id, call.now).await?;
     let allowed = consents::of_user(&mut read, &user.id).await?;
+    let linked =
+        if call.context.providers.is_empty() { Vec::new() } else { upstreams::of_user(&mut read, &user.id).await? };
     drop(read);
     let policy = call.context.view.policy().await?;
     live.sort_by_key(|session| session.id != own.id);
@@ -40,6 +44,14 @@ pub async fn page(call: Call<LiveSession>) -> Result<Response, Error> {
     let notice = match done.as_deref() {
         Some("ended") => Some("That session has ended.".to_owned()),
         Some("password") => Some("Your password is changed. You are signed out everywhere but here.".to_owned()),
+        Some("linked") => Some("That account is connected: whoever signs in with it is you here.".to_owned()),
+        Some("unlinked") => Some("That account is not connected any more.".to_owned()),
+        Some("stale") => {
+            Some("Please sign in again first: for this you must have done so in the last five minutes.".to_owned())
+        }
+        Some("only") => {
+            Some("You have no password here, so that account is your only way in. It stays connected.".to_owned())
+        }
         Some("app") => Some("That app learns nothing more about you.".to_owned()),
         _ => None,
     };
@@ -50,7 +62,17 @@ pub async fn page(call: Call<LiveSession>) -> Result<Response, Error> {
         notice,
         sessions: live.iter().map(|session| line(session, own, call.now)).collect(),
         allowed: allowed.iter().filter_map(|(app, consent)| apps::line(&policy, app, consent, call.now)).collect(),
+        upstreams: call.context.providers.iter().map(|provider| upstream_line(provider, &linked)).collect(),
+        fresh: link::is_fresh(own, call.now),
     }))
+}
+
+fn upstream_line(provider: &Provider, linked: &[(String, String)]) -> UpstreamLine {
+    UpstreamLine {
+        name: provider.name().to_string(),
+        label: provider.config.label().to_owned(),
+        linked: linked.iter().any(|(upstream, _)| provider.issuer.may_be(upstream)),
+    }
 }
 
 fn line(session: &Session, own: &Session, now: Timestamp) -> SessionLine {

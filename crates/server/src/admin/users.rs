@@ -8,10 +8,11 @@ use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::{AppKey, GroupId, GroupName, PermissionName, RoleName, UserId};
 use hallpass_core::session::EndReason;
 use hallpass_core::time::Timestamp;
+use hallpass_core::upstream::oidc::MailAddress;
 use hallpass_core::user::{User, Username};
 use hallpass_core::user_import::ImportedUser;
 use hallpass_store::groups::Group;
-use hallpass_store::{Read, StoreError, Write, authenticators, groups, roles, sessions, users};
+use hallpass_store::{Read, StoreError, Write, authenticators, groups, roles, sessions, users, verified_emails};
 
 use super::{AdminError, entry, record};
 
@@ -128,6 +129,18 @@ pub async fn require_password_change(
     users::set_must_change_password(write, &user.id, required, now).await?;
     record(write, entry(Event::UserChanged, actor, now).user(user.id).with("must_change_password", &required)).await?;
     Ok(true)
+}
+
+/// Writes down that a user's present mail address is theirs: by it a provider that gives these addresses may say that somebody is this user.
+pub async fn verify_email(write: &mut Write, user: &User, actor: &Actor, now: Timestamp) -> Result<(), AdminError> {
+    let Some(email) = &user.email else {
+        return Err(AdminError::Refused(format!("{} has no mail address here", user.username)));
+    };
+    let address: MailAddress = email.parse().map_err(|error| {
+        AdminError::Refused(format!("the mail address of {} is {error}, and nothing is decided by it", user.username))
+    })?;
+    verified_emails::record(write, &user.id, email, &address, "cli", now).await?;
+    record(write, entry(Event::EmailVerified, actor, now).user(user.id)).await
 }
 
 /// Disables a user, which ends their sessions, or enables one again. Whether that changed anything.

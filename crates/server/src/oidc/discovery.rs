@@ -14,7 +14,10 @@ use crate::web::guard::Anybody;
 pub async fn metadata(call: Call<Anybody>) -> Result<Response, Error> {
     let mut document = metadata::metadata(call.context.public_url.as_str());
     // Two factors are known only of people who have shown them to an upstream.
-    let reachable = if call.context.kratos.is_some() { &[Acr::Aal1, Acr::Aal2][..] } else { &[Acr::Aal1] };
+    let context = &call.context;
+    let elsewhere =
+        context.kratos.is_some() || context.providers.iter().any(|provider| provider.config.tells_two_factors());
+    let reachable = if elsewhere { &[Acr::Aal1, Acr::Aal2][..] } else { &[Acr::Aal1] };
     document["acr_values_supported"] = reachable.iter().map(|acr| acr.as_str()).collect();
     let mut response = json(document.to_string());
     let headers = response.headers_mut();

@@ -1,5 +1,6 @@
 //! The sign-in page and its form. People type passwords at the home host only. Protocol §6, §7, §17.
 
+pub mod name;
 pub mod next;
 pub mod password;
 pub mod relayed;
@@ -20,7 +21,7 @@ use crate::web::cookies::{self, Presented};
 use crate::web::error::Error;
 use crate::web::guard::{Visitor, device_mark};
 use crate::web::headers::Allowed;
-use crate::web::page::{SignInPage, SignInProblem as Problem, WayOn};
+use crate::web::page::{SignInPage, SignInProblem as Problem};
 use crate::web::parameters::parameters;
 use crate::web::respond::{html_with, person};
 
@@ -72,9 +73,11 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     if call.proof.session.as_ref().is_some_and(goes_on) && leads_on(&journey, checked.as_ref()) {
         return Ok(see_other(&format!("/continue{}", journey.query())));
     }
-    let elsewhere = call.context.kratos.as_ref().is_some_and(|kratos| kratos.config.primary);
-    if elsewhere && !local && call.proof.session.is_none() {
-        let mut response = see_other(&upstream::start_address(&journey));
+    if !local
+        && call.proof.session.is_none()
+        && let Some(elsewhere) = upstream::leads_straight_to(&call.context, &journey)
+    {
+        let mut response = see_other(&elsewhere);
         if call.proof.stale_cookie {
             response.headers_mut().append(header::SET_COOKIE, cookies::expire(cookies::SESSION));
         }
@@ -86,7 +89,8 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
         Some(live) => live.user.username.to_string(),
         None => hints.username.filter(|_| !another).unwrap_or_default(),
     };
-    Ok(render(&call, &journey, checked.as_ref(), &username, None))
+    let asks_name = !local && username.is_empty() && upstream::asks_name(&call.context);
+    Ok(render_with(&call, &journey, checked.as_ref(), &username, None, asks_name))
 }
 
 /// Whether the journey leads somewhere after the sign-in.
@@ -189,6 +193,17 @@ fn render(
     username: &str,
     problem: Option<Problem>,
 ) -> Response {
+    render_with(call, journey, checked, username, problem, false)
+}
+
+fn render_with(
+    call: &Call<Visitor>,
+    journey: &Journey,
+    checked: Option<&Checked>,
+    username: &str,
+    problem: Option<Problem>,
+    asks_name: bool,
+) -> Response {
     // Several tabs share one flow cookie, so a page that is still open stays usable when another one is opened.
     let flow = presented_flow(call).unwrap_or_else(|| Secret::mint(&mut call.context.random()));
     let token = call.page_token(flow.digest().as_bytes());
@@ -202,7 +217,7 @@ fn render(
     let page = SignInPage {
         brand: call.context.config.brand.clone(),
         csrf_token: token,
-        action: format!("/sign-in{}", journey.query()),
+        action: format!("{}{}", if asks_name { "/sign-in/name" } else { "/sign-in" }, journey.query()),
         app_name: checked.map(|checked| checked.name.clone()),
         username: username.to_owned(),
         stay: false,
@@ -210,11 +225,8 @@ fn render(
         signed_in_as: live.map(|live| person(&live.user)),
         again: hints.again,
         sign_up: hints.sign_up,
-        upstream: call
-            .context
-            .kratos
-            .as_ref()
-            .map(|kratos| WayOn { label: kratos.config.label.clone(), url: upstream::start_address(journey) }),
+        upstreams: upstream::ways(&call.context, journey),
+        asks_name,
     };
     let mut response = html_with(status, &page);
     let headers = response.headers_mut();

@@ -1,29 +1,41 @@
-//! Signing in at Ory Kratos: the way there ([`start`]) and the way back ([`callback`]). Protocol §10.
+//! Signing in somewhere else. Here: at Ory Kratos, the way there ([`start`]) and the way back ([`callback`]). Other OIDC providers are in [`oidc`].
+//! Protocol §10.
 //!
 //! The way back is bound to this browser by a cookie that was set before it left. What it brings is shown to Kratos and to nobody else, and what
 //! Kratos says of it is judged by [`hallpass_core::upstream::accept`].
 
+mod choice;
 pub mod credential;
 pub mod current;
 pub mod entry;
 pub mod kratos;
+pub mod oidc;
 mod pages;
+mod people;
 pub mod recheck;
+mod round_trip;
 pub mod sign_in;
 pub mod sign_out;
 pub mod token;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::response::Response;
-use hallpass_core::upstream::transaction::{LIFETIME, Transaction, cookie_suffix};
+use hallpass_core::audit::{Actor, Entry, Event, Loggable, Word};
+use hallpass_core::id::AppKey;
+use hallpass_core::throttle;
+use hallpass_core::time::Timestamp;
+use hallpass_core::upstream::transaction::Transaction;
 use hallpass_core::upstream::{Accepted, Required, UpstreamRefused, accept};
-use hallpass_store::upstreams;
+use hallpass_store::{audit, upstreams};
 use http::header;
 use serde::Deserialize;
 
+pub use self::choice::{asks_name, leads_straight_to, of_address, ways};
 use self::credential::Credential;
 use self::kratos::{Kratos, Whoami};
+use self::round_trip::Returned;
 use crate::context::Context;
 use crate::oidc::pending;
 use crate::pass::{Journey, see_other};
@@ -33,11 +45,6 @@ use crate::web::cookies::{self, Presented};
 use crate::web::error::Error;
 use crate::web::guard::Visitor;
 use crate::web::headers::require_navigation;
-
-/// Sign-ins that one browser may have under way.
-const MAXIMUM_TRANSACTIONS: usize = 4;
-/// Name and value of a cookie together: beyond 4,096 bytes browsers drop it without a word.
-const COOKIE_LENGTH: usize = 4000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,16 +83,8 @@ pub fn local_form(journey: &Journey) -> String {
     format!("/sign-in{query}{}local=1", if query.is_empty() { '?' } else { '&' })
 }
 
-fn depart(call: &Call<Visitor>, kratos: &Kratos, mut transaction: Transaction) -> Response {
-    let (context, random) = (&call.context, &mut call.context.random());
-    let state = transaction.state();
-    let name = cookies::upstream_transaction(&cookie_suffix(&state).expect("a state of our own"));
-    let mut value = transaction.seal(kratos::NAME, &context.keys.upstream_transaction, random);
-    if name.len() + value.len() > COOKIE_LENGTH {
-        // Better to arrive at the front door than not at all.
-        (transaction.return_to, transaction.pending) = (None, None);
-        value = transaction.seal(kratos::NAME, &context.keys.upstream_transaction, random);
-    }
+fn depart(call: &Call<Visitor>, kratos: &Kratos, transaction: Transaction) -> Response {
+    let (context, state) = (&call.context, transaction.state());
     let back = format!("{}/upstream/kratos/callback?state={state}", context.public_url);
     let mut there = kratos.config.for_browsers().at("/self-service/login/browser");
     {
@@ -98,17 +97,7 @@ fn depart(call: &Call<Visitor>, kratos: &Kratos, mut transaction: Transaction) -
             query.append_pair("aal", "aal2");
         }
     }
-    let mut response = see_other(there.as_str());
-    let headers = response.headers_mut();
-    // Some were given up half way, each of them with a cookie: before they fill the browser's request line, away with them.
-    let left: Vec<&str> = cookies::upstream_transactions(call.headers()).collect();
-    if left.len() >= MAXIMUM_TRANSACTIONS {
-        for name in left {
-            headers.append(header::SET_COOKIE, cookies::expire(name));
-        }
-    }
-    headers.append(header::SET_COOKIE, cookies::host_only(&name, &value, Some(LIFETIME.as_secs())));
-    response
+    round_trip::depart(call, kratos::NAME, transaction, see_other(there.as_str()))
 }
 
 /// What Kratos sends back: our own address, perhaps with words of its own.
@@ -123,22 +112,12 @@ pub async fn callback(call: Call<Visitor>) -> Result<Response, Error> {
     require_navigation(call.headers())?;
     let kratos = configured(&call.context)?;
     let state = call.query::<Return>()?.state.unwrap_or_default();
-    let name = cookie_suffix(&state).map(|suffix| cookies::upstream_transaction(&suffix));
-    let presented = name.as_deref().map_or(Presented::None, |name| cookies::presented(call.headers(), name));
-    let sealer = &call.context.keys.upstream_transaction;
-    let transaction = match presented {
-        Presented::One(value) => Transaction::open(value, &state, kratos::NAME, sealer, call.now),
-        Presented::None | Presented::Several => Err(UpstreamRefused::NoTransaction),
-    };
-    let mut response = match transaction {
+    let returned = Returned::with(&call, kratos::NAME, &state);
+    let mut response = match returned.transaction.clone() {
         Ok(transaction) => arrive(&call, &kratos, transaction).await?,
         Err(refused) => refuse(&call, &kratos, refused, &Journey::default()).await?,
     };
-    if presented != Presented::None
-        && let Some(name) = &name
-    {
-        response.headers_mut().append(header::SET_COOKIE, cookies::expire(name));
-    }
+    returned.put_away(&mut response);
     Ok(response)
 }
 
@@ -226,8 +205,32 @@ async fn refuse(
     journey: &Journey,
 ) -> Result<Response, Error> {
     let app = journey.app.as_deref().and_then(|app| app.parse().ok());
-    sign_in::record_refusal(&call.context, refused, call.ip, app.as_ref(), call.now).await?;
-    Ok(pages::refused(call, &kratos.config.label, refused, journey))
+    record_refusal(&call.context, &Word(kratos::NAME), refused, call.ip, app.as_ref(), call.now).await?;
+    Ok(pages::refused(call, &kratos.config.label, refused, &start_address(journey), journey))
+}
+
+/// Writes down why somebody could not sign in. Anybody can come here, as often as they like: the log must not fill the disk.
+pub async fn record_refusal(
+    context: &Context,
+    upstream: &impl Loggable,
+    refused: UpstreamRefused,
+    ip: IpAddr,
+    app: Option<&AppKey>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    context.telemetry.sign_in_refused();
+    if context.upstream_refusals.count(throttle::address_block(ip), now) {
+        return Ok(());
+    }
+    let entry = Entry::new(Event::SignInRefused, Actor::Anonymous, now, &mut context.random());
+    let mut entry = entry.refused(refused.as_str()).ip(ip).with("upstream", upstream);
+    if let Some(app) = app {
+        entry = entry.app(app);
+    }
+    let mut write = context.store.write().await?;
+    audit::append(&mut write, &(&entry).into()).await?;
+    write.commit().await?;
+    Ok(())
 }
 
 /// The one that is configured; where there is none, there is nothing at these addresses.

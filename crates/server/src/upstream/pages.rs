@@ -12,14 +12,14 @@ use crate::web::respond::html_with;
 /// When to come back while it cannot be asked.
 const AWAY_SECONDS: u32 = 10;
 
-/// The page for a refusal.
-pub fn refused<P>(call: &Call<P>, label: &str, refused: UpstreamRefused, journey: &Journey) -> Response {
-    let again = || WayOn { label: "Start again".to_owned(), url: super::start_address(journey) };
+/// The page for a refusal. `start` is where signing in there begins.
+pub fn refused<P>(call: &Call<P>, label: &str, refused: UpstreamRefused, start: &str, journey: &Journey) -> Response {
+    let again = || WayOn { label: "Start again".to_owned(), url: start.to_owned() };
     let otherwise = || WayOn { label: "Sign in another way".to_owned(), url: super::local_form(journey) };
     let (title, message, steps, way_on): (_, _, &[&str], _) = match refused {
-        UpstreamRefused::NoTransaction | UpstreamRefused::TransactionExpired => (
+        UpstreamRefused::NoTransaction | UpstreamRefused::TransactionExpired | UpstreamRefused::AnswerUsed => (
             "That link does not work here",
-            "It was not begun in this browser, or it is too old. Nothing was done.",
+            "It was not begun in this browser, it is too old, or it has been used. Nothing was done.",
             &["Start again.", "If that leads here again, allow cookies for this site in your browser's settings."],
             again(),
         ),
@@ -31,7 +31,12 @@ pub fn refused<P>(call: &Call<P>, label: &str, refused: UpstreamRefused, journey
         | UpstreamRefused::SessionExpired
         | UpstreamRefused::SessionEnding
         | UpstreamRefused::NotAuthenticatedAnew
-        | UpstreamRefused::AuthenticatedInFuture => (
+        | UpstreamRefused::AuthenticatedInFuture
+        | UpstreamRefused::Denied
+        | UpstreamRefused::AnswerOfAnother
+        | UpstreamRefused::CodeRefused
+        | UpstreamRefused::IdToken(_)
+        | UpstreamRefused::UserinfoOfAnother => (
             "We could not see that you signed in",
             "You came back, but without a sign-in that we can use.",
             &[
@@ -52,7 +57,21 @@ pub fn refused<P>(call: &Call<P>, label: &str, refused: UpstreamRefused, journey
             &["Tell whoever manages accounts in your company, with the number below."],
             otherwise(),
         ),
+        UpstreamRefused::IdentityTaken => (
+            "That account belongs to somebody else here",
+            "It is tied to another user, or you have another account there. Nothing was changed.",
+            &["Tell whoever manages accounts in your company, with the number below."],
+            otherwise(),
+        ),
+        UpstreamRefused::SessionNotFresh => (
+            "You are not signed in any more",
+            "The account was not connected: that takes the session in which you began.",
+            &["Sign in, then connect it again on your account page."],
+            WayOn { label: "Go to your account".to_owned(), url: "/account".to_owned() },
+        ),
         UpstreamRefused::IdentityInactive
+        | UpstreamRefused::ClaimNotAsRequired
+        | UpstreamRefused::UsernameNotTheirs
         | UpstreamRefused::NoUser
         | UpstreamRefused::NoUsername
         | UpstreamRefused::UserDisabled => (

@@ -1,21 +1,19 @@
 //! From a session at an upstream to one of our own: whose it is, and everything that begins with it, in one transaction. Protocol §10.
 
-use std::net::IpAddr;
-
 use hallpass_core::audit::{Actor, Entry, Event, Word};
 use hallpass_core::crypto::SystemRandom;
-use hallpass_core::id::{AppKey, UserId};
+use hallpass_core::id::UserId;
 use hallpass_core::session::EndReason;
-use hallpass_core::throttle;
 use hallpass_core::time::Timestamp;
 use hallpass_core::upstream::{Accepted, UpstreamRefused, UpstreamSession};
-use hallpass_core::user::{DisplayName, User, Username};
+use hallpass_core::user::{User, Username};
 use hallpass_store::sessions::{self, NewSession};
 use hallpass_store::upstreams::{self, Footing};
 use hallpass_store::{Read, StoreError, Write, audit, devices, users};
 
 use super::credential::Credential;
 use super::kratos::{self, Kratos};
+use super::people;
 use crate::context::Context;
 use crate::sign_in::start::{self, Browser, Started};
 use crate::web::error::Error;
@@ -62,7 +60,7 @@ pub async fn whose(
     kratos: &Kratos,
     session: &UpstreamSession,
 ) -> Result<Result<Person, UpstreamRefused>, StoreError> {
-    if let Some(id) = upstreams::user_of(read, kratos::NAME, &session.identity).await? {
+    if let Some(id) = upstreams::user_of(read, kratos::NAME, session.identity.as_str()).await? {
         let user = users::find(read, &id).await?;
         return Ok(user.map(Person::Known).ok_or(UpstreamRefused::NoUser));
     }
@@ -74,34 +72,11 @@ pub async fn whose(
     };
     Ok(match upstreams::identity_of(read, kratos::NAME, &user.id).await? {
         // Came by way of another tab, between our first question and the second.
-        Some(identity) if identity == session.identity => Ok(Person::Known(user)),
+        Some(identity) if identity == session.identity.as_str() => Ok(Person::Known(user)),
         None if kratos.config.link_existing_users => Ok(Person::ToLink(user)),
         // Who already is somebody there is not somebody else there as well.
         _ => Err(UpstreamRefused::UsernameTaken),
     })
-}
-
-/// Writes down why somebody could not sign in. Anybody can come here, as often as they like: the log must not fill the disk.
-pub async fn record_refusal(
-    context: &Context,
-    refused: UpstreamRefused,
-    ip: IpAddr,
-    app: Option<&AppKey>,
-    now: Timestamp,
-) -> Result<(), Error> {
-    context.telemetry.sign_in_refused();
-    if context.upstream_refusals.count(throttle::address_block(ip), now) {
-        return Ok(());
-    }
-    let entry = Entry::new(Event::SignInRefused, Actor::Anonymous, now, &mut context.random());
-    let mut entry = entry.refused(refused.as_str()).ip(ip).with("upstream", &Word(kratos::NAME));
-    if let Some(app) = app {
-        entry = entry.app(app);
-    }
-    let mut write = context.store.write().await?;
-    audit::append(&mut write, &(&entry).into()).await?;
-    write.commit().await?;
-    Ok(())
 }
 
 /// `None` if somebody else tied the identity to a user meanwhile.
@@ -120,15 +95,17 @@ async fn attempt(
         Ok(person) => person,
         Err(refused) => return Ok(Some(Err(refused))),
     };
-    let known = matches!(person, Person::Known(_));
+    let (known, made) = (matches!(person, Person::Known(_)), matches!(person, Person::New(_)));
     let user = match person {
         Person::Known(user) | Person::ToLink(user) => user,
-        Person::New(username) => add(&mut write, kratos, there, username, now).await?,
+        Person::New(username) => {
+            people::add(&mut write, &Word(kratos::NAME), &kratos.config.traits, &there.traits, username, now).await?
+        }
     };
     let Ok(authenticated) = hallpass_core::sign_in::by_upstream(&user, accepted, now) else {
         return Ok(Some(Err(UpstreamRefused::UserDisabled)));
     };
-    if !known && !link(&mut write, there, &user.id, now).await? {
+    if !known && !link(&mut write, there, &user.id, made, now).await? {
         return Ok(None);
     }
     let beginning = start::begin(context, &authenticated, browser, now);
@@ -156,7 +133,8 @@ async fn attempt(
     }
     if known {
         // After the session, which locks the user's row: nobody changes it between reading and writing.
-        refresh(&mut write, kratos, there, &user.id, now).await?;
+        let traits = &kratos.config.traits;
+        people::refresh(&mut write, &Word(kratos::NAME), traits, &there.traits, &user.id, now).await?;
     }
     if let Some(mark) = &beginning.mark {
         devices::remember(&mut write, mark, &user.id, now).await?;
@@ -168,69 +146,18 @@ async fn attempt(
     Ok(Some(Ok(beginning.started())))
 }
 
-/// Makes the user of somebody who comes for the first time.
-async fn add(
+async fn link(
     write: &mut Write,
-    kratos: &Kratos,
     there: &UpstreamSession,
-    username: Username,
+    user: &UserId,
+    made: bool,
     now: Timestamp,
-) -> Result<User, StoreError> {
-    let random = &mut SystemRandom;
-    let traits = &kratos.config.traits;
-    let shown = traits.display_name(&there.traits);
-    // A user name has no more characters than a shown one may have, and none that it may not.
-    let shown = shown.map_or_else(|| username.as_str().parse::<DisplayName>(), Ok).map_err(broken)?;
-    let user = User {
-        id: UserId::mint(random),
-        username,
-        display_name: shown,
-        email: traits.email(&there.traits),
-        attributes: std::collections::BTreeMap::new(),
-        disabled_at: None,
-        must_change_password: false,
-        created_at: now,
-    };
-    users::add(write, &user).await?;
-    let entry = Entry::new(Event::UserAdded, Actor::System, now, random).user(user.id).with("username", &user.username);
-    audit::append(write, &(&entry.with("upstream", &Word(kratos::NAME))).into()).await?;
-    Ok(user)
-}
-
-fn broken(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Broken(error.to_string().into())
-}
-
-async fn link(write: &mut Write, there: &UpstreamSession, user: &UserId, now: Timestamp) -> Result<bool, StoreError> {
-    if !upstreams::link(write, kratos::NAME, &there.identity, user, now).await? {
+) -> Result<bool, StoreError> {
+    if !upstreams::link(write, kratos::NAME, there.identity.as_str(), user, made, now).await? {
         return Ok(false);
     }
     let entry = Entry::new(Event::UpstreamLinked, Actor::System, now, &mut SystemRandom).user(*user);
     let entry = entry.with("upstream", &Word(kratos::NAME)).with("identity", &there.identity);
     audit::append(write, &(&entry).into()).await?;
     Ok(true)
-}
-
-/// Takes over what the upstream now says of the person. What it does not say stays.
-async fn refresh(
-    write: &mut Write,
-    kratos: &Kratos,
-    there: &UpstreamSession,
-    user: &UserId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let Some(before) = users::find(write, user).await? else { return Ok(()) };
-    let mut after = before.clone();
-    if let Some(shown) = kratos.config.traits.display_name(&there.traits) {
-        after.display_name = shown;
-    }
-    if let Some(email) = kratos.config.traits.email(&there.traits) {
-        after.email = Some(email);
-    }
-    if after == before {
-        return Ok(());
-    }
-    users::update(write, &after, now).await?;
-    let entry = Entry::new(Event::UserChanged, Actor::System, now, &mut SystemRandom).user(*user);
-    audit::append(write, &(&entry.with("upstream", &Word(kratos::NAME))).into()).await
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use hallpass_core::app::Access;
+use hallpass_core::audit::Word;
 use hallpass_core::session::Session;
 use hallpass_core::throttle;
 use hallpass_core::upstream::{Required, UpstreamRefused, accept};
@@ -10,7 +11,8 @@ use hallpass_store::view::Standing;
 use http::StatusCode;
 
 use super::credential::Credential;
-use super::kratos::Whoami;
+use super::kratos::{self, Whoami};
+use super::record_refusal;
 use super::sign_in::{self, Person};
 use crate::sign_in::start::Browser;
 use crate::web::call::Call;
@@ -93,7 +95,7 @@ pub async fn sign_in(
 /// The same words for every reason but the one that the person can do something about.
 async fn refuse(call: &Call<AppCaller>, refused: UpstreamRefused, client_ip: IpAddr) -> Result<Outcome, Error> {
     let app = &call.proof.app().app.key;
-    sign_in::record_refusal(&call.context, refused, client_ip, Some(app), call.now).await?;
+    record_refusal(&call.context, &Word(kratos::NAME), refused, client_ip, Some(app), call.now).await?;
     if refused == UpstreamRefused::AssuranceTooLow {
         return Ok(Outcome::Interaction);
     }

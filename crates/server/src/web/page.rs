@@ -44,13 +44,20 @@ pub struct SignInPage {
     /// The app thinks that people sign up here.
     pub sign_up: bool,
     /// Where somebody may sign in besides here.
-    pub upstream: Option<WayOn>,
+    pub upstreams: Vec<WayOn>,
+    /// Ask for the name alone: where its person signs in depends on it. Posts `csrf_token` and `username` to `/sign-in/name`.
+    pub asks_name: bool,
 }
 
 impl SignInPage {
     /// The fields themselves are to be corrected.
     fn is_wrong(&self) -> bool {
         self.problem == Some(SignInProblem::Wrong)
+    }
+
+    /// None of the ways stands out, because none is more right than the others.
+    fn is_one_of_several(&self) -> bool {
+        self.upstreams.len() > 1 || self.asks_name
     }
 
     /// How long to wait, in words; empty when there is nothing to wait for.
@@ -115,6 +122,21 @@ pub struct AccountPage {
     pub sessions: Vec<SessionLine>,
     /// What the person has allowed, by app; may be empty.
     pub allowed: Vec<AllowedLine>,
+    /// Where they may sign in besides here; may be empty.
+    pub upstreams: Vec<UpstreamLine>,
+    /// They have just proved who they are, and may change that.
+    pub fresh: bool,
+}
+
+/// One provider on [`AccountPage`]. Its button posts `csrf_token` and `upstream` to `/account/upstreams/link` or `/account/upstreams/unlink`.
+#[derive(Debug, Clone)]
+pub struct UpstreamLine {
+    /// What the configuration calls it, sent back to name it.
+    pub name: String,
+    /// What people call it.
+    pub label: String,
+    /// Whether whoever signs in there with the right account is this person.
+    pub linked: bool,
 }
 
 /// One app that the person has allowed to learn who they are.
@@ -475,10 +497,12 @@ mod tests {
             signed_in_as: Some(person()),
             again: false,
             sign_up: true,
-            upstream: Some(WayOn { label: canary(), url: canary() }),
+            upstreams: vec![WayOn { label: canary(), url: canary() }],
+            asks_name: false,
         };
         let expired = SignInPage { problem: Some(SignInProblem::Expired), ..sign_in.clone() };
         let again = SignInPage { again: true, ..sign_in.clone() };
+        let name = SignInPage { asks_name: true, ..sign_in.clone() };
         let throttled =
             SignInPage { problem: Some(SignInProblem::Throttled(Duration::from_secs(30))), ..sign_in.clone() };
         let change = ChangePasswordPage {
@@ -514,7 +538,10 @@ mod tests {
                 learns: canary(),
                 since: canary(),
             }],
+            upstreams: [true, false].map(|linked| UpstreamLine { name: canary(), label: canary(), linked }).into(),
+            fresh: true,
         };
+        let account_not_fresh = AccountPage { fresh: false, ..account.clone() };
         let home = HomePage {
             brand: canary(),
             csrf_token: canary(),
@@ -541,9 +568,11 @@ mod tests {
             ("sign-in, expired", render(&expired), 12),
             ("sign-in, throttled", render(&throttled), 12),
             ("sign-in, again", render(&again), 11),
+            ("sign-in, name", render(&name), 12),
             ("change password", render(&change), 8),
             ("change password, forced", render(&forced), 7),
-            ("account", render(&account), 26),
+            ("account", render(&account), 34),
+            ("account, not fresh", render(&account_not_fresh), 28),
             ("sign out", render(&SignOutPage { brand: canary(), csrf_token: canary(), person: person() }), 4),
             ("signed out", render(&signed_out), 4),
             ("home", render(&home), 7),
@@ -670,7 +699,8 @@ mod tests {
                 signed_in_as: None,
                 again: false,
                 sign_up: false,
-                upstream: None,
+                upstreams: Vec::new(),
+                asks_name: false,
             })
         };
         assert!(!page(None).contains("role=\"alert\""));

@@ -75,8 +75,11 @@ async fn the_matrix() {
     GET     /favicon.ico                      anybody         200      200      200      200      200      200      200      200
     GET     /sign-in                          visitor         200      200      200      200      200      200      200      200
     POST    /sign-in                          visitor         200      200      200      200      200      200      200      200
+    POST    /sign-in/name                     visitor         200      200      200      200      200      200      200      200
     GET     /upstream/kratos/start            visitor         404      404      404      404      404      404      404      404
     GET     /upstream/kratos/callback         visitor         404      404      404      404      404      404      404      404
+    GET     /upstream/oidc/start/{name}       visitor         404      404      404      404      404      404      404      404
+    GET     /upstream/oidc/callback/{name}    visitor         404      404      404      404      404      404      404      404
     GET     /continue                         session     sign-in  sign-in      303  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /sign-out                         visitor         200      200      200      200      200      200      200      200
     POST    /sign-out                         session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
@@ -93,6 +96,8 @@ async fn the_matrix() {
     POST    /account/sessions/end             session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/sign-out-everywhere      session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/apps/revoke              session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
+    POST    /account/upstreams/link           session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
+    POST    /account/upstreams/unlink         session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /account/password                 session     sign-in  sign-in      200  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/password                 session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /.well-known/jwks.json            anybody         200      200      200      200      200      200      200      200

@@ -22,4 +22,5 @@ mod sign_in;
 mod sign_out;
 mod sign_out_everywhere;
 mod support;
+mod upstream;
 mod well_known;

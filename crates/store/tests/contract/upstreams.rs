@@ -6,7 +6,7 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::upstream::UpstreamId;
 use hallpass_store::sessions::{self, NewSession};
 use hallpass_store::upstreams::{self, Footing};
-use hallpass_store::{Write, authenticators, upstream_logouts, users};
+use hallpass_store::{Write, authenticators, upstream_answers, upstream_logouts, users, verified_emails};
 
 use crate::support::*;
 
@@ -51,18 +51,20 @@ async fn an_identity_is_one_user_and_a_user_one_identity() {
     on_both(|database| async move {
         let mut write = database.write().await;
         let (ana, ben) = (added_user(&mut write, "ana").await, added_user(&mut write, "ben").await);
-        assert!(upstreams::link(&mut write, KRATOS, &there("a"), &ana.id, NOW).await.expect("links"));
+        assert!(upstreams::link(&mut write, KRATOS, "a", &ana.id, true, NOW).await.expect("links"));
         for (identity, user) in [("a", &ben), ("b", &ana), ("a", &ana)] {
-            assert!(!upstreams::link(&mut write, KRATOS, &there(identity), &user.id, NOW).await.expect("asks"));
+            assert!(!upstreams::link(&mut write, KRATOS, identity, &user.id, false, NOW).await.expect("asks"));
         }
-        assert!(upstreams::link(&mut write, "other", &there("a"), &ben.id, NOW).await.expect("links"));
-        let of = |identity| there(identity);
-        assert_eq!(upstreams::user_of(&mut write, KRATOS, &of("a")).await.expect("reads"), Some(ana.id));
-        assert_eq!(upstreams::user_of(&mut write, KRATOS, &of("b")).await.expect("reads"), None);
-        assert_eq!(upstreams::identity_of(&mut write, KRATOS, &ana.id).await.expect("reads"), Some(there("a")));
+        assert!(upstreams::link(&mut write, "other", "a", &ben.id, false, NOW).await.expect("links"));
+        assert_eq!(upstreams::user_of(&mut write, KRATOS, "a").await.expect("reads"), Some(ana.id));
+        assert_eq!(upstreams::user_of(&mut write, KRATOS, "b").await.expect("reads"), None);
+        assert_eq!(upstreams::identity_of(&mut write, KRATOS, &ana.id).await.expect("reads"), Some("a".to_owned()));
         assert_eq!(upstreams::identity_of(&mut write, KRATOS, &ben.id).await.expect("reads"), None);
+        assert!(upstreams::has_made(&mut write, KRATOS, &ana.id).await.expect("reads"));
+        assert!(!upstreams::has_made(&mut write, "other", &ben.id).await.expect("reads"));
+        assert!(!upstreams::has_made(&mut write, "other", &ana.id).await.expect("reads"));
         assert!(users::remove(&mut write, &ana.id, NOW).await.expect("removes"));
-        assert_eq!(upstreams::user_of(&mut write, KRATOS, &of("a")).await.expect("reads"), None);
+        assert_eq!(upstreams::user_of(&mut write, KRATOS, "a").await.expect("reads"), None);
     })
     .await;
 }
@@ -82,12 +84,64 @@ async fn of_many_that_link_one_identity_at_once_one_wins() {
             let store = database.store.clone();
             racing.spawn(async move {
                 let mut write = store.write().await.expect("writes");
-                let won = upstreams::link(&mut write, KRATOS, &there("a"), &user.id, NOW).await.expect("asks");
+                let won = upstreams::link(&mut write, KRATOS, "a", &user.id, false, NOW).await.expect("asks");
                 write.commit().await.expect("commits");
                 won
             });
         }
         assert_eq!(racing.join_all().await.into_iter().filter(|won| *won).count(), 1);
+    })
+    .await;
+}
+
+/// T23: a code that comes back to several nodes at once is taken by one of them, and never again.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_take_one_answer_at_once_one_does() {
+    on_both(|database| async move {
+        let mut racing = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let store = database.store.clone();
+            racing.spawn(async move {
+                let mut write = store.write().await.expect("writes");
+                let taken = upstream_answers::take(&mut write, &[7; 32], NOW).await.expect("asks");
+                write.commit().await.expect("commits");
+                taken
+            });
+        }
+        assert_eq!(racing.join_all().await.into_iter().filter(|taken| *taken).count(), 1);
+        let mut write = database.write().await;
+        assert!(!upstream_answers::take(&mut write, &[7; 32], later(10)).await.expect("asks"));
+        assert!(upstream_answers::take(&mut write, &[8; 32], later(10)).await.expect("asks"));
+        assert_eq!(upstream_answers::prune(&mut write, later(10), 10).await.expect("prunes"), 1);
+        assert!(!upstream_answers::take(&mut write, &[8; 32], later(11)).await.expect("asks"));
+    })
+    .await;
+}
+
+/// T53, T54: an address counts as shown for as long as it is the one that was shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_verified_until_it_changes() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let (mut ana, mut ben) = (added_user(&mut write, "ana").await, added_user(&mut write, "ben").await);
+        let address = "ana@company.com".parse().expect("an address");
+        let of = async |write: &mut Write| verified_emails::users_of(write, &address).await.expect("reads");
+        ana.email = Some("Ana@Company.com".to_owned());
+        assert!(users::update(&mut write, &ana, NOW).await.expect("updates"));
+        assert!(of(&mut write).await.is_empty(), "what is typed somewhere shows nothing");
+        for user in [&ana, &ben] {
+            let recorded = verified_emails::record(&mut write, &user.id, "Ana@Company.com", &address, "cli", NOW).await;
+            recorded.expect("records");
+        }
+        assert_eq!(of(&mut write).await, [ana.id], "ben has another address");
+        ben.email = Some("Ana@Company.com".to_owned());
+        assert!(users::update(&mut write, &ben, NOW).await.expect("updates"));
+        assert_eq!(of(&mut write).await.len(), 2);
+        for user in [&mut ana, &mut ben] {
+            user.email = Some("evil@example.com".to_owned());
+            assert!(users::update(&mut write, user, NOW).await.expect("updates"));
+        }
+        assert!(of(&mut write).await.is_empty());
     })
     .await;
 }
