@@ -5,6 +5,7 @@ mod api;
 mod bindings;
 mod continue_;
 mod disabled;
+mod documents;
 mod faults;
 mod guards;
 mod handoff;
