@@ -13,6 +13,7 @@ mod logout;
 mod native;
 mod offline;
 mod prompt;
+mod qr;
 mod refresh;
 mod refresh_cookie;
 mod step_up;
