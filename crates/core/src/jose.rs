@@ -531,6 +531,28 @@ mod tests {
         assert_eq!(read(&longest, &ring), Ok(Claims { n: 7 }), "the limit itself is not too long");
     }
 
+    /// T31: five parts, and what their headers would make a reader do: derive a key for hours, unpack a bomb.
+    #[test]
+    fn what_is_encrypted_is_not_even_tried() {
+        let ring = keyring(Purpose::Pass, Algorithm::Hs256);
+        let kid = ring.keys()[0].kid;
+        let own = &ring.keys()[0].private;
+        for more in [
+            r#""alg":"dir","enc":"A256GCM""#,
+            r#""alg":"PBES2-HS256+A128KW","enc":"A128CBC-HS256","p2c":2147483647,"p2s":"AAAA""#,
+            r#""alg":"RSA-OAEP","enc":"A256GCM","zip":"DEF""#,
+            // Nothing gives it away but its parts.
+            r#""alg":"HS256""#,
+        ] {
+            let header = format!(r#"{{{more},"kid":"{kid}","typ":"pass+jwt"}}"#);
+            let signed = forge(own, &header, r#"{"n":7}"#);
+            for encrypted in [format!("{signed}.AAAA.AAAA"), format!("{signed}.."), signed.replace('.', "..")] {
+                assert_eq!(read(&encrypted, &ring), Err(Refused::Malformed), "{more}");
+                assert_eq!(kind_of(&encrypted), None, "{more}");
+            }
+        }
+    }
+
     #[test]
     fn a_retired_key_takes_its_tokens_with_it() {
         let mut retired = key(1, Purpose::Pass, PrivateKey::generate(Algorithm::EdDsa));

@@ -6,6 +6,7 @@ mod apps;
 mod bindings;
 mod continue_;
 mod disabled;
+mod documents;
 mod faults;
 mod forward_auth;
 mod guards;

@@ -14,6 +14,7 @@ use super::address;
 use crate::oidc::client::{ClientClaim, identify};
 use crate::web::call::Call;
 use crate::web::error::Error;
+use crate::web::guard::{by_browser, not_for_browsers};
 
 /// That two of the few devices that wait show the same letters happens once in a million years.
 const TRIES: usize = 4;
@@ -32,6 +33,10 @@ pub async fn authorize(call: Call<ClientClaim>) -> Result<Response, Error> {
         let message =
             "This app is not set up for devices: its declaration does not say device = true, or it is a page.";
         return Err(Error::new(StatusCode::BAD_REQUEST, "unauthorized_client", message).because("not given this grant"));
+    }
+    // Nor could a page that has its visitors begin read the codes; the address that people are shown would be theirs all the same.
+    if call.proof.is_public() && by_browser(call.headers()) {
+        return Err(not_for_browsers().because("a device authorization from a browser"));
     }
     let asked = scope(request.scope.as_deref())?;
     // As at the authorization endpoint: only what the app's settings say outlives its session.

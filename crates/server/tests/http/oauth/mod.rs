@@ -16,6 +16,7 @@ mod native;
 mod offline;
 pub mod par;
 mod prompt;
+mod qr;
 mod refresh;
 mod refresh_cookie;
 mod resource;

@@ -90,6 +90,10 @@ async fn a_native_client_begins_on_a_device_by_its_name() {
     }
     let page = by_page(path, SPA, &serde_json::json!({ "client_id": "spa" }));
     assert_eq!(error(&site.send(page).await), (400, "unauthorized_client".to_owned()), "it has a browser");
+    for (name, value) in [("origin", "https://evil.com"), ("sec-fetch-site", "cross-site")] {
+        let page = Ask::post(path).form(&[("client_id", "tool")]).header(name, value);
+        assert_eq!(site.send(page).await.status, 403, "a page that has its visitors begin: {name}");
+    }
     let begun = ask(&site, path, &[("client_id", "tool"), ("scope", "openid profile")]).await.json();
     let [code, user_code] = ["device_code", "user_code"].map(|name| begun[name].as_str().expect(name).to_owned());
     let ana = site.signed_in(&site.ana).await;
