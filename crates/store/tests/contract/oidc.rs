@@ -131,7 +131,6 @@ async fn a_family_moves_on_generation_by_generation_until_it_is_revoked() {
             assert_eq!((found.answer.as_deref(), found.revoked_at), (Some(&b"sealed"[..]), None));
             assert_eq!((found.app, found.session, found.scope), (key("crm"), session.session.id, SCOPE));
             assert_eq!((found.resources, found.claims), (services(), asked()));
-            assert_eq!((found.resources, found.claims), (services(), asked()));
         }
         assert!(tokens::revoke(&mut write, &id, later(6)).await.expect("revokes"));
         assert!(!tokens::revoke(&mut write, &id, later(7)).await.expect("asks"));

@@ -12,6 +12,7 @@ mod form_post;
 mod interoperability;
 mod logout;
 mod offline;
+mod pairwise;
 pub mod par;
 mod prompt;
 mod refresh;
