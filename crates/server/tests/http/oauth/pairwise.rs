@@ -134,9 +134,10 @@ async fn people_are_named_to_us_by_the_clients_own_name_and_by_no_other() {
     for (name, expected) in [("ben", "login_required"), ("ana", "code")] {
         for pushed in [false, true] {
             let changes = [("id_token_hint", Some(&*hint))];
-            let url = match pushed {
-                true => par::named("crm", &par::pushed(&site, &crm, &changes).await, &[]),
-                false => authorize_url(&changes),
+            let url = if pushed {
+                par::named("crm", &par::pushed(&site, &crm, &changes).await, &[])
+            } else {
+                authorize_url(&changes)
             };
             let mut browser = Browser::new(&site);
             browser.sign_in("/sign-in?app=wiki", "ben", PASSWORD).await;
