@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use url::{Host, Url};
 
 use crate::crypto::Random;
-use crate::id::{AppKey, SessionId, TokenId, UserId};
+use crate::id::{AppKey, SessionId, TokenId};
 use crate::jose::{self, Kind};
 use crate::keyring::SigningKey;
+use crate::oidc::Subject;
 use crate::time::Timestamp;
 
 /// How long a logout token is good for (protocol §15). Each attempt gets a fresh one.
@@ -31,8 +32,8 @@ pub struct LogoutToken<'a> {
     pub issuer: &'a str,
     /// `aud`: the app that is told.
     pub app: &'a AppKey,
-    /// `sub`
-    pub user_id: UserId,
+    /// `sub`: the person, as the app knows them.
+    pub subject: Subject,
     /// `sid`: which session.
     pub session_id: SessionId,
     /// `iat`; `exp` is [`LIFETIME`] later.
@@ -48,7 +49,7 @@ impl LogoutToken<'_> {
             iat: self.issued_at.as_seconds(),
             exp: (self.issued_at + LIFETIME).as_seconds(),
             jti: TokenId::mint(random),
-            sub: self.user_id,
+            sub: self.subject,
             sid: self.session_id,
             events: json!({ EVENT: {} }),
         };
@@ -63,7 +64,7 @@ struct Claims<'c> {
     iat: i64,
     exp: i64,
     jti: TokenId,
-    sub: UserId,
+    sub: Subject,
     sid: SessionId,
     events: Value,
 }
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
     use crate::crypto::tests::Seeded;
     use crate::crypto::{Algorithm, PrivateKey};
-    use crate::id::KeyId;
+    use crate::id::{KeyId, UserId};
     use crate::keyring::{KeyPolicy, Keyring, Purpose};
 
     #[test]
@@ -176,7 +177,8 @@ mod tests {
         let key = ring.rotate(Purpose::Token, kid, private, Duration::ZERO, &policy, now).successor;
         let app: AppKey = "pos".parse().expect("a key");
         let (user_id, session_id) = (UserId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
-        let token = LogoutToken { issuer: "https://auth.company.com", app: &app, user_id, session_id, issued_at: now };
+        let subject = Subject::Public(user_id);
+        let token = LogoutToken { issuer: "https://auth.company.com", app: &app, subject, session_id, issued_at: now };
         let token = token.mint(&key, &mut Seeded(2));
         assert_eq!(jose::kind_of(&token), Some(Kind::LogoutToken));
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("claims")).expect("base64url");

@@ -4,7 +4,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use hallpass_core::app::{Access, App, AppSecret, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, ZoneName};
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::{ClientKeys, ClientKind, ClientSettings, IdTokenAlgorithm, RedirectUri};
+use hallpass_core::oidc::{
+    ClientKeys, ClientKind, ClientSettings, IdTokenAlgorithm, RedirectUri, SectorIdentifier, SubjectType,
+};
 use hallpass_core::time::Timestamp;
 use hallpass_server::admin::apps::{self as verbs, Minted};
 use hallpass_server::admin::{AdminError, ago};
@@ -128,6 +130,12 @@ pub struct Add {
     /// It has to push its authorization requests to the server before it sends a browser (OAuth PAR)
     #[arg(long)]
     require_pushed_authorization_requests: bool,
+    /// What it knows people as by OIDC: `public`, their own id, or `pairwise`, one that no other app knows
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    subject_type: SubjectType,
+    /// With pairwise subjects, the host whose apps know people by the same names
+    #[arg(long, value_name = "HOST")]
+    sector_identifier: Option<SectorIdentifier>,
     #[command(flatten)]
     file: SecretFile,
 }
@@ -232,6 +240,8 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
             refresh_cookie: !add.no_refresh_cookie,
             offline_access: add.offline_access,
             require_pushed: add.require_pushed_authorization_requests,
+            subject_type: add.subject_type,
+            sector_identifier: add.sector_identifier,
         },
         audiences: add.audiences,
         client_credentials: add.client_credentials,
@@ -348,6 +358,8 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("refresh cookie", word(&app.client.keeps_refresh_cookie())),
         ("offline access", word(&app.client.offline_access)),
         ("must push requests", word(&app.client.require_pushed)),
+        ("people known as", app.client.subject_type.to_string()),
+        ("sector", app.client.sector_identifier.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)),
         ("audiences", joined(&app.audiences)),
         ("client credentials", word(&app.client_credentials)),
         ("device", word(&app.device)),
@@ -437,6 +449,8 @@ fn object(app: &App) -> Value {
         "refresh_cookie": app.client.keeps_refresh_cookie(),
         "offline_access": app.client.offline_access,
         "require_pushed_authorization_requests": app.client.require_pushed,
+        "subject_type": app.client.subject_type,
+        "sector_identifier": app.client.sector_identifier,
         "audiences": app.audiences,
         "client_credentials": app.client_credentials,
         "device": app.device,

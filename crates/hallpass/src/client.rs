@@ -43,6 +43,7 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
             "id_token_alg": app.id_token_alg,
             "token_endpoint_auth_methods": methods,
             "require_pushed_authorization_requests": app.client.require_pushed,
+            "subject_type": app.client.subject_type,
             "endpoints": {
                 "authorization": at("authorization_endpoint"),
                 "pushed_authorization_request": at("pushed_authorization_request_endpoint"),

@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use hallpass_core::id::{AppKey, SessionId, UserId};
+use hallpass_core::oidc::SubjectType;
 use hallpass_store::changes::{self, Entry};
 use hallpass_store::{Change, StoreError, sessions};
 use http::{HeaderValue, header};
@@ -88,6 +89,11 @@ pub async fn stream(call: Call<AppCaller>) -> Result<Response, Error> {
     let Query { since } = call.query()?;
     let resumed = call.headers().get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let entry = call.proof.app();
+    if entry.app.client.subject_type == SubjectType::Pairwise {
+        // The feed names people by the id that this app is not to know. It hears of sign-outs by logout tokens.
+        let refused = "This app knows people by names of its own (subject_type = pairwise), and the feed has others.";
+        return Err(Error::forbidden(refused).because("the feed for an app with pairwise subjects"));
+    }
     let open = Open::new(call.context.clone(), entry.app.key.clone())?;
     call.context.view.fresh().await?;
     let (frames, body) = mpsc::channel(64);

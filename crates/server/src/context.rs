@@ -9,6 +9,7 @@ use hallpass_core::app::Origin;
 use hallpass_core::crypto::{MacKey, MasterKey, Random, Sealer, SystemRandom};
 use hallpass_core::handoff;
 use hallpass_core::id::SessionId;
+use hallpass_core::oidc;
 use hallpass_core::session::SessionPolicy;
 use hallpass_core::throttle::Limits;
 use hallpass_core::time::Timestamp;
@@ -109,6 +110,8 @@ pub struct DerivedKeys {
     pub pending: Arc<Sealer>,
     /// Answers to refresh tokens, for whoever did not hear them.
     pub refresh_answer: Arc<Sealer>,
+    /// What clients know people as that have names of their own for them.
+    pub pairwise: MacKey,
 }
 
 /// Where instants come from.
@@ -160,6 +163,7 @@ impl Context {
             upstream_credential: Arc::new(master.sealer(upstream::CREDENTIAL_SEALER)),
             pending: Arc::new(master.sealer(pending::SEALER)),
             refresh_answer: Arc::new(master.sealer(refresh_token::SEALER)),
+            pairwise: master.mac(oidc::PAIRWISE),
         };
         let outgoing = Outgoing::new(&config.sign_out.allow_internal);
         let outgoing = outgoing.map_err(|error| StartError::Other(format!("sign_out: {error}")))?;

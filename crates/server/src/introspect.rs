@@ -12,7 +12,7 @@ use hallpass_core::crypto::NonceRandom;
 use hallpass_core::csrf;
 use hallpass_core::id::Audience;
 use hallpass_core::keyring::Purpose;
-use hallpass_core::oidc;
+use hallpass_core::oidc::{self, SubjectType};
 use hallpass_core::pass::{self, PassPolicy, Refused, VerifiedPass};
 use hallpass_core::token::RequestToken;
 use hallpass_store::view::{EnvelopeView, SessionView, Standing};
@@ -208,6 +208,10 @@ pub async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgeme
     };
     if let Err(refused) = pass.check(&entry.zone.name, keyring, *now) {
         return Ok(Err(refused.into()));
+    }
+    if entry.app.client.subject_type == SubjectType::Pairwise {
+        // It knows people by names of its own; what is said about a pass has the other one.
+        return Ok(Err(InactiveReason::NoAccess));
     }
     let Some(session) = context.view.session(pass.session_id, *now).await? else {
         return Ok(Err(InactiveReason::SessionUnknown));

@@ -19,3 +19,7 @@ ALTER TABLE token_families ADD COLUMN resources {text} NOT NULL DEFAULT '';
 -- Single claims that were asked for, and where (OpenID Connect Core 1.0, section 5.5).
 ALTER TABLE authorization_codes ADD COLUMN claims {text} NOT NULL DEFAULT '';
 ALTER TABLE token_families ADD COLUMN claims {text} NOT NULL DEFAULT '';
+
+-- What a client knows people as, and with names of its own, whose people they are (OpenID Connect Core 1.0, section 8).
+ALTER TABLE apps ADD COLUMN subject_type {text} NOT NULL DEFAULT 'public';
+ALTER TABLE apps ADD COLUMN sector_identifier {text};

@@ -29,9 +29,10 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
     let upsert =
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
                           id_token_alg, disabled_at, slot, client_credentials, device, third_party, client,
-                          refresh_cookie, offline_access, require_pushed, initiate_login_uri, forward_auth, jwks)
+                          refresh_cookie, offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
+                          subject_type, sector_identifier)
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                          $22)
+                          $22, $23, $24)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
@@ -41,7 +42,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
                           third_party = excluded.third_party, client = excluded.client,
                           refresh_cookie = excluded.refresh_cookie, offline_access = excluded.offline_access,
                           require_pushed = excluded.require_pushed, jwks = excluded.jwks,
-                          initiate_login_uri = excluded.initiate_login_uri, forward_auth = excluded.forward_auth");
+                          initiate_login_uri = excluded.initiate_login_uri, forward_auth = excluded.forward_auth,
+                          subject_type = excluded.subject_type, sector_identifier = excluded.sector_identifier");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -64,7 +66,9 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&app.client.require_pushed)
         .bind(&app.initiate_login_uri)
         .bind(&app.forward_auth)
-        .bind(&app.jwks);
+        .bind(&app.jwks)
+        .bind(&word(&app.client.subject_type)?)
+        .bind(&app.client.sector_identifier);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -112,7 +116,8 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
     let find = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                         disabled_at, client_credentials, device, third_party, client, refresh_cookie,
-                        offline_access, require_pushed, initiate_login_uri, forward_auth, jwks
+                        offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
+                        subject_type, sector_identifier
                     FROM apps WHERE key = $1",
     );
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
@@ -148,7 +153,8 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
     let apps = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                 disabled_at, slot, client_credentials, device, third_party, client, refresh_cookie,
-                offline_access, require_pushed, initiate_login_uri, forward_auth, jwks
+                offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
+                subject_type, sector_identifier
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -307,6 +313,8 @@ fn app(row: &Row) -> Result<App, StoreError> {
             refresh_cookie: row.column("refresh_cookie")?,
             offline_access: row.column("offline_access")?,
             require_pushed: row.column("require_pushed")?,
+            subject_type: from_word(row.text("subject_type")?.unwrap_or_default())?,
+            sector_identifier: row.optional("sector_identifier")?,
         },
         audiences: Vec::new(),
         logout_urls: Vec::new(),

@@ -97,6 +97,7 @@ const TABLES: &[Table] = &[
         ("client", Text), ("refresh_cookie", Integer), ("offline_access", Integer),
         ("require_pushed", Integer), ("initiate_login_uri", Text), ("forward_auth", Integer),
         ("jwks", Text),
+        ("subject_type", Text), ("sector_identifier", Text),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },

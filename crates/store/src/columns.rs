@@ -13,7 +13,9 @@ use hallpass_core::id::{
     SessionId, UserId, ZoneName,
 };
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::{ClientKeys, RedirectUri, RequestedClaims, Resources, Scope, UserCode};
+use hallpass_core::oidc::{
+    ClientKeys, RedirectUri, RequestedClaims, Resources, Scope, SectorIdentifier, UserCode,
+};
 use hallpass_core::secret::Digest;
 use hallpass_core::session::{Acr, Amr, EndReason};
 use hallpass_core::time::Timestamp;
@@ -91,7 +93,8 @@ macro_rules! texts {
 
 texts! {
     AppKey Audience AuditId FamilyId GroupId GroupName KeyId PermissionName RoleId RoleName SecretId SessionId UserId ZoneName
-    Origin DisplayName CookieDomain Username LogoutUrl RedirectUri RequestedClaims Resources Scope UpstreamId UserCode ClientKeys
+    Origin DisplayName CookieDomain Username LogoutUrl RedirectUri RequestedClaims Resources Scope SectorIdentifier UpstreamId UserCode
+    ClientKeys
 }
 
 impl Parameter for str {

@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Scope, TOKEN_LIFETIME};
+use super::{Scope, Subject, TOKEN_LIFETIME};
 use crate::crypto::Random;
-use crate::id::{AppKey, Audience, FamilyId, SessionId, TokenId, UserId};
+use crate::id::{AppKey, Audience, FamilyId, SessionId, TokenId};
 use crate::jose::{self, Buffer, Kind, Refused};
 use crate::keyring::{Keyring, SigningKey};
 use crate::pass::CLOCK_LEEWAY;
@@ -22,8 +22,8 @@ pub struct AccessToken<'a> {
     pub audience: Option<&'a Audience>,
     /// `client_id`
     pub app: &'a AppKey,
-    /// `sub`
-    pub user_id: UserId,
+    /// `sub`: whom it stands for, as the client knows them.
+    pub subject: Subject,
     /// `sid`
     pub session_id: SessionId,
     /// `fam`: what it is revoked with.
@@ -39,7 +39,7 @@ impl AccessToken<'_> {
     pub fn mint(&self, key: &SigningKey, random: &mut dyn Random) -> String {
         let claims = Claims {
             iss: self.issuer,
-            sub: self.user_id,
+            sub: self.subject,
             aud: self.audience.map_or(self.issuer, Audience::as_str),
             client_id: self.app.as_str(),
             iat: self.issued_at.as_seconds(),
@@ -60,8 +60,8 @@ pub struct VerifiedAccessToken {
     pub audience: String,
     /// The client that it was issued to.
     pub app: AppKey,
-    /// Whom it stands for.
-    pub user_id: UserId,
+    /// Whom it stands for, as the client knows them.
+    pub subject: Subject,
     /// The session that it came of.
     pub session_id: SessionId,
     /// What it is revoked with.
@@ -113,7 +113,7 @@ pub fn verify_for(
     Ok(VerifiedAccessToken {
         audience: claims.aud.to_owned(),
         app: claims.client_id.parse().map_err(|_| Refused::Malformed)?,
-        user_id: claims.sub,
+        subject: claims.sub,
         session_id: claims.sid,
         family: claims.fam,
         scope: claims.scope.parse().map_err(|_| Refused::Malformed)?,
@@ -128,7 +128,7 @@ pub fn verify_for(
 #[serde(deny_unknown_fields)]
 struct Claims<'c> {
     iss: &'c str,
-    sub: UserId,
+    sub: Subject,
     aud: &'c str,
     client_id: &'c str,
     iat: i64,
@@ -148,6 +148,7 @@ mod tests {
     use super::*;
     use crate::crypto::Algorithm;
     use crate::crypto::tests::Seeded;
+    use crate::id::UserId;
     use crate::keyring::Purpose;
     use crate::keyring::tests::keyring;
     use crate::token;
@@ -175,7 +176,7 @@ mod tests {
             issuer: ISSUER,
             audience: None,
             app: &app,
-            user_id: UserId::mint(&mut Seeded(1)),
+            subject: Subject::Public(UserId::mint(&mut Seeded(1))),
             session_id: SessionId::mint(&mut Seeded(3)),
             family: FamilyId::mint(&mut Seeded(4)),
             scope: Scope { profile: true, email: false, offline_access: false },
@@ -184,7 +185,7 @@ mod tests {
         let token = minted.mint(&ring.keys()[0], &mut Seeded(9));
         let second = Duration::from_secs(1);
         let read = verify(&token, &ring, ISSUER, NOW + TOKEN_LIFETIME - second).expect("good");
-        assert_eq!((&read.app, read.user_id, read.family), (&app, minted.user_id, minted.family));
+        assert_eq!((&read.app, read.subject, read.family), (&app, minted.subject, minted.family));
         assert_eq!((read.session_id, read.scope), (minted.session_id, minted.scope));
         assert_eq!(verify(&token, &ring, ISSUER, NOW + TOKEN_LIFETIME), Err(Refused::Expired));
         assert_eq!(verify(&token, &ring, ISSUER, NOW - CLOCK_LEEWAY - second), Err(Refused::NotYetValid));

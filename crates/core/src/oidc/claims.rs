@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ProfileClaims, Scope, TOKEN_LIFETIME};
-use crate::id::{AppKey, SessionId, UserId};
+use super::{ProfileClaims, Scope, Subject, TOKEN_LIFETIME};
+use crate::id::{AppKey, SessionId};
 use crate::jose::{self, Buffer, Kind, Refused};
 use crate::keyring::{Keyring, SigningKey};
 use crate::session::Session;
@@ -18,7 +18,9 @@ pub struct IdToken<'a> {
     pub issuer: &'a str,
     /// `aud`: the client.
     pub app: &'a AppKey,
-    /// `sub`, `sid`, `auth_time`, `acr`, `amr`
+    /// `sub`: the person, as the client knows them.
+    pub subject: Subject,
+    /// `sid`, `auth_time`, `acr`, `amr`
     pub session: &'a Session,
     /// What the authorization request said; none after a refresh (§12.2).
     pub nonce: Option<&'a str>,
@@ -55,7 +57,7 @@ impl IdToken<'_> {
         let session = self.session;
         let claims = Claims {
             iss: self.issuer.to_owned(),
-            sub: session.user_id,
+            sub: self.subject,
             aud: self.app.to_string(),
             iat: self.issued_at.as_seconds(),
             exp: (self.issued_at + TOKEN_LIFETIME).as_seconds(),
@@ -77,8 +79,8 @@ impl IdToken<'_> {
 pub struct VerifiedIdToken {
     /// The client that it was issued to.
     pub app: AppKey,
-    /// Whom it tells of.
-    pub user_id: UserId,
+    /// Whom it tells of, as the client knows them.
+    pub subject: Subject,
     /// In which session.
     pub session_id: SessionId,
 }
@@ -91,13 +93,13 @@ pub fn verify_hint(token: &str, keyring: &Keyring, issuer: &str, now: Timestamp)
         return Err(Refused::WrongIssuer);
     }
     let app = claims.aud.parse().map_err(|_| Refused::WrongAudience)?;
-    Ok(VerifiedIdToken { app, user_id: claims.sub, session_id: claims.sid })
+    Ok(VerifiedIdToken { app, subject: claims.sub, session_id: claims.sid })
 }
 
 /// What the userinfo endpoint answers (§5.3.2): what the scope stands for, and what was asked for by name.
-pub fn userinfo(user: &User, scope: Scope, asked: ProfileClaims) -> Value {
+pub fn userinfo(user: &User, subject: Subject, scope: Scope, asked: ProfileClaims) -> Value {
     let profile = Profile::of(user, ProfileClaims::of(scope).with(asked));
-    let mut claims = json!({ "sub": user.id });
+    let mut claims = json!({ "sub": subject });
     let said = [("name", profile.name), ("preferred_username", profile.preferred_username), ("email", profile.email)];
     for (name, value) in said {
         if let Some(value) = value {
@@ -112,7 +114,7 @@ pub fn userinfo(user: &User, scope: Scope, asked: ProfileClaims) -> Value {
 #[serde(deny_unknown_fields)]
 struct Claims {
     iss: String,
-    sub: UserId,
+    sub: Subject,
     aud: String,
     iat: i64,
     exp: i64,
@@ -137,6 +139,7 @@ mod tests {
     use super::*;
     use crate::crypto::Algorithm;
     use crate::crypto::tests::Seeded;
+    use crate::id::UserId;
     use crate::keyring::Purpose;
     use crate::keyring::tests::keyring;
     use crate::session::{Acr, Amr};
@@ -171,6 +174,7 @@ mod tests {
             let token = IdToken {
                 issuer: ISSUER,
                 app: &app,
+                subject: Subject::Public(session.user_id),
                 session: &session,
                 nonce,
                 issued_at: NOW,
@@ -178,7 +182,7 @@ mod tests {
             };
             let token = token.mint(&ring.keys()[0]);
             let read = verify_hint(&token, &ring, ISSUER, NOW + Duration::from_hours(2)).expect("ours");
-            assert_eq!((read.app, read.user_id, read.session_id), (app, session.user_id, session.id));
+            assert_eq!((read.app, read.subject, read.session_id), (app, Subject::Public(session.user_id), session.id));
             assert_eq!(verify_hint(&token, &ring, "https://evil.com", NOW), Err(Refused::WrongIssuer));
             let strangers = keyring(purpose, algorithm);
             assert_eq!(verify_hint(&token, &strangers, ISSUER, NOW), Err(Refused::BadSignature));
@@ -198,14 +202,23 @@ mod tests {
             must_change_password: false,
             created_at: NOW,
         };
-        let said =
-            |profile, email| userinfo(&user, Scope { profile, email, offline_access: false }, ProfileClaims::default());
+        let said = |profile, email| {
+            userinfo(
+                &user,
+                Subject::Public(user.id),
+                Scope { profile, email, offline_access: false },
+                ProfileClaims::default(),
+            )
+        };
         assert_eq!(said(false, false), json!({ "sub": user.id }));
         assert_eq!(said(false, true), json!({ "sub": user.id, "email": "ana@company.com" }));
         let names = json!({ "sub": user.id, "name": "Ana Costa", "preferred_username": "ana" });
         assert_eq!(said(true, false), names);
         let asked = ProfileClaims { email: true, ..ProfileClaims::default() };
         let none = Scope { profile: false, email: false, offline_access: false };
-        assert_eq!(userinfo(&user, none, asked), json!({ "sub": user.id, "email": "ana@company.com" }));
+        assert_eq!(
+            userinfo(&user, Subject::Public(user.id), none, asked),
+            json!({ "sub": user.id, "email": "ana@company.com" })
+        );
     }
 }

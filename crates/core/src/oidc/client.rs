@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::RedirectUri;
+use super::{RedirectUri, SectorIdentifier, SubjectType};
 use crate::app::App;
 
 /// How an app takes part as an OIDC client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
     /// Whether it can keep a secret, and if not, where it runs.
     pub kind: ClientKind,
@@ -16,11 +16,22 @@ pub struct ClientSettings {
     pub offline_access: bool,
     /// Its authorization requests come by the back channel only, where it has shown who it is (RFC 9126 §6).
     pub require_pushed: bool,
+    /// What it knows people as.
+    pub subject_type: SubjectType,
+    /// With pairwise subjects, whose people they are, if the redirect URIs do not say so.
+    pub sector_identifier: Option<SectorIdentifier>,
 }
 
 impl Default for ClientSettings {
     fn default() -> Self {
-        Self { kind: ClientKind::default(), refresh_cookie: true, offline_access: false, require_pushed: false }
+        Self {
+            kind: ClientKind::default(),
+            refresh_cookie: true,
+            offline_access: false,
+            require_pushed: false,
+            subject_type: SubjectType::default(),
+            sector_identifier: None,
+        }
     }
 }
 

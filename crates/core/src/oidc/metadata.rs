@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{GrantType, IdTokenAlgorithm};
+use super::{GrantType, IdTokenAlgorithm, SubjectType};
 use crate::crypto::Algorithm;
 
 /// `/.well-known/openid-configuration`, and the same under RFC 8414's name.
@@ -25,7 +25,7 @@ pub fn metadata(issuer: &str) -> Value {
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
         "grant_types_supported": GrantType::ALL.map(|(_, text)| text),
-        "subject_types_supported": ["public"],
+        "subject_types_supported": SubjectType::ALL,
         // All that a client may ask for: programs read this once, often before anybody has registered them. `RS256` must be among them.
         "id_token_signing_alg_values_supported": IdTokenAlgorithm::ALL,
         "token_endpoint_auth_methods_supported": of_clients,

@@ -19,6 +19,7 @@ mod redirect_uri;
 mod refresh;
 mod requested_claims;
 mod scope;
+mod subject;
 mod target;
 mod user_code;
 
@@ -42,6 +43,10 @@ pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use refresh::{Presented, RefreshPolicy, presented};
 pub use requested_claims::{ClaimsParameter, InvalidClaims, ProfileClaims, RequestedClaims};
 pub use scope::{InvalidScope, Scope};
+pub use subject::{
+    InvalidSectorIdentifier, InvalidSubject, InvalidSubjectType, PAIRWISE, SectorIdentifier, Subject, SubjectType,
+    UnfitForPairwise, check_subjects,
+};
 pub use target::{InvalidResources, Resources, TargetRefused, is_named, target};
 pub use user_code::{InvalidUserCode, UserCode};
 

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::SubjectType;
 use crate::app::App;
 use crate::id::Audience;
 
@@ -117,6 +118,8 @@ pub enum TargetRefused {
     NotGranted,
     /// The client is somebody else's: people are not asked yet whether it may call a service in their name.
     ThirdParty,
+    /// The client knows people by names of its own: a token for a service would tell it the other one.
+    Pairwise,
 }
 
 impl TargetRefused {
@@ -130,6 +133,7 @@ impl TargetRefused {
             Self::Disabled => "target_disabled",
             Self::NotGranted => "target_not_granted",
             Self::ThirdParty => "target_for_a_third_party",
+            Self::Pairwise => "target_for_pairwise_subjects",
         }
     }
 }
@@ -141,6 +145,9 @@ pub fn target<'a>(
     registry: impl Iterator<Item = &'a App> + Clone,
     issuer: &str,
 ) -> Result<&'a Audience, TargetRefused> {
+    if app.client.subject_type == SubjectType::Pairwise {
+        return Err(TargetRefused::Pairwise);
+    }
     let declared = match asked {
         None => match &app.audiences[..] {
             [only] => only,
@@ -293,6 +300,10 @@ mod tests {
         let one: Resources = "stock".parse().expect("a name");
         assert_eq!(one.declared(&others[0], &others.iter(), ISSUER), Err(TargetRefused::ThirdParty));
         assert_eq!(one.choose(None, &others[0], others.iter(), ISSUER), Err(TargetRefused::ThirdParty));
+        others[0].third_party = false;
+        others[0].client.subject_type = SubjectType::Pairwise;
+        assert_eq!(one.choose(None, &others[0], others.iter(), ISSUER), Err(TargetRefused::Pairwise));
+        assert_eq!(target(&others[0], Some("stock"), others.iter(), ISSUER), Err(TargetRefused::Pairwise));
         assert_eq!(Resources::default().choose(None, &others[0], others.iter(), ISSUER), Ok(None));
     }
 

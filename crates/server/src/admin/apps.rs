@@ -6,7 +6,7 @@ use hallpass_core::app::{App, AppSecret, Assertion};
 use hallpass_core::audit::{Actor, Event};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::{AppKey, SecretId, UserId};
-use hallpass_core::oidc::{ClientKind, check_redirect_uri};
+use hallpass_core::oidc::{ClientKind, check_redirect_uri, check_subjects};
 use hallpass_core::secret::{Secret, SecretKey};
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::DisplayName;
@@ -125,6 +125,7 @@ fn check_client(app: &App) -> Result<(), AdminError> {
             app.client.kind.as_str()
         )));
     }
+    check_subjects(app).map_err(|unfit| AdminError::Refused(format!("app {} {unfit}", app.key)))?;
     let native = app.client.kind == ClientKind::Native;
     match app.post_logout_redirect_uris.iter().find(|uri| uri.origin().is_none()) {
         Some(uri) if !native => Err(AdminError::Refused(format!(

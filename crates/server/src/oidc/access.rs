@@ -1,7 +1,8 @@
 //! What an access token is still worth: the signature says that it was ours, the session, the family, the person and the app say the rest.
 
+use hallpass_core::id::UserId;
 use hallpass_core::jose::Refused;
-use hallpass_core::oidc::{RequestedClaims, VerifiedAccessToken, verify_access_token_for};
+use hallpass_core::oidc::{RequestedClaims, Subject, VerifiedAccessToken, verify_access_token_for};
 use hallpass_core::time::Timestamp;
 use hallpass_store::tokens;
 use hallpass_store::view::Standing;
@@ -14,6 +15,8 @@ use crate::web::error::Error;
 pub struct Live {
     /// What it says.
     pub token: VerifiedAccessToken,
+    /// Whom it stands for.
+    pub user_id: UserId,
     /// What its client asked for by name.
     pub claims: RequestedClaims,
 }
@@ -41,15 +44,20 @@ pub async fn live_for(
     let Some(family) = family.filter(|family| family.revoked_at.is_none()) else { return Ok(Err("revoked")) };
     let index = policy.by_key(token.app.as_str()).filter(|index| policy.apps[*index].app.disabled_at.is_none());
     let Some(index) = index else { return Ok(Err("app_disabled")) };
+    // Whose it is says the session; the token says what its client knows them as.
+    let app = &policy.apps[index].app;
+    let known_as = |user| Subject::of(app, user, &context.keys.pairwise);
     let session = context.view.session(token.session_id, now).await?;
-    let session = session.filter(|session| session.user_id == token.user_id);
+    let Some(session) = session.filter(|session| known_as(session.user_id) == token.subject) else {
+        return Ok(Err("session_over"));
+    };
     // With offline access it is enough to know whose session it was (OIDC Core 1.0 §11).
-    let outlives = family.scope.offline_access && policy.apps[index].app.client.offline_access;
-    if session.is_none_or(|session| session.check(now).is_err() && !outlives) {
+    let outlives = family.scope.offline_access && app.client.offline_access;
+    if session.check(now).is_err() && !outlives {
         return Ok(Err("session_over"));
     }
-    Ok(match context.view.standing(&policy, token.user_id, index).await? {
-        Standing::Admitted(_) => Ok(Live { token, claims: family.claims }),
+    Ok(match context.view.standing(&policy, session.user_id, index).await? {
+        Standing::Admitted(_) => Ok(Live { token, user_id: session.user_id, claims: family.claims }),
         _ => Err("no_access"),
     })
 }

@@ -7,7 +7,8 @@ use axum::response::Response;
 use hallpass_core::app::App;
 use hallpass_core::id::AppKey;
 use hallpass_core::oidc::{
-    Asks, AuthorizationRefused, AuthorizationRequest, Parameters, Prompt, RedirectUri, ResponseMode, Scope, Waiting,
+    Asks, AuthorizationRefused, AuthorizationRequest, Parameters, Prompt, RedirectUri, ResponseMode, Scope, Subject,
+    Waiting,
     must_ask_for_consent, registered_redirect_uri,
 };
 use hallpass_core::secret::{AuthorizationCode, Secret};
@@ -159,7 +160,7 @@ pub fn judged(
     }
     let issuer = context.public_url.as_str();
     pending.look_up(client.key, &policy.keyring, issuer, now)?;
-    let known_as = here.map(|live| live.user.id.to_string());
+    let known_as = here.map(|live| Subject::of(client.app, live.user.id, &context.keys.pairwise).to_string());
     pending.compare(&request, here.map(|live| live.user.id).zip(known_as.as_deref()));
     let resources = request.resources.declared(client.app, &policy.apps.iter().map(|entry| &entry.app), issuer);
     let resources =

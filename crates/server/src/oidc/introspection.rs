@@ -57,7 +57,7 @@ async fn access_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error>
         return Ok(Err(because));
     }
     let mut said = members(call, &token.app, &token.audience, &token.id, token.issued_at, token.expires_at);
-    said["sub"] = token.user_id.to_string().into();
+    said["sub"] = token.subject.to_string().into();
     said["sid"] = token.session_id.to_string().into();
     said["scope"] = token.scope.to_string().into();
     Ok(Ok(said))

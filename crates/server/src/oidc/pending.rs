@@ -105,7 +105,7 @@ impl Pending {
         let Some(hint) = self.parameters.id_token_hint.take() else { return Ok(()) };
         let hint = verify_hint(&hint, keyring, issuer, now).ok().filter(|hint| hint.app == *client);
         let hint = hint.ok_or(AuthorizationRefused::invalid_request("no id_token_hint of this client's"))?;
-        self.hinted = Some(hint.user_id.to_string());
+        self.hinted = Some(hint.subject.to_string());
         Ok(())
     }
 

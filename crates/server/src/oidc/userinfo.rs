@@ -13,12 +13,12 @@ use crate::web::error::Error;
 
 /// The handler.
 pub async fn userinfo(call: Call<Bearer>) -> Result<Response, Error> {
-    let Live { token, claims } = &call.proof.live;
-    let user = users::find(&mut call.context.store.read().await?, &token.user_id).await?;
+    let Live { token, user_id, claims } = &call.proof.live;
+    let user = users::find(&mut call.context.store.read().await?, user_id).await?;
     let user = user.ok_or_else(|| {
         let message = "The access token is not good, or not any more.";
         Error::new(StatusCode::UNAUTHORIZED, "invalid_token", message).because("the user was removed a moment ago")
     })?;
     let readable = cors::of_client(&call.context, call.headers(), token.app.as_str()).await?;
-    cors::with(readable, Ok(json(oidc::userinfo(&user, token.scope, claims.userinfo).to_string())))
+    cors::with(readable, Ok(json(oidc::userinfo(&user, token.subject, token.scope, claims.userinfo).to_string())))
 }

@@ -7,11 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hallpass_core::app::App;
 use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::id::AppKey;
-use hallpass_core::keyring::Purpose;
 use hallpass_core::logout::{GIVE_UP, LogoutToken};
+use hallpass_core::oidc::Subject;
 use hallpass_store::logouts::{self, Logout};
 use hallpass_store::{StoreError, audit};
 use hashbrown::HashMap;
@@ -81,12 +80,12 @@ async fn send(context: &Context, logout: &Logout) -> Result<(), String> {
     let policy = context.view.policy().await.map_err(|error| error.to_string())?;
     // With what signs its ID tokens, if it gets any (Back-Channel Logout §2.6).
     let app = policy.by_key(logout.app.as_str()).map(|index| &policy.apps[index].app);
-    let purpose = app.map_or(Purpose::Token, App::token_purpose);
-    let signer = policy.keyring.signer(purpose, now).ok_or("no key to sign with")?;
+    let app = app.ok_or("it is not registered")?;
+    let signer = policy.keyring.signer(app.token_purpose(), now).ok_or("no key to sign with")?;
     let token = LogoutToken {
         issuer: context.public_url.as_str(),
         app: &logout.app,
-        user_id: logout.user,
+        subject: Subject::of(app, logout.user, &context.keys.pairwise),
         session_id: logout.session,
         issued_at: now,
     };

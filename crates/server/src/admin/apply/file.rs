@@ -27,7 +27,7 @@ use std::str::FromStr;
 use hallpass_core::app::{Access, Assertion, FirstContact, Origin};
 use hallpass_core::id::{AppKey, Audience, GroupName, PermissionName, RoleName, ZoneName};
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::{ClientKeys, ClientKind, IdTokenAlgorithm, RedirectUri};
+use hallpass_core::oidc::{ClientKeys, ClientKind, IdTokenAlgorithm, RedirectUri, SectorIdentifier, SubjectType};
 use hallpass_core::zone::{CookieDomain, CookieName};
 use serde::{Deserialize, Deserializer};
 
@@ -116,6 +116,10 @@ pub struct AppEntry {
     pub forward_auth: bool,
     /// It has to push its authorization requests (OAuth PAR).
     pub require_pushed_authorization_requests: bool,
+    /// What it knows people as: `public`, their own id, or `pairwise`, one that no other app knows.
+    pub subject_type: SubjectType,
+    /// With pairwise subjects: the host whose apps know people by the same names. Of the redirect URIs if not given.
+    pub sector_identifier: Option<SectorIdentifier>,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.

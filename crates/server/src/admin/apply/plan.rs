@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use hallpass_core::app::{Access, App, Assertion, FirstContact};
 use hallpass_core::id::{AppKey, GroupId, GroupName, PermissionName, RoleId, RoleName, UserId, ZoneName};
-use hallpass_core::oidc::{ClientKeys, ClientKind, ClientSettings, IdTokenAlgorithm};
+use hallpass_core::oidc::{ClientKeys, ClientKind, ClientSettings, IdTokenAlgorithm, SubjectType};
 use hallpass_core::user::User;
 use hallpass_core::zone::Zone;
 use hallpass_store::roles::{Policy, UserFacts};
@@ -362,6 +362,8 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
             refresh_cookie: entry.refresh_cookie.unwrap_or(true),
             offline_access: entry.offline_access,
             require_pushed: entry.require_pushed_authorization_requests,
+            subject_type: entry.subject_type,
+            sector_identifier: entry.sector_identifier.clone(),
         },
         audiences: audiences.into_iter().collect(),
         client_credentials: entry.client_credentials,
@@ -412,6 +414,8 @@ fn app_differences(before: &App, after: &App) -> String {
             before.client.require_pushed.to_string(),
             after.client.require_pushed.to_string(),
         ),
+        ("subject_type", before.client.subject_type.to_string(), after.client.subject_type.to_string()),
+        ("sector_identifier", sector(before), sector(after)),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
         ("client_credentials", before.client_credentials.to_string(), after.client_credentials.to_string()),
         ("device", before.device.to_string(), after.device.to_string()),
@@ -471,6 +475,12 @@ fn said_of(app: &App) -> String {
     if app.client.require_pushed {
         text.push_str(", require_pushed_authorization_requests");
     }
+    if app.client.subject_type != SubjectType::default() {
+        _ = write!(text, ", subject_type {}", app.client.subject_type);
+    }
+    if let Some(sector) = &app.client.sector_identifier {
+        _ = write!(text, ", sector_identifier {sector}");
+    }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
     if app.client_credentials {
         text.push_str(", client_credentials");
@@ -490,6 +500,10 @@ fn said_of(app: &App) -> String {
         _ = write!(text, ", jwks {}", keys(app));
     }
     text
+}
+
+fn sector(app: &App) -> String {
+    app.client.sector_identifier.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
 }
 
 fn access(access: Access) -> String {

@@ -11,7 +11,7 @@ use hallpass_core::audit::Event;
 use hallpass_core::id::{Audience, FamilyId, SessionId, UserId};
 use hallpass_core::keyring::Purpose;
 use hallpass_core::oidc::{
-    self, AccessToken, GrantRefused, IdToken, Profile, RequestedClaims, Resources, Scope, TOKEN_LIFETIME,
+    self, AccessToken, GrantRefused, IdToken, Profile, RequestedClaims, Resources, Scope, Subject, TOKEN_LIFETIME,
 };
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
@@ -237,18 +237,26 @@ impl Grant<'_> {
         };
         let client = &proof.app().app;
         let (issuer, app) = (context.public_url.as_str(), &client.key);
+        let subject = Subject::of(client, self.session.user_id, &context.keys.pairwise);
         let access_token = AccessToken {
             issuer,
             audience: self.audience,
             app,
-            user_id: self.session.user_id,
+            subject,
             session_id: self.session.id,
             family: self.family,
             scope: self.scope,
             issued_at: *now,
         };
-        let id_token =
-            IdToken { issuer, app, session: self.session, nonce: self.nonce, issued_at: *now, profile: &self.profile };
+        let id_token = IdToken {
+            issuer,
+            app,
+            subject,
+            session: self.session,
+            nonce: self.nonce,
+            issued_at: *now,
+            profile: &self.profile,
+        };
         let mut answer = json!({
             "access_token": access_token.mint(signer(Purpose::Token)?, &mut context.random()),
             "token_type": "Bearer",

@@ -89,13 +89,15 @@ type Subject = Result<(SessionView, EnvelopeView), &'static str>;
 /// Whom an access token stands for, if it was issued to the client that presents it: another client's is none, however good (advisory T29).
 async fn of_access_token(call: &Call<AppCaller>, text: &str) -> Result<Subject, Error> {
     let Call { context, proof, now, .. } = call;
-    let token = match access::live(context, text, *now).await? {
-        Ok(live) if live.token.app == proof.app().app.key => live.token,
+    let live = match access::live(context, text, *now).await? {
+        Ok(live) if live.token.app == proof.app().app.key => live,
         Ok(_) => return Ok(Err("wrong_app")),
         Err(because) => return Ok(Err(because)),
     };
-    let Some(session) = context.view.session(token.session_id, *now).await? else { return Ok(Err("session_over")) };
-    Ok(match context.view.standing(&proof.policy, token.user_id, proof.index).await? {
+    let Some(session) = context.view.session(live.token.session_id, *now).await? else {
+        return Ok(Err("session_over"));
+    };
+    Ok(match context.view.standing(&proof.policy, live.user_id, proof.index).await? {
         Standing::Admitted(envelope) => Ok((session, envelope)),
         _ => Err("no_access"),
     })

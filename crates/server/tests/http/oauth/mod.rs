@@ -14,6 +14,7 @@ mod interoperability;
 mod logout;
 mod native;
 mod offline;
+mod pairwise;
 pub mod par;
 mod prompt;
 mod qr;

@@ -96,6 +96,8 @@ pub fn app(text: &str, zone: &str) -> App {
             refresh_cookie: false,
             offline_access: true,
             require_pushed: true,
+            subject_type: hallpass_core::oidc::SubjectType::Pairwise,
+            sector_identifier: Some("company.com".parse().expect("valid")),
         },
         audiences: vec!["billing".parse().expect("valid"), "stock".parse().expect("valid")],
         logout_urls: vec!["https://backend.company.com/logout".parse().expect("valid")],
