@@ -3,6 +3,8 @@
 //! Other than our own tokens (`jose.rs`) these come with whatever members their makers add. What a header brings along (`jwk`, `jku`, `x5u`) is never
 //! looked at; keys are the provider's published ones, and the token's word on the algorithm only chooses among those that we take.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -17,6 +19,9 @@ use crate::upstream::CLOCK_DIFFERENCE;
 
 /// The longest that is looked at, in bytes. Entra ID puts up to 200 groups into one.
 const MAXIMUM_LENGTH: usize = 32 * 1024;
+
+/// How much earlier than the sign-in a token may be dated. Entra ID dates its own five minutes back; what binds a token to this sign-in is its nonce.
+const DATED_BACK: Duration = Duration::from_mins(10);
 
 /// What a token must be.
 #[derive(Debug, Clone, Copy)]
@@ -233,7 +238,7 @@ impl Claims {
         if issued_at > now + CLOCK_DIFFERENCE {
             return Err(IdTokenRefused::IssuedInFuture);
         }
-        if issued_at + CLOCK_DIFFERENCE < expected.begun_at {
+        if issued_at + DATED_BACK < expected.begun_at {
             return Err(IdTokenRefused::IssuedBefore);
         }
         let authenticated_at = self.auth_time.map(instant).transpose()?;
@@ -241,7 +246,7 @@ impl Claims {
             return Err(IdTokenRefused::NotAuthenticatedAnew);
         }
         // A clock ahead of ours does not make anybody more recent than now.
-        Ok(authenticated_at.unwrap_or(issued_at).min(now))
+        Ok(authenticated_at.unwrap_or(now).min(now))
     }
 }
 

@@ -63,7 +63,7 @@ impl Identity {
         &self.amr
     }
 
-    /// When the person proved there who they are; where the provider does not say, when it issued the token.
+    /// When the person proved there who they are; where the provider does not say, when it told us.
     pub fn authenticated_at(&self) -> Timestamp {
         self.authenticated_at
     }

@@ -73,6 +73,10 @@ impl Fake {
                 "/.well-known/openid-configuration",
                 get(async |State(fake): State<Self>| fake.says("discovery", |world| world.metadata.clone())),
             )
+            .route(
+                "/organizations/v2.0/.well-known/openid-configuration",
+                get(async |State(fake): State<Self>| fake.says("discovery", |world| world.metadata.clone())),
+            )
             .route("/keys", get(async |State(fake): State<Self>| fake.says("keys", |world| world.keys.clone())))
             .route(
                 "/userinfo",

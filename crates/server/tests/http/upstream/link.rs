@@ -103,10 +103,18 @@ async fn another_session_gets_nothing_of_it() {
     site.end(&session).await;
     let landing = browser.open(&callback("fake", "c2", &left.state)).await;
     assert_eq!(landing.answer.status, 403, "{landing:?}");
+    // Somebody else is here, and the session in which it was asked for lives on elsewhere.
+    let mut browser = at_home(&site).await;
+    let left = leave_to_link(&mut browser).await;
+    fake.gives(&fake.claims(&left.nonce));
+    let other = site.signed_in(&ben).await;
+    browser.toss(HOME, &format!("{SESSION}={}; Path=/; Secure", other.cookie));
+    let landing = browser.open(&callback("fake", "c3", &left.state)).await;
+    assert_eq!(landing.answer.status, 403, "{landing:?}");
     for user in [&site.ana, &ben] {
         assert!(linked(&site, user).await.is_empty());
     }
-    assert_eq!(reasons(&site, "sign_in_refused").await, ["upstream_session_not_fresh"; 2]);
+    assert_eq!(reasons(&site, "sign_in_refused").await, ["upstream_session_not_fresh"; 3]);
 }
 
 #[tokio::test]

@@ -332,6 +332,41 @@ async fn how_strong_a_sign_in_was_the_operator_says() {
     assert_eq!(acr(json!(["pwd", "otp"])).await, (Acr::Aal1, vec![Amr::Pwd, Amr::Otp], 60));
 }
 
+/// Entra ID with two tenants: each is an issuer of its own, and people are `oid` there.
+#[tokio::test]
+async fn tenants_of_entra_id_are_issuers_of_their_own() {
+    let tenant = |digit: &str| format!("{}-0000-0000-0000-000000000000", digit.repeat(8));
+    let fake = Fake::start().await;
+    let template = format!("{}/{{tenantid}}/v2.0", fake.issuer);
+    fake.metadata(|metadata| metadata["issuer"] = json!(template));
+    let config = provider("fake", &template, |config| {
+        config.entra_tenants = ["1", "2"].map(|digit| tenant(digit).parse().expect("one")).into();
+    });
+    let site = company(vec![config]).await;
+    let of = |digit: &'static str, oid: &'static str, sub: &'static str, name: &'static str| {
+        let (tid, iss) = (tenant(digit), template.replace("{tenantid}", &tenant(digit)));
+        move |claims: &mut Value| {
+            (claims["tid"], claims["iss"], claims["oid"]) = (json!(tid), json!(iss), json!(oid));
+            // Dated back by five minutes, as Entra ID does.
+            (claims["sub"], claims["preferred_username"], claims["iat"]) = (json!(sub), json!(name), json!(NOW - 300));
+        }
+    };
+    let mut browser = Browser::new(&site);
+    trip(&mut browser, &fake, of("1", "o-1", "s-1", "mia")).await;
+    let mia = person_of(&site, &browser).await.expect("signed in");
+    // Registered anew, the application has other subjects; the person is the same.
+    let mut again = Browser::new(&site);
+    trip(&mut again, &fake, of("1", "o-1", "s-2", "mia")).await;
+    assert_eq!(person_of(&site, &again).await.expect("signed in").id, mia.id);
+    // The same object in the other tenant is somebody else.
+    let mut other = Browser::new(&site);
+    trip(&mut other, &fake, of("2", "o-1", "s-1", "mia-2")).await;
+    assert_ne!(person_of(&site, &other).await.expect("signed in").id, mia.id);
+    let mut stranger = Browser::new(&site);
+    let landing = trip(&mut stranger, &fake, of("3", "o-1", "s-1", "mia-3")).await;
+    assert_refused(&site, &stranger, &landing, "id_token_wrong_tenant").await;
+}
+
 /// Names that the provider may not have: what the profile says is text, and stays text.
 #[tokio::test]
 async fn what_is_no_name_is_left_out() {
