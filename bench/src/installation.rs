@@ -218,6 +218,9 @@ impl Installation {
                 client_credentials: false,
                 device: false,
                 third_party: false,
+                initiate_login_uri: None,
+                forward_auth: false,
+                registered: false,
                 client: hallpass_core::oidc::ClientSettings::default(),
                 disabled_at: None,
             };

@@ -97,6 +97,9 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             client_credentials: false,
             device: false,
             third_party: false,
+            initiate_login_uri: None,
+            forward_auth: false,
+            registered: false,
             client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };

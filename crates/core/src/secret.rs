@@ -47,6 +47,8 @@ kinds! {
     RefreshToken = "hp_rt_";
     /// What a device asks with whether somebody has allowed it.
     DeviceCode = "hp_dc_";
+    /// What a client that has registered itself manages its registration with.
+    RegistrationToken = "hp_ra_";
 }
 
 /// A secret in the clear: just minted, or just presented. Not `Clone`, not `Serialize`; `Debug` shows only its kind.

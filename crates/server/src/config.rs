@@ -1,6 +1,7 @@
 //! Configuration: one TOML file, every key also an environment variable, defaults that are safe. Protocol §1, §14–§17.
 
 mod kratos;
+mod registration;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 
 pub use self::kratos::{BaseUrl, KratosConfig};
+pub use self::registration::RegistrationConfig;
 
 /// Everything an operator may set. `Debug` leaves out what may hold credentials: the database URL, alert targets.
 #[derive(Clone, Deserialize)]
@@ -55,6 +57,8 @@ pub struct Config {
     pub sign_out: SignOutConfig,
     /// An Ory Kratos that people may sign in at; absent, there is none.
     pub kratos: Option<KratosConfig>,
+    /// Whether OIDC clients may register themselves; absent, they may not.
+    pub registration: Option<RegistrationConfig>,
     /// How many connections may be open at once.
     pub maximum_connections: usize,
     /// How many sessions a node keeps in memory.
@@ -92,6 +96,7 @@ impl Default for Config {
             handoff: HandoffConfig::default(),
             sign_out: SignOutConfig::default(),
             kratos: None,
+            registration: None,
             maximum_connections: 10_000,
             maximum_sessions_in_memory: 2_000_000,
         }

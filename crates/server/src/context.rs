@@ -24,6 +24,7 @@ use crate::config::{Config, ConfigError};
 use crate::handoff::token;
 use crate::oidc::grant::refresh_token;
 use crate::oidc::pending;
+use crate::oidc::registration::Registration;
 use crate::outgoing::Outgoing;
 use crate::passwords::Passwords;
 use crate::sign_out::deliver::Deliveries;
@@ -75,6 +76,8 @@ pub struct Context {
     pub deliveries: Deliveries,
     /// Where people may sign in besides here.
     pub kratos: Option<Arc<Kratos>>,
+    /// Whether and how OIDC clients may register themselves.
+    pub registration: Option<Arc<Registration>>,
     /// Refused sign-ins by way of it, by source address.
     pub upstream_refusals: Counter<IpAddr>,
     clock: Clock,
@@ -160,6 +163,7 @@ impl Context {
         let outgoing = outgoing.map_err(|error| StartError::Other(format!("sign_out: {error}")))?;
         let kratos = config.kratos.as_ref().map(Kratos::new).transpose();
         let kratos = kratos.map_err(|error| StartError::Other(format!("kratos: {error}")))?.map(Arc::new);
+        let registration = Registration::configured(&config).await?.map(Arc::new);
         let mut seed = [0u8; 8];
         SystemRandom.fill(&mut seed);
         Ok(Arc::new(Self {
@@ -181,6 +185,7 @@ impl Context {
             alerts: Alerts::new(&config.alerts)?,
             deliveries: Deliveries::new(outgoing),
             kratos,
+            registration,
             upstream_refusals: Counter::new(20, Duration::from_mins(1)),
             next_request: AtomicU64::new(u64::from_be_bytes(seed)),
             config,

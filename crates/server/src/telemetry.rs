@@ -269,6 +269,7 @@ pub(crate) mod tests {
             third_party: false,
             initiate_login_uri: None,
             forward_auth: false,
+            registered: false,
             client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };

@@ -29,8 +29,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
     let upsert =
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
                           id_token_alg, disabled_at, slot, client_credentials, device, third_party, client,
-                          refresh_cookie, offline_access, initiate_login_uri, forward_auth)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+                          refresh_cookie, offline_access, initiate_login_uri, forward_auth, registered)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
@@ -39,7 +39,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
                           client_credentials = excluded.client_credentials, device = excluded.device,
                           third_party = excluded.third_party, client = excluded.client,
                           refresh_cookie = excluded.refresh_cookie, offline_access = excluded.offline_access,
-                          initiate_login_uri = excluded.initiate_login_uri, forward_auth = excluded.forward_auth");
+                          initiate_login_uri = excluded.initiate_login_uri, forward_auth = excluded.forward_auth,
+                          registered = excluded.registered");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -60,7 +61,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&app.client.refresh_cookie)
         .bind(&app.client.offline_access)
         .bind(&app.initiate_login_uri)
-        .bind(&app.forward_auth);
+        .bind(&app.forward_auth)
+        .bind(&app.registered);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -108,7 +110,7 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
     let find = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                         disabled_at, client_credentials, device, third_party, client, refresh_cookie,
-                        offline_access, initiate_login_uri, forward_auth
+                        offline_access, initiate_login_uri, forward_auth, registered
                     FROM apps WHERE key = $1",
     );
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
@@ -144,7 +146,7 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
     let apps = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                 disabled_at, slot, client_credentials, device, third_party, client, refresh_cookie,
-                offline_access, initiate_login_uri, forward_auth
+                offline_access, initiate_login_uri, forward_auth, registered
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -187,10 +189,15 @@ pub async fn remove(write: &mut Write, key: &AppKey, now: Timestamp) -> Result<b
     Ok(removed)
 }
 
+/// Keeps an app as it is until this transaction is over. Whether it is there.
+pub async fn hold(write: &mut Write, key: &AppKey) -> Result<bool, StoreError> {
+    Ok(write.execute(sql("UPDATE apps SET name = name WHERE key = $1").bind(key)).await? > 0)
+}
+
 /// Adds a secret. `false`, and nothing is added, when the app has [`LIVE_SECRETS`] live ones already, or is not there.
 pub async fn add_secret(write: &mut Write, secret: &AppSecret, now: Timestamp) -> Result<bool, StoreError> {
     // Holds the app's row until commit: two that add at once must not count the same secrets.
-    if write.execute(sql("UPDATE apps SET name = name WHERE key = $1").bind(&secret.app)).await? == 0 {
+    if !hold(write, &secret.app).await? {
         return Ok(false);
     }
     let live = sql("SELECT COUNT(*) AS live FROM app_secrets
@@ -310,6 +317,7 @@ fn app(row: &Row) -> Result<App, StoreError> {
         id_token_alg: from_word(row.text("id_token_alg")?.unwrap_or_default())?,
         third_party: row.column("third_party")?,
         forward_auth: row.column("forward_auth")?,
+        registered: row.column("registered")?,
         initiate_login_uri: row.optional("initiate_login_uri")?,
         disabled_at: row.optional("disabled_at")?,
     })

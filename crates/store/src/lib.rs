@@ -33,6 +33,7 @@ pub mod leases;
 pub mod logouts;
 pub mod meta;
 pub mod outbox;
+pub mod registrations;
 pub mod roles;
 pub mod sessions;
 pub mod tokens;

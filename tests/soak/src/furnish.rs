@@ -112,6 +112,9 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         client_credentials: false,
         device: false,
         third_party: false,
+        initiate_login_uri: None,
+        forward_auth: false,
+        registered: false,
         client: hallpass_core::oidc::ClientSettings::default(),
         disabled_at: None,
     };

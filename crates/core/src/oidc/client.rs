@@ -125,6 +125,7 @@ mod tests {
             third_party: false,
             initiate_login_uri: None,
             forward_auth: false,
+            registered: false,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
             redirect_uris: uris.iter().map(|uri| uri.parse().expect("a URI")).collect(),

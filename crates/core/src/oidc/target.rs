@@ -104,6 +104,9 @@ mod tests {
             client: crate::oidc::ClientSettings::default(),
             agent: false,
             assertion: Assertion::None,
+            initiate_login_uri: None,
+            forward_auth: false,
+            registered: false,
             disabled_at: None,
         }
     }

@@ -388,6 +388,7 @@ mod tests {
             third_party: false,
             initiate_login_uri: None,
             forward_auth: false,
+            registered: false,
             client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         }

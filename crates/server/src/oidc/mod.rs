@@ -17,6 +17,7 @@ pub mod introspection;
 pub mod logout;
 mod pages;
 pub mod pending;
+pub mod registration;
 mod response_mode;
 pub mod revoke;
 pub mod select_account;

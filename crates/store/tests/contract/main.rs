@@ -11,6 +11,7 @@ mod machinery;
 mod oidc;
 mod people;
 mod races;
+mod registrations;
 mod registry;
 mod schema;
 mod sessions;

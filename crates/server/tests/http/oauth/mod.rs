@@ -14,6 +14,7 @@ mod offline;
 mod prompt;
 mod refresh;
 mod refresh_cookie;
+mod registration;
 mod step_up;
 mod token;
 mod token_exchange;

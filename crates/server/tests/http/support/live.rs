@@ -33,7 +33,7 @@ impl Live {
         Self::of(site).await
     }
 
-    async fn of(site: Site) -> Self {
+    pub async fn of(site: Site) -> Self {
         let site = Arc::new(site);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");

@@ -99,6 +99,7 @@ pub fn app(key: &str) -> App {
         third_party: false,
         initiate_login_uri: None,
         forward_auth: false,
+        registered: false,
         client: hallpass_core::oidc::ClientSettings::default(),
         disabled_at: None,
     }
