@@ -219,6 +219,7 @@ impl Installation {
                 device: false,
                 third_party: false,
                 jwks: None,
+                registered: false,
                 client: hallpass_core::oidc::ClientSettings::default(),
                 initiate_login_uri: None,
                 forward_auth: false,

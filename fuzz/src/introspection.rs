@@ -98,9 +98,10 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
             device: false,
             third_party: false,
             jwks: None,
-            client: hallpass_core::oidc::ClientSettings::default(),
             initiate_login_uri: None,
             forward_auth: false,
+            registered: false,
+            client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };
         let row = AppSecret {

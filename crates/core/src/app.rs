@@ -54,6 +54,8 @@ pub struct App {
     pub device: bool,
     /// Somebody else's: as an OIDC client it learns nothing about a person who has not allowed it.
     pub third_party: bool,
+    /// It has registered itself (RFC 7591): it signs people in by OIDC and does nothing else, whatever secret it has.
+    pub registered: bool,
     /// A gateway in front of it asks who its visitors are (`/forward-auth`), and speaks for it without its secret.
     pub forward_auth: bool,
     /// Its SDK serves `/.sso/*` at each of its origins: the app fetches passes by handoffs of its own (protocol §8).
@@ -267,6 +269,7 @@ mod tests {
             post_logout_redirect_uris: Vec::new(),
             initiate_login_uri: None,
             forward_auth: false,
+            registered: false,
             id_token_alg,
             client: ClientSettings::default(),
             client_credentials: false,

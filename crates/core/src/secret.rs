@@ -49,6 +49,8 @@ kinds! {
     DeviceCode = "hp_dc_";
     /// What an authorization request goes by that its client has pushed.
     PushedRequest = "hp_pr_";
+    /// What a client that has registered itself manages its registration with.
+    RegistrationToken = "hp_ra_";
 }
 
 /// A secret in the clear: just minted, or just presented. Not `Clone`, not `Serialize`; `Debug` shows only its kind.

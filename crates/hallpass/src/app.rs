@@ -22,7 +22,7 @@ use crate::shell::{ACTOR, Failure, Shell};
 #[derive(Subcommand)]
 pub enum Verb {
     /// Register an app and make its first secret key
-    Add(Add),
+    Add(Box<Add>),
     /// List apps
     List,
     /// Show one app; with --oidc, what to paste into a program that signs people in by OIDC
@@ -177,7 +177,7 @@ pub struct Rotate {
 /// Runs it.
 pub async fn run(verb: Verb, shell: &Shell) -> Result<(), Failure> {
     match verb {
-        Verb::Add(add) => shell.with_store(async |store| register(store, add, shell).await).await,
+        Verb::Add(add) => shell.with_store(async |store| register(store, *add, shell).await).await,
         Verb::List => shell.with_store(async |store| list(store, shell).await).await,
         Verb::Show(asked) => shell.with_store(async |store| show(store, &asked, shell).await).await,
         Verb::Remove(Key { app }) => shell.with_store(async |store| {
@@ -232,6 +232,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
         first_contact: if add.confirm_first_contact { FirstContact::Confirm } else { FirstContact::Trust },
         sensitive: add.sensitive,
         relayed_sign_in: add.relayed_sign_in,
+        registered: false,
         forward_auth: add.forward_auth,
         agent: add.agent,
         assertion: Assertion::None,
@@ -319,7 +320,12 @@ async fn list(store: &Store, shell: &Shell) -> Result<(), Failure> {
             app.zone.to_string(),
             word(&app.access),
             app.origins.first().map_or_else(|| "-".to_owned(), ToString::to_string),
-            if app.disabled_at.is_some() { "disabled" } else { "enabled" }.to_owned(),
+            match (app.disabled_at.is_some(), app.registered) {
+                (true, _) => "disabled",
+                (false, true) => "enabled, registered itself",
+                (false, false) => "enabled",
+            }
+            .to_owned(),
         ];
         listing.row(&cells, &object(&app))?;
     }
@@ -351,6 +357,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("first contact", word(&app.first_contact)),
         ("sensitive", word(&app.sensitive)),
         ("relayed sign-in", word(&app.relayed_sign_in)),
+        ("registered itself", word(&app.registered)),
         ("forward auth", word(&app.forward_auth)),
         ("agent", word(&app.agent)),
         ("assertion", word(&app.assertion)),
@@ -442,6 +449,7 @@ fn object(app: &App) -> Value {
         "first_contact": app.first_contact,
         "sensitive": app.sensitive,
         "relayed_sign_in": app.relayed_sign_in,
+        "registered": app.registered,
         "forward_auth": app.forward_auth,
         "agent": app.agent,
         "assertion": app.assertion,

@@ -1,6 +1,7 @@
 //! Configuration: one TOML file, every key also an environment variable, defaults that are safe. Protocol §1, §14–§17.
 
 mod kratos;
+mod registration;
 mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 
 pub use self::kratos::{BaseUrl, KratosConfig};
+pub use self::registration::RegistrationConfig;
 pub use self::upstream::{ClaimPaths, GroupMapping, OidcConfig, Required, UpstreamConfig};
 
 /// Everything an operator may set. `Debug` leaves out what may hold credentials: the database URL, alert targets.
@@ -59,6 +61,8 @@ pub struct Config {
     pub kratos: Option<KratosConfig>,
     /// Other providers that people may sign in at.
     pub upstream: UpstreamConfig,
+    /// Whether OIDC clients may register themselves; absent, they may not.
+    pub registration: Option<RegistrationConfig>,
     /// How many connections may be open at once.
     pub maximum_connections: usize,
     /// How many sessions a node keeps in memory.
@@ -97,6 +101,7 @@ impl Default for Config {
             sign_out: SignOutConfig::default(),
             kratos: None,
             upstream: UpstreamConfig::default(),
+            registration: None,
             maximum_connections: 10_000,
             maximum_sessions_in_memory: 2_000_000,
         }

@@ -25,6 +25,7 @@ use crate::config::{Config, ConfigError};
 use crate::handoff::token;
 use crate::oidc::grant::refresh_token;
 use crate::oidc::pending;
+use crate::oidc::registration::Registration;
 use crate::outgoing::Outgoing;
 use crate::passwords::Passwords;
 use crate::sign_out::deliver::Deliveries;
@@ -79,6 +80,8 @@ pub struct Context {
     pub deliveries: Deliveries,
     /// Where people may sign in besides here.
     pub kratos: Option<Arc<Kratos>>,
+    /// Whether and how OIDC clients may register themselves.
+    pub registration: Option<Arc<Registration>>,
     /// Other providers where they may, in the order of their buttons.
     pub providers: Vec<Arc<Provider>>,
     /// Refused sign-ins by way of any of them, by source address.
@@ -173,6 +176,7 @@ impl Context {
         for provider in &config.upstream.oidc {
             providers.push(Arc::new(Provider::new(provider).await?));
         }
+        let registration = Registration::configured(&config).await?.map(Arc::new);
         let mut seed = [0u8; 8];
         SystemRandom.fill(&mut seed);
         Ok(Arc::new(Self {
@@ -197,6 +201,7 @@ impl Context {
             deliveries: Deliveries::new(outgoing),
             kratos,
             providers,
+            registration,
             upstream_refusals: Counter::new(20, Duration::from_mins(1)),
             next_request: AtomicU64::new(u64::from_be_bytes(seed)),
             config,

@@ -1,5 +1,5 @@
-//! `GET /forward-auth`: a gateway asks who a request is from, before it lets it through to an app that speaks neither our protocol nor OpenID Connect.
-//! Protocol §11; for nginx `auth_request`, Caddy and Traefik `forward_auth`, HAProxy. Advisories T37–T39.
+//! `GET /forward-auth`: a gateway asks who a request is from, before it lets it through to an app that speaks neither our protocol nor OIDC.
+//! Protocol §11; for nginx `auth_request`, Caddy and Traefik `forward_auth`, and the like. Advisories T37–T39.
 //!
 //! 200 lets it through, with every header that says who it is, empty where there is nothing: a gateway that copies headers must not be left with one that
 //! the browser sent. Everything else turns it away. What is judged, and how, is introspection's; the gateway stands for the app without having its secret,
@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::response::Response;
 use hallpass_core::audit::InactiveReason;
 use hallpass_core::forward_auth::{Original, Said};
+use hallpass_core::id::{PermissionName, RoleName};
 use hallpass_core::time::Timestamp;
 use hallpass_store::users;
 use hallpass_store::view::{EnvelopeView, Policy, SessionView};
@@ -167,8 +168,8 @@ async fn let_through(
         return Ok(None);
     };
     let rights = &envelope.rights.rights;
-    let roles: Vec<_> = rights.roles.iter().map(|role| role.as_str()).collect();
-    let permissions: Vec<_> = rights.permissions.iter().map(|permission| permission.as_str()).collect();
+    let roles: Vec<_> = rights.roles.iter().map(RoleName::as_str).collect();
+    let permissions: Vec<_> = rights.permissions.iter().map(PermissionName::as_str).collect();
     let identity = [
         // The form that is compared: programs that make an account of it make one, however somebody's name is written.
         ("remote-user", user.username.canonical().to_owned()),

@@ -43,6 +43,10 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
 ///
 /// Somebody else's page may link to these addresses as well; all that it gets is its visitor into their own app.
 fn way_in(app: &App, issuer: &Origin) -> Option<String> {
+    // What has registered itself chooses its own name; here it would stand between those that the company knows.
+    if app.registered {
+        return None;
+    }
     let front = app.origins.first();
     if app.redirect_uris.is_empty() {
         // An app with passes. It may be in another zone, or the pass may be gone: the way through here brings a new one.

@@ -17,11 +17,16 @@ use crate::telemetry::{Stopwatch, Times};
 use crate::web::call::Call;
 use crate::web::caller_ip::caller_ip;
 use crate::web::error::{Error, Voice};
-use crate::web::guard::{ALIAS, ANYBODY, APP, BEARER, By, CLIENT, GATEWAY, Proof, SESSION, VISITOR};
+use crate::web::guard::{
+    ALIAS, ANYBODY, APP, BEARER, By, CLIENT, GATEWAY, Proof, REGISTERED, REGISTRANT, SESSION, VISITOR,
+};
 use crate::web::headers;
 use crate::{
     account, changes, forward_auth, handoff, home, introspect, oidc, pass, sign_in, sign_out, upstream, well_known,
 };
+
+/// Where a client manages its registration.
+const REGISTRATION: &str = "/oauth/register/{client_id}";
 
 /// The table. `get` and `form` are pages for people; `post` and `read` are for machines and speak problem details, `oauth` RFC 6749.
 pub fn table() -> Vec<Route> {
@@ -71,6 +76,10 @@ pub fn table() -> Vec<Route> {
         oauth("/oauth/token", CLIENT, oidc::token::token),
         cross_origin("/oauth/token", Method::OPTIONS, ANYBODY, oidc::cors::preflight),
         oauth("/oauth/device_authorization", CLIENT, oidc::device::authorization::authorize),
+        oauth("/oauth/register", REGISTRANT, oidc::registration::register),
+        row(Method::GET, REGISTRATION, REGISTERED, Voice::OAuth, false, oidc::registration::manage::read),
+        row(Method::PUT, REGISTRATION, REGISTERED, Voice::OAuth, false, oidc::registration::manage::update),
+        row(Method::DELETE, REGISTRATION, REGISTERED, Voice::OAuth, false, oidc::registration::manage::remove),
         get("/device", VISITOR, oidc::device::page::enter),
         read("/device/qr", ANYBODY, oidc::device::qr::image),
         form("/device", SESSION, oidc::device::page::look),
@@ -145,7 +154,10 @@ impl Home {
             home.context.telemetry.time_route(&route.method, route.path, route.times.clone());
             match route.path.split_once('{') {
                 None => home.exact.entry(route.path).or_default().push(route),
-                Some((prefix, _)) => home.prefixes.push((prefix, vec![route])),
+                Some((prefix, _)) => match home.prefixes.iter_mut().find(|(known, _)| *known == prefix) {
+                    Some((_, routes)) => routes.push(route),
+                    None => home.prefixes.push((prefix, vec![route])),
+                },
             }
         }
         home

@@ -30,9 +30,9 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
                           id_token_alg, disabled_at, slot, client_credentials, device, third_party, client,
                           refresh_cookie, offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                          subject_type, sector_identifier)
+                          subject_type, sector_identifier, registered)
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                          $22, $23, $24)
+                          $22, $23, $24, $25)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
@@ -43,7 +43,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
                           refresh_cookie = excluded.refresh_cookie, offline_access = excluded.offline_access,
                           require_pushed = excluded.require_pushed, jwks = excluded.jwks,
                           initiate_login_uri = excluded.initiate_login_uri, forward_auth = excluded.forward_auth,
-                          subject_type = excluded.subject_type, sector_identifier = excluded.sector_identifier");
+                          subject_type = excluded.subject_type, sector_identifier = excluded.sector_identifier,
+                          registered = excluded.registered");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -68,7 +69,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&app.forward_auth)
         .bind(&app.jwks)
         .bind(&word(&app.client.subject_type)?)
-        .bind(&app.client.sector_identifier);
+        .bind(&app.client.sector_identifier)
+        .bind(&app.registered);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -117,7 +119,7 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                         disabled_at, client_credentials, device, third_party, client, refresh_cookie,
                         offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                        subject_type, sector_identifier
+                        subject_type, sector_identifier, registered
                     FROM apps WHERE key = $1",
     );
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
@@ -154,7 +156,7 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                 disabled_at, slot, client_credentials, device, third_party, client, refresh_cookie,
                 offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                subject_type, sector_identifier
+                subject_type, sector_identifier, registered
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -197,10 +199,15 @@ pub async fn remove(write: &mut Write, key: &AppKey, now: Timestamp) -> Result<b
     Ok(removed)
 }
 
+/// Keeps an app as it is until this transaction is over. Whether it is there.
+pub async fn hold(write: &mut Write, key: &AppKey) -> Result<bool, StoreError> {
+    Ok(write.execute(sql("UPDATE apps SET name = name WHERE key = $1").bind(key)).await? > 0)
+}
+
 /// Adds a secret. `false`, and nothing is added, when the app has [`LIVE_SECRETS`] live ones already, or is not there.
 pub async fn add_secret(write: &mut Write, secret: &AppSecret, now: Timestamp) -> Result<bool, StoreError> {
     // Holds the app's row until commit: two that add at once must not count the same secrets.
-    if write.execute(sql("UPDATE apps SET name = name WHERE key = $1").bind(&secret.app)).await? == 0 {
+    if !hold(write, &secret.app).await? {
         return Ok(false);
     }
     let live = sql("SELECT COUNT(*) AS live FROM app_secrets
@@ -323,6 +330,7 @@ fn app(row: &Row) -> Result<App, StoreError> {
         id_token_alg: from_word(row.text("id_token_alg")?.unwrap_or_default())?,
         third_party: row.column("third_party")?,
         forward_auth: row.column("forward_auth")?,
+        registered: row.column("registered")?,
         initiate_login_uri: row.optional("initiate_login_uri")?,
         jwks: row.optional("jwks")?,
         disabled_at: row.optional("disabled_at")?,

@@ -97,7 +97,7 @@ const TABLES: &[Table] = &[
         ("client", Text), ("refresh_cookie", Integer), ("offline_access", Integer),
         ("require_pushed", Integer), ("initiate_login_uri", Text), ("forward_auth", Integer),
         ("jwks", Text),
-        ("subject_type", Text), ("sector_identifier", Text),
+        ("subject_type", Text), ("sector_identifier", Text), ("registered", Integer),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },
@@ -109,6 +109,9 @@ const TABLES: &[Table] = &[
     Table { name: "app_secrets", key: 1, columns: &[
         ("id", Text), ("app_key", Text), ("digest", Bytes), ("created_at", Integer), ("expires_at", Integer),
         ("last_used_at", Integer),
+    ] },
+    Table { name: "app_registrations", key: 1, columns: &[
+        ("app_key", Text), ("token", Bytes), ("auth_method", Text),
     ] },
     Table { name: "consents", key: 2, columns: &[
         ("user_id", Text), ("app_key", Text), ("scope", Text), ("granted_at", Integer),

@@ -57,6 +57,15 @@ pub async fn revoke(write: &mut Write, user: &UserId, app: &AppKey, now: Timesta
     Ok(true)
 }
 
+/// Takes back what anybody has allowed an app, and ends every token family of it: it is not what they were shown any more.
+pub async fn revoke_all(write: &mut Write, app: &AppKey, now: Timestamp) -> Result<(), StoreError> {
+    write.execute(sql("DELETE FROM consents WHERE app_key = $1").bind(app)).await?;
+    // A statement of its own, as in `revoke`.
+    let revoke =
+        sql("UPDATE token_families SET revoked_at = $2, answer = NULL WHERE app_key = $1 AND revoked_at IS NULL");
+    write.execute(revoke.bind(app).bind(&now)).await.map(drop)
+}
+
 fn consent(row: &Row) -> Result<Consent, StoreError> {
     Ok(Consent { scope: row.column("scope")?, given_at: row.column("granted_at")? })
 }

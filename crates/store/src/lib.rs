@@ -35,6 +35,7 @@ pub mod logouts;
 pub mod meta;
 pub mod outbox;
 pub mod pushed_requests;
+pub mod registrations;
 pub mod roles;
 pub mod sessions;
 pub mod tokens;

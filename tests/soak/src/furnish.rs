@@ -113,9 +113,10 @@ pub async fn furnish(store: &Store) -> Checked<Furnished> {
         device: false,
         third_party: false,
         jwks: None,
-        client: hallpass_core::oidc::ClientSettings::default(),
         initiate_login_uri: None,
         forward_auth: false,
+        registered: false,
+        client: hallpass_core::oidc::ClientSettings::default(),
         disabled_at: None,
     };
     let mut write = store.write().await?;

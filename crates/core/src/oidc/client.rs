@@ -172,6 +172,7 @@ pub(super) mod tests {
             initiate_login_uri: None,
             forward_auth: false,
             jwks: None,
+            registered: false,
             audiences: Vec::new(),
             logout_urls: Vec::new(),
             redirect_uris: uris.iter().map(|uri| uri.parse().expect("a URI")).collect(),

@@ -17,6 +17,7 @@ pub mod pkce;
 mod pushed_request;
 mod redirect_uri;
 mod refresh;
+pub mod registration;
 mod requested_claims;
 mod scope;
 mod subject;
@@ -41,6 +42,7 @@ pub use id_token_algorithm::{IdTokenAlgorithm, InvalidIdTokenAlgorithm};
 pub use pushed_request::{is_pushed, named_request, request_uri};
 pub use redirect_uri::{InvalidRedirectUri, RedirectUri};
 pub use refresh::{Presented, RefreshPolicy, presented};
+pub use registration::{AuthMethod, ClientMetadata, REGISTERED_KEY_PREFIX, Registrable, RegistrationRefused};
 pub use requested_claims::{ClaimsParameter, InvalidClaims, ProfileClaims, RequestedClaims};
 pub use scope::{InvalidScope, Scope};
 pub use subject::{

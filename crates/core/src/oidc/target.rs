@@ -214,6 +214,7 @@ mod tests {
             forward_auth: false,
             agent: false,
             assertion: Assertion::None,
+            registered: false,
             disabled_at: None,
         }
     }

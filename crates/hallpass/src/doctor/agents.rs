@@ -154,6 +154,7 @@ mod tests {
             initiate_login_uri: None,
             forward_auth: false,
             jwks: None,
+            registered: false,
             client: hallpass_core::oidc::ClientSettings::default(),
             disabled_at: None,
         };

@@ -225,3 +225,35 @@ fn a_sign_in_begins_at_a_clients_own_https_address() {
     let shown = installation.json(&["app", "show", "pos"]);
     assert_eq!(shown["initiate_login_uri"], "https://pos.company.localhost/begin");
 }
+
+/// Clients that register themselves are in nobody's file: a scheduled run must not sweep them away, and nobody else has their kind of key.
+#[test]
+fn what_has_registered_itself_is_nobodys_to_prune_and_has_keys_of_its_own() {
+    let installation = Installation::furnished();
+    let refused = installation.fails(&["app", "add", "dyn-mine", "--origin", "https://mine.company.localhost"]);
+    assert!(refused.contains("register themselves"), "{refused}");
+    let file = installation.write("mine.toml", "[apps.dyn-mine]\n");
+    assert!(installation.fails(&["apply", &file, "--yes"]).contains("register themselves"));
+
+    let (runtime, store) = installation.store();
+    runtime.block_on(async {
+        let mut write = store.write().await.expect("writes");
+        let said = r#"{"client_name":"Planner","redirect_uris":["https://planner.example/cb"]}"#;
+        let said: hallpass_core::oidc::ClientMetadata = serde_json::from_str(said).expect("metadata");
+        let access = hallpass_core::app::Access::Everyone;
+        let (key, zone) = ("dyn-planner".parse().expect("a key"), "home".parse().expect("a name"));
+        let app = said.registrable().expect("registrable").app(key, zone, access);
+        hallpass_store::apps::upsert(&mut write, &app, hallpass_core::time::Timestamp::from_seconds(1))
+            .await
+            .expect("adds");
+        write.commit().await.expect("commits");
+    });
+    let none = installation.write("none.toml", "[apps]\n");
+    let pruned = installation.ok(&["apply", &none, "--prune", "--yes"]);
+    assert!(!pruned.contains("dyn-planner"), "{pruned}");
+    let listed = installation.ok(&["app", "list"]);
+    assert!(listed.contains("dyn-planner") && listed.contains("enabled, registered itself"), "{listed}");
+    assert_eq!(installation.json(&["app", "show", "dyn-planner"])["registered"], true);
+    installation.ok(&["app", "disable", "dyn-planner"]);
+    installation.ok(&["app", "remove", "dyn-planner"]);
+}

@@ -6,7 +6,7 @@ use hallpass_core::app::{App, AppSecret, Assertion};
 use hallpass_core::audit::{Actor, Event};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::{AppKey, SecretId, UserId};
-use hallpass_core::oidc::{ClientKind, check_redirect_uri, check_subjects};
+use hallpass_core::oidc::{ClientKind, REGISTERED_KEY_PREFIX, check_redirect_uri, check_subjects};
 use hallpass_core::secret::{Secret, SecretKey};
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::DisplayName;
@@ -57,13 +57,19 @@ pub(super) fn no_zone(app: &App) -> AdminError {
 }
 
 /// Whether the app can work in its zone: the zone's pass cookie must reach its origins.
-pub(super) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
+pub(crate) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
     if let Err(problem) = app.name.parse::<DisplayName>() {
         return Err(AdminError::Refused(format!("the name of app {} {problem}", app.key)));
     }
     if app.assertion != Assertion::None && !app.agent {
         return Err(AdminError::Refused(format!(
             "app {}: assertion says how handoffs reach an app that is its own agent; set agent = true, too",
+            app.key
+        )));
+    }
+    if app.key.as_str().starts_with(REGISTERED_KEY_PREFIX) && !app.registered {
+        return Err(AdminError::Refused(format!(
+            "app {}: keys that begin with {REGISTERED_KEY_PREFIX} are those of clients that register themselves; give it another one",
             app.key
         )));
     }

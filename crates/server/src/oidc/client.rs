@@ -42,7 +42,7 @@ impl Proof for ClientClaim {
         if !parts.headers.contains_key(header::AUTHORIZATION) {
             return Ok(Self::InTheBody);
         }
-        AppCaller::establish(context, parts, ip, now).await.map(Self::BySecret)
+        AppCaller::by_header(context, &parts.headers, ip, now).await.map(Self::BySecret)
     }
 }
 

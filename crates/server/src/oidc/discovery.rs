@@ -19,6 +19,9 @@ pub async fn metadata(call: Call<Anybody>) -> Result<Response, Error> {
         context.kratos.is_some() || context.providers.iter().any(|provider| provider.config.tells_two_factors());
     let reachable = if elsewhere { &[Acr::Aal1, Acr::Aal2][..] } else { &[Acr::Aal1] };
     document["acr_values_supported"] = reachable.iter().map(|acr| acr.as_str()).collect();
+    if call.context.registration.is_some() {
+        document["registration_endpoint"] = format!("{}/oauth/register", call.context.public_url).into();
+    }
     let mut response = json(document.to_string());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));

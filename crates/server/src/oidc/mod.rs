@@ -19,6 +19,7 @@ pub mod logout;
 mod pages;
 pub mod pending;
 pub mod pushed;
+pub mod registration;
 mod response_mode;
 pub mod revoke;
 pub mod select_account;

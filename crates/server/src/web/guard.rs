@@ -25,6 +25,7 @@ use crate::context::Context;
 use crate::forward_auth::Gateway;
 use crate::oidc::bearer::Bearer;
 use crate::oidc::client::ClientClaim;
+use crate::oidc::registration::guard::{Registered, Registrant};
 use crate::web::cookies::{self, Presented};
 use crate::web::error::Error;
 
@@ -62,6 +63,10 @@ pub const ALIAS: By<Alias> = By(PhantomData);
 pub const APP: By<AppCaller> = By(PhantomData);
 /// An OIDC client: by its secret, or, if it has none, by its name.
 pub const CLIENT: By<ClientClaim> = By(PhantomData);
+/// Whoever may register an OIDC client.
+pub const REGISTRANT: By<Registrant> = By(PhantomData);
+/// A client that has registered itself, at its own registration.
+pub const REGISTERED: By<Registered> = By(PhantomData);
 /// A gateway in front of an app, believed by its address.
 pub const GATEWAY: By<Gateway> = By(PhantomData);
 /// Whoever carries an access token.
@@ -174,7 +179,25 @@ impl Proof for AppCaller {
         if !parts.headers.contains_key(header::AUTHORIZATION) && by_browser(&parts.headers) {
             return Err(not_for_browsers());
         }
-        let credentials = basic(&parts.headers);
+        let caller = Self::by_header(context, &parts.headers, ip, now).await?;
+        // Passes are none of its business, nor is who has what rights: its secret is for the token endpoint.
+        if caller.app().app.registered {
+            let refused = "A client that has registered itself cannot call this address.";
+            return Err(Error::forbidden(refused).because("a client that has registered itself"));
+        }
+        Ok(caller)
+    }
+}
+
+impl AppCaller {
+    /// The app that shows its key pair by HTTP Basic.
+    pub async fn by_header(
+        context: &Arc<Context>,
+        headers: &HeaderMap,
+        ip: IpAddr,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let credentials = basic(headers);
         let pair = match &credentials {
             Some(credentials) => credentials.split_once(':').ok_or("credentials without a colon"),
             None => Err("no credentials, or not one Basic header"),
@@ -183,9 +206,7 @@ impl Proof for AppCaller {
         let pair = pair.as_ref().map(|(key, secret)| (&**key, &**secret)).map_err(|why| *why);
         Self::by_secret(context, pair, ip, now).await
     }
-}
 
-impl AppCaller {
     /// The app whose key and secret key these are, wherever in the request they were; or why there are none.
     pub async fn by_secret(
         context: &Arc<Context>,

@@ -226,11 +226,11 @@ async fn an_app_is_found_by_its_exact_address_and_has_to_say_that_it_is_behind_a
 async fn no_garbled_cookie_lets_anybody_through() {
     let site = behind_a_gateway().await;
     let pass = ana(&site).await.pass;
-    let flood = (0..64).map(|number| format!("c{number}=1; ")).collect::<String>();
+    let flood = "c=1; ".repeat(64);
     for line in [
         String::new(),
         format!("{PASS}="),
-        format!("{PASS}"),
+        PASS.to_owned(),
         format!("{PASS}=x"),
         format!("{PASS}={pass}x"),
         format!("{PASS}={}", &pass[..pass.len() - 1]),

@@ -36,7 +36,10 @@ impl Who {
 
 /// A path of this route that exists.
 pub fn path_of(route: &Route) -> String {
-    if route.path == "/assets/{name}" { asset_path("style.css").to_owned() } else { route.path.to_owned() }
+    match route.path {
+        "/assets/{name}" => asset_path("style.css").to_owned(),
+        path => path.replace("{client_id}", "dyn-x"),
+    }
 }
 
 /// The plainest request of this kind: from our own origin, with a body of the right type and nothing in it.
@@ -113,6 +116,10 @@ async fn the_matrix() {
     POST    /oauth/token                      client          403      403      403      400      401      403      403      401
     OPTIONS /oauth/token                      anybody         403      403      403      403      403      403      403      403
     POST    /oauth/device_authorization       client          403      403      403      400      401      403      403      401
+    POST    /oauth/register                   registrant      404      404      404      404      404      404      404      404
+    GET     /oauth/register/{client_id}       registered      404      404      404      404      404      404      404      404
+    PUT     /oauth/register/{client_id}       registered      404      404      404      404      404      404      404      404
+    DELETE  /oauth/register/{client_id}       registered      404      404      404      404      404      404      404      404
     GET     /device                           visitor         303      303      200      303      303      303      303      303
     GET     /device/qr                        anybody         400      400      400      400      400      400      400      400
     POST    /device                           session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in

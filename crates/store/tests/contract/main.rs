@@ -12,6 +12,7 @@ mod oidc;
 mod people;
 mod pushed_requests;
 mod races;
+mod registrations;
 mod registry;
 mod schema;
 mod sessions;

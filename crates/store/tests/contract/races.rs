@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use hallpass_core::handoff::{HandoffRefused, MAXIMUM_CODES};
 use hallpass_core::keyring::Purpose;
-use hallpass_core::oidc::VerifiedAssertion;
+use hallpass_core::oidc::{AuthMethod, VerifiedAssertion};
+use hallpass_core::secret::{RegistrationToken, Secret};
 use hallpass_core::session::EndReason;
 use hallpass_store::device_codes::Decision;
 use hallpass_store::tokens::Rotation;
 use hallpass_store::{
     Change, Store, apps, attempts, authenticators, changes, client_assertions, codes, device_codes, handoffs, keys,
-    leases, meta, outbox, pushed_requests, sessions, tokens, users,
+    leases, meta, outbox, pushed_requests, registrations, sessions, tokens, users,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -573,6 +574,61 @@ async fn the_feed_has_no_gaps_and_nothing_appears_behind_a_reader() {
         assert_eq!(got, (1..=wanted / 3).map(|commit| commit * 3).collect::<Vec<_>>());
         reader.await.expect("reads everything");
         assert_eq!(users::count(&mut database.read().await).await.expect("reads"), 0);
+    })
+    .await;
+}
+
+/// RFC 7591: the last free place is one client's.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_clients_register_than_there_may_be() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        added_apps(&mut write, &["pos"]).await;
+        write.commit().await.expect("commits");
+        let got = race(&database, |store, number| async move {
+            let mut write = store.write().await.expect("writes");
+            let app = app(&format!("dyn-{number}"), "home");
+            apps::upsert(&mut write, &app, NOW).await.expect("adds");
+            let token = Secret::<RegistrationToken>::mint(&mut Different).digest();
+            let added = registrations::add(&mut write, &app.key, &token, AuthMethod::None, 3).await.expect("asks");
+            if added {
+                write.commit().await.expect("commits");
+            }
+            added
+        })
+        .await;
+        assert_eq!(winners(&got), 3);
+        assert_eq!(apps::all(&mut database.read().await).await.expect("reads").len(), 4);
+    })
+    .await;
+}
+
+/// T90: a client that changes itself while an administrator disables it comes before that, or is refused; it is never written back as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_client_stays_so_whoever_changes_it_meanwhile() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        added_apps(&mut write, &["planner"]).await;
+        write.commit().await.expect("commits");
+        race(&database, |store, number| async move {
+            let mut write = store.write().await.expect("writes");
+            let planner = key("planner");
+            // An administrator does not wait for the client.
+            if number > 0 {
+                assert!(apps::hold(&mut write, &planner).await.expect("holds"));
+            }
+            let mut app = apps::find(&mut write, &planner).await.expect("reads").expect("there");
+            match (number, app.disabled_at) {
+                (0, _) => app.disabled_at = Some(later(1)),
+                (_, None) => app.name = format!("{number}"),
+                (_, Some(_)) => return,
+            }
+            apps::upsert(&mut write, &app, NOW).await.expect("changes");
+            write.commit().await.expect("commits");
+        })
+        .await;
+        let app = apps::find(&mut database.read().await, &key("planner")).await.expect("reads").expect("there");
+        assert_eq!(app.disabled_at, Some(later(1)), "{}", app.name);
     })
     .await;
 }

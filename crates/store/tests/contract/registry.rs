@@ -56,7 +56,8 @@ async fn an_app_reads_back_as_stored_and_keeps_its_slot() {
         (pos.sensitive, pos.relayed_sign_in, pos.disabled_at) = (false, false, Some(NOW));
         pos.id_token_alg = IdTokenAlgorithm::Rs256;
         (pos.client_credentials, pos.device) = (false, false);
-        (pos.third_party, pos.initiate_login_uri, pos.forward_auth, pos.jwks) = (false, None, false, None);
+        (pos.third_party, pos.initiate_login_uri, pos.forward_auth, pos.registered) = (false, None, false, false);
+        pos.jwks = None;
         pos.client = ClientSettings { kind: ClientKind::Browser, ..ClientSettings::default() };
         apps::upsert(&mut write, &pos, later(1)).await.expect("updates");
         write.commit().await.expect("commits");

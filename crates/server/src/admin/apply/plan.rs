@@ -138,7 +138,9 @@ impl Planner {
             keys.insert(key.clone());
         }
         if self.prune {
-            for (app, _) in self.policy.apps.iter().filter(|(app, _)| !entries.contains_key(&app.key)) {
+            // What has registered itself is in nobody's file.
+            let gone = |(app, _): &&(App, u32)| !app.registered && !entries.contains_key(&app.key);
+            for (app, _) in self.policy.apps.iter().filter(gone) {
                 keys.remove(&app.key);
                 let text = format!("app {}, with its secrets, its roles and what is held in it", app.key);
                 self.ends.push(step(Sign::Remove, text, Action::RemoveApp(app.key.clone())));
@@ -354,6 +356,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
         first_contact: entry.first_contact,
         sensitive: entry.sensitive,
         relayed_sign_in: entry.relayed_sign_in,
+        registered: known.is_some_and(|known| known.registered),
         forward_auth: entry.forward_auth,
         agent: entry.agent,
         assertion: entry.assertion,

@@ -4,14 +4,17 @@
 use hallpass_core::app::App;
 use hallpass_core::oidc::IdTokenAlgorithm;
 use openidconnect::core::{
-    CoreAuthenticationFlow, CoreClient, CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreUserInfoClaims,
+    CoreAuthenticationFlow, CoreClient, CoreClientRegistrationRequest, CoreJwsSigningAlgorithm, CoreProviderMetadata,
+    CoreUserInfoClaims,
 };
+use openidconnect::registration::EmptyAdditionalClientMetadata;
 use openidconnect::{
-    AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse, IssuerUrl, Nonce,
-    OAuth2TokenResponse, PkceCodeChallenge, RedirectUrl, Scope, TokenResponse,
+    AccessToken, AuthorizationCode, ClientId, ClientName, ClientSecret, CsrfToken, HttpRequest, HttpResponse,
+    IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, RedirectUrl, Scope, TokenResponse,
 };
 
-use super::{CALLBACK, at_home, client_with, said};
+use super::registration::{INITIAL, PLANNER, open};
+use super::{CALLBACK, at_home, client_with, onward, said};
 use crate::support::{HOME, Live};
 
 /// What the library asks at `https://auth.company.com` is asked of the listener, as a proxy that ends TLS would.
@@ -94,4 +97,38 @@ async fn gets_along(change: impl FnOnce(&mut App)) -> CoreJwsSigningAlgorithm {
     let again = again.claims(&client.id_token_verifier(), no_nonce).expect("verifies");
     assert_eq!((again.subject(), again.auth_time()), (claims.subject(), claims.auth_time()));
     id_token.signing_alg().expect("it is signed").clone()
+}
+
+/// Discovery, registration, and a code, as a program does it that was told our issuer and a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_registers_itself_gets_along() {
+    let live = Live::of(open().await).await;
+    let address = live.address;
+    let ask = move |request| by_way_of(address, request);
+    let issuer = IssuerUrl::new(HOME.to_owned()).expect("a URL");
+    let metadata = CoreProviderMetadata::discover_async(issuer, &ask).await.expect("documents that fit together");
+    let planner = || RedirectUrl::new(PLANNER.to_owned()).expect("a URL");
+    let name = [(None, ClientName::new("Holiday planner".to_owned()))].into_iter().collect();
+    let request = CoreClientRegistrationRequest::new(vec![planner()], EmptyAdditionalClientMetadata {})
+        .set_client_name(Some(name))
+        .set_initial_access_token(Some(AccessToken::new(INITIAL.to_owned())));
+    let endpoint = metadata.registration_endpoint().expect("it is in the discovery document").clone();
+    let registered = request.register_async(&endpoint, &ask).await.expect("a registration");
+    assert!(registered.registration_access_token().is_some() && registered.registration_client_uri().is_some());
+    let (id, secret) = (registered.client_id().clone(), registered.client_secret().cloned());
+    let client = CoreClient::from_provider_metadata(metadata, id, secret).set_redirect_uri(planner());
+    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+    let (there, ..) = client
+        .authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random)
+        .set_pkce_challenge(challenge)
+        .url();
+    let mut browser = at_home(&live.site).await;
+    let page = browser.open(there.as_str()).await;
+    let fields = [("csrf_token", page.answer.csrf_token()), ("decision", "allow")];
+    let there = onward(&browser.submit(&page.action(), &fields).await.answer);
+    let code = AuthorizationCode::new(said(browser.step(&there).await.location(), "code").expect("a code"));
+    hallpass_server::jobs::first_keys(live.site.engine.context.clone()).await.expect("makes keys");
+    let tokens = client.exchange_code(code).expect("a token endpoint").set_pkce_verifier(verifier);
+    let tokens = tokens.request_async(&ask).await.expect("tokens");
+    assert!(tokens.id_token().is_some() && tokens.refresh_token().is_some());
 }

@@ -20,6 +20,7 @@ mod prompt;
 mod qr;
 mod refresh;
 mod refresh_cookie;
+mod registration;
 mod resource;
 pub mod signer;
 mod step_up;

@@ -100,6 +100,7 @@ pub fn app(key: &str) -> App {
         initiate_login_uri: None,
         forward_auth: false,
         jwks: None,
+        registered: false,
         client: hallpass_core::oidc::ClientSettings::default(),
         disabled_at: None,
     }

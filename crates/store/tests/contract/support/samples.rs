@@ -108,6 +108,7 @@ pub fn app(text: &str, zone: &str) -> App {
         id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::EdDsa,
         third_party: true,
         forward_auth: true,
+        registered: true,
         initiate_login_uri: Some(format!("https://{text}.company.com/begin").parse().expect("valid")),
         jwks: Some(JWKS.parse().expect("valid")),
         disabled_at: None,
