@@ -119,6 +119,9 @@ pub struct Add {
     /// People may stay signed in to it when their session is over, if it asks for offline access by OIDC
     #[arg(long)]
     offline_access: bool,
+    /// All tokens that it gets by OIDC are bound to a key of its own (RFC 9449)
+    #[arg(long)]
+    require_dpop: bool,
     #[command(flatten)]
     file: SecretFile,
 }
@@ -221,6 +224,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
             kind: add.client.into(),
             refresh_cookie: !add.no_refresh_cookie,
             offline_access: add.offline_access,
+            require_dpop: add.require_dpop,
         },
         audiences: add.audiences,
         client_credentials: add.client_credentials,
@@ -334,6 +338,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("client", app.client.kind.as_str().to_owned()),
         ("refresh cookie", word(&app.client.keeps_refresh_cookie())),
         ("offline access", word(&app.client.offline_access)),
+        ("DPoP required", word(&app.client.require_dpop)),
         ("audiences", joined(&app.audiences)),
         ("client credentials", word(&app.client_credentials)),
         ("device", word(&app.device)),
@@ -420,6 +425,7 @@ fn object(app: &App) -> Value {
         "client": app.client.kind,
         "refresh_cookie": app.client.keeps_refresh_cookie(),
         "offline_access": app.client.offline_access,
+        "require_dpop": app.client.require_dpop,
         "audiences": app.audiences,
         "client_credentials": app.client_credentials,
         "device": app.device,

@@ -29,8 +29,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
     let upsert =
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
                           id_token_alg, disabled_at, slot, client_credentials, device, third_party, client,
-                          refresh_cookie, offline_access, jwks)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+                          refresh_cookie, offline_access, jwks, require_dpop)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
@@ -39,7 +39,7 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
                           client_credentials = excluded.client_credentials, device = excluded.device,
                           third_party = excluded.third_party, client = excluded.client,
                           refresh_cookie = excluded.refresh_cookie, offline_access = excluded.offline_access,
-                          jwks = excluded.jwks");
+                          jwks = excluded.jwks, require_dpop = excluded.require_dpop");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -59,7 +59,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&word(&app.client.kind)?)
         .bind(&app.client.refresh_cookie)
         .bind(&app.client.offline_access)
-        .bind(&app.jwks);
+        .bind(&app.jwks)
+        .bind(&app.client.require_dpop);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -107,7 +108,7 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
     let find = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                         disabled_at, client_credentials, device, third_party, client, refresh_cookie,
-                        offline_access, jwks
+                        offline_access, jwks, require_dpop
                     FROM apps WHERE key = $1",
     );
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
@@ -143,7 +144,7 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
     let apps = sql(
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                 disabled_at, slot, client_credentials, device, third_party, client, refresh_cookie,
-                offline_access, jwks
+                offline_access, jwks, require_dpop
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -301,6 +302,7 @@ fn app(row: &Row) -> Result<App, StoreError> {
             kind: from_word(row.text("client")?.unwrap_or_default())?,
             refresh_cookie: row.column("refresh_cookie")?,
             offline_access: row.column("offline_access")?,
+            require_dpop: row.column("require_dpop")?,
         },
         audiences: Vec::new(),
         logout_urls: Vec::new(),

@@ -95,6 +95,7 @@ const TABLES: &[Table] = &[
         ("disabled_at", Integer), ("slot", Integer),
         ("client_credentials", Integer), ("device", Integer), ("third_party", Integer),
         ("client", Text), ("refresh_cookie", Integer), ("offline_access", Integer), ("jwks", Text),
+        ("require_dpop", Integer),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },

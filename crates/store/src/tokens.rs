@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hallpass_core::id::{AppKey, FamilyId, SessionId, UserId};
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::oidc::Scope;
 use hallpass_core::secret::{AuthorizationCode, DeviceCode, Digest, RefreshToken};
 use hallpass_core::time::Timestamp;
@@ -46,6 +47,8 @@ pub struct NewFamily<'a> {
     pub lifetime: Duration,
     /// Its first refresh token.
     pub token: Digest<RefreshToken>,
+    /// The key that whoever uses its refresh tokens must hold, if it is bound to one.
+    pub key: Option<Thumbprint>,
 }
 
 /// A family.
@@ -69,6 +72,8 @@ pub struct Family {
     pub expires_at: Timestamp,
     /// Set once it has been revoked.
     pub revoked_at: Option<Timestamp>,
+    /// The key that whoever uses its refresh tokens must hold, if it is bound to one.
+    pub key: Option<Thumbprint>,
 }
 
 /// A step to the next generation.
@@ -82,21 +87,23 @@ pub struct Rotation<'a> {
     pub token: Digest<RefreshToken>,
     /// The answer that brings it, sealed.
     pub answer: &'a [u8],
+    /// Binds the family to this key, unless it is bound already: that is for ever.
+    pub key: Option<Thumbprint>,
 }
 
 /// Begins a family with its first refresh token.
 pub async fn begin(write: &mut Write, new: &NewFamily<'_>, now: Timestamp) -> Result<(), StoreError> {
-    let insert = sql("INSERT INTO token_families (id, code, app_key, session_id, scope, generation, rotated_at, created_at, expires_at, offline)
-                      VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, $8)");
+    let insert = sql("INSERT INTO token_families (id, code, app_key, session_id, scope, generation, rotated_at, created_at, expires_at, offline, dpop_jkt)
+                      VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, $8, $9)");
     let insert = insert.bind(&new.id).bind(new.came_of.as_bytes()).bind(new.app).bind(&new.session).bind(&new.scope);
-    write.execute(insert.bind(&now).bind(&(now + new.lifetime)).bind(&new.scope.offline_access)).await?;
+    write.execute(insert.bind(&now).bind(&(now + new.lifetime)).bind(&new.scope.offline_access).bind(&new.key)).await?;
     add(write, &new.id, &new.token, 1).await
 }
 
 /// The family of a refresh token, and the token's own generation.
 pub async fn by_token(read: &mut Read, token: &Digest<RefreshToken>) -> Result<Option<(i64, Family)>, StoreError> {
     let find = sql("SELECT refresh_tokens.generation AS presented, token_families.id, app_key, session_id, scope,
-                        token_families.generation, rotated_at, answer, expires_at, revoked_at
+                        token_families.generation, rotated_at, answer, expires_at, revoked_at, dpop_jkt
                     FROM refresh_tokens JOIN token_families ON token_families.id = refresh_tokens.family_id
                     WHERE refresh_tokens.token = $1");
     let Some(row) = read.optional(find.bind(token)).await? else { return Ok(None) };
@@ -105,7 +112,8 @@ pub async fn by_token(read: &mut Read, token: &Digest<RefreshToken>) -> Result<O
 
 /// By identifier.
 pub async fn find(read: &mut Read, id: &FamilyId) -> Result<Option<Family>, StoreError> {
-    let find = sql("SELECT id, app_key, session_id, scope, generation, rotated_at, answer, expires_at, revoked_at
+    let find =
+        sql("SELECT id, app_key, session_id, scope, generation, rotated_at, answer, expires_at, revoked_at, dpop_jkt
                     FROM token_families WHERE id = $1");
     read.optional(find.bind(id)).await?.as_ref().map(family).transpose()
 }
@@ -127,10 +135,11 @@ pub async fn hold(write: &mut Write, id: &FamilyId) -> Result<bool, StoreError> 
 /// told `true`.
 pub async fn rotate(write: &mut Write, rotation: &Rotation<'_>, now: Timestamp) -> Result<bool, StoreError> {
     let next = rotation.from + 1;
-    let rotate = sql("UPDATE token_families SET generation = $3, rotated_at = $4, answer = $5
+    let rotate = sql("UPDATE token_families SET generation = $3, rotated_at = $4, answer = $5,
+                          dpop_jkt = COALESCE(dpop_jkt, $6)
                       WHERE id = $1 AND generation = $2 AND revoked_at IS NULL");
     let rotate = rotate.bind(&rotation.family).bind(&rotation.from).bind(&next);
-    if write.execute(rotate.bind(&now).bind(&rotation.answer.to_vec())).await? == 0 {
+    if write.execute(rotate.bind(&now).bind(&rotation.answer.to_vec()).bind(&rotation.key)).await? == 0 {
         return Ok(false);
     }
     add(write, &rotation.family, &rotation.token, next).await?;
@@ -178,5 +187,6 @@ fn family(row: &Row) -> Result<Family, StoreError> {
         answer: row.optional("answer")?,
         expires_at: row.column("expires_at")?,
         revoked_at: row.optional("revoked_at")?,
+        key: row.optional("dpop_jkt")?,
     })
 }

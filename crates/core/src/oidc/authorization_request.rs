@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{AuthorizationRefused, Scope};
 use crate::handoff::CodeChallenge;
+use crate::jwk::Thumbprint;
 use crate::session::Acr;
 use crate::time::Timestamp;
 
@@ -34,6 +35,7 @@ pub struct Parameters {
     pub login_hint: Option<String>,
     pub id_token_hint: Option<String>,
     pub claims: Option<String>,
+    pub dpop_jkt: Option<String>,
     pub request: Option<String>,
     pub request_uri: Option<String>,
     pub registration: Option<String>,
@@ -79,6 +81,8 @@ pub struct AuthorizationRequest {
     pub nonce: Option<String>,
     /// What the code must be redeemed with.
     pub challenge: CodeChallenge,
+    /// The key whose holder alone may redeem it, if the client says so already (RFC 9449 §10).
+    pub key: Option<Thumbprint>,
     /// Nobody may be asked anything.
     pub silent: bool,
     /// What must be asked.
@@ -177,6 +181,9 @@ impl AuthorizationRequest {
         };
         let prompts = || parameters.prompt.as_deref().unwrap_or_default().split(' ').filter(|one| !one.is_empty());
         let silent = prompts().any(|prompt| prompt == "none");
+        // An empty one, too, is a mistake and no leave to do without.
+        let key = parameters.dpop_jkt.as_deref().map(str::parse).transpose();
+        let key = key.map_err(|_| wrong("dpop_jkt is no thumbprint"))?;
         if silent && prompts().count() > 1 {
             return Err(wrong("prompt none beside another"));
         }
@@ -193,7 +200,7 @@ impl AuthorizationRequest {
             !hint.is_empty() && hint.chars().count() <= MAXIMUM_HINT && !hint.chars().any(char::is_control)
         });
         let (nonce, login_hint) = (parameters.nonce.clone(), hint.map(str::to_owned));
-        Ok(Self { scope, nonce, challenge, silent, prompts, max_age, essential_acr, login_hint })
+        Ok(Self { scope, nonce, challenge, key, silent, prompts, max_age, essential_acr, login_hint })
     }
 
     /// Whether it asks for this.

@@ -14,11 +14,13 @@ pub struct ClientSettings {
     pub refresh_cookie: bool,
     /// People may stay signed in to it when their session is over, if it asks for `offline_access` (OIDC Core 1.0 §11).
     pub offline_access: bool,
+    /// All its tokens are bound to a key of its own (RFC 9449 §5.2, `dpop_bound_access_tokens`).
+    pub require_dpop: bool,
 }
 
 impl Default for ClientSettings {
     fn default() -> Self {
-        Self { kind: ClientKind::default(), refresh_cookie: true, offline_access: false }
+        Self { kind: ClientKind::default(), refresh_cookie: true, offline_access: false, require_dpop: false }
     }
 }
 

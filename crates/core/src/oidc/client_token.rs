@@ -5,10 +5,11 @@
 
 use serde::Serialize;
 
-use super::TOKEN_LIFETIME;
+use super::{Confirmation, TOKEN_LIFETIME};
 use crate::crypto::Random;
 use crate::id::{AppKey, Audience, TokenId, UserId};
 use crate::jose::{self, Kind};
+use crate::jwk::Thumbprint;
 use crate::keyring::SigningKey;
 use crate::time::Timestamp;
 
@@ -23,6 +24,8 @@ pub struct ClientToken<'a> {
     pub app: &'a AppKey,
     /// `iat`; `exp` is [`TOKEN_LIFETIME`] later.
     pub issued_at: Timestamp,
+    /// `cnf`: the key that whoever uses it must hold, if it is bound to one (RFC 9449 §6).
+    pub key: Option<Thumbprint>,
 }
 
 /// The app is called like a user: a service that looks at `sub` alone would take it for that person (RFC 9068 §5).
@@ -45,6 +48,7 @@ impl ClientToken<'_> {
             iat: self.issued_at.as_seconds(),
             exp: (self.issued_at + TOKEN_LIFETIME).as_seconds(),
             jti: TokenId::mint(random),
+            cnf: Confirmation::of(self.key),
         };
         Ok(jose::sign(key, Kind::AccessToken, &claims))
     }
@@ -60,6 +64,8 @@ struct Claims<'c> {
     iat: i64,
     exp: i64,
     jti: TokenId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
 }
 
 #[cfg(test)]
@@ -77,7 +83,7 @@ mod tests {
 
     fn minted(ring: &Keyring, app: &str, audience: &Audience) -> Result<String, LooksLikeUser> {
         let app: AppKey = app.parse().expect("a key");
-        let token = ClientToken { issuer: ISSUER, audience, app: &app, issued_at: NOW };
+        let token = ClientToken { issuer: ISSUER, audience, app: &app, issued_at: NOW, key: None };
         token.mint(&ring.keys()[0], &mut Seeded(1))
     }
 

@@ -239,6 +239,7 @@ async fn give_code(
         scope: request.scope,
         nonce: request.nonce.as_deref(),
         challenge: request.challenge,
+        key: request.key,
     };
     let mut write = call.context.store.write().await?;
     let issued = codes::issue(&mut write, &new, call.now).await?;

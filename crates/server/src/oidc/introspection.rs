@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::access;
+use super::dpop::token_type;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
@@ -18,9 +19,9 @@ pub async fn access_token(call: &Call<AppCaller>, text: &str) -> Result<Option<S
         }
     };
     let issuer = call.context.public_url.as_str();
-    let said = json!({
+    let mut said = json!({
         "active": true,
-        "token_type": "Bearer",
+        "token_type": token_type(token.key),
         "iss": issuer,
         "aud": issuer,
         "client_id": token.app.as_str(),
@@ -31,5 +32,8 @@ pub async fn access_token(call: &Call<AppCaller>, text: &str) -> Result<Option<S
         "iat": token.issued_at.as_seconds(),
         "exp": token.expires_at.as_seconds(),
     });
+    if let Some(key) = token.key {
+        said["cnf"] = json!({ "jkt": key });
+    }
     Ok(Some(said.to_string()))
 }

@@ -110,6 +110,8 @@ pub struct AppEntry {
     pub refresh_cookie: Option<bool>,
     /// People may stay signed in to it when their session is over, if it asks for `offline_access`.
     pub offline_access: bool,
+    /// All tokens that it gets by OIDC are bound to a key of its own (RFC 9449).
+    pub require_dpop: bool,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.

@@ -360,6 +360,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
             kind: entry.client,
             refresh_cookie: entry.refresh_cookie.unwrap_or(true),
             offline_access: entry.offline_access,
+            require_dpop: entry.require_dpop,
         },
         audiences: audiences.into_iter().collect(),
         client_credentials: entry.client_credentials,
@@ -403,6 +404,7 @@ fn app_differences(before: &App, after: &App) -> String {
         ("client", before.client.kind.as_str().to_owned(), after.client.kind.as_str().to_owned()),
         ("refresh_cookie", before.client.refresh_cookie.to_string(), after.client.refresh_cookie.to_string()),
         ("offline_access", before.client.offline_access.to_string(), after.client.offline_access.to_string()),
+        ("require_dpop", before.client.require_dpop.to_string(), after.client.require_dpop.to_string()),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
         ("client_credentials", before.client_credentials.to_string(), after.client_credentials.to_string()),
         ("device", before.device.to_string(), after.device.to_string()),
@@ -454,6 +456,9 @@ fn said_of(app: &App) -> String {
     }
     if app.client.offline_access {
         text.push_str(", offline_access");
+    }
+    if app.client.require_dpop {
+        text.push_str(", require_dpop");
     }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
     if app.client_credentials {

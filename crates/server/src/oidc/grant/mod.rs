@@ -9,6 +9,7 @@ pub mod token_exchange;
 use axum::response::Response;
 use hallpass_core::audit::Event;
 use hallpass_core::id::{Audience, FamilyId, SessionId, UserId};
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::keyring::Purpose;
 use hallpass_core::oidc::{self, AccessToken, GrantRefused, IdToken, Scope, TOKEN_LIFETIME};
 use hallpass_core::secret::{RefreshToken, Secret};
@@ -21,6 +22,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::dpop::token_type;
 use super::{entry, json};
 use crate::web::call::Call;
 use crate::web::cookies;
@@ -73,6 +75,7 @@ impl Granted<'_> {
             scope: self.scope,
             lifetime,
             token: refresh_token.digest(),
+            key: bound_to(&call.proof),
         };
         tokens::begin(&mut write, &new, call.now).await?;
         // From now on the client keeps a session of its own: it has to hear when this one ends.
@@ -87,6 +90,12 @@ impl Granted<'_> {
             Lasts { offline, persistent: session.persistent, made_at: call.now, expires_at: call.now + lifetime };
         Ok(Tokens::new(call, answer, &lasts))
     }
+}
+
+/// The key that a client's refresh tokens are bound to. Of a public client: it has nothing else that shows who uses them (RFC 9449 §5). One that shows who
+/// it is may come with another key each time.
+fn bound_to(client: &Client) -> Option<Thumbprint> {
+    client.key.filter(|_| client.is_public())
 }
 
 /// The service that a token is to be for. `resource` and `audience` say the same thing in the words of two standards.
@@ -207,11 +216,12 @@ impl Grant<'_> {
             family: self.family,
             scope: self.scope,
             issued_at: *now,
+            key: proof.key,
         };
         let id_token = IdToken { issuer, app, session: self.session, nonce: self.nonce, issued_at: *now };
         let mut answer = json!({
             "access_token": access_token.mint(signer(Purpose::Token)?, &mut context.random()),
-            "token_type": "Bearer",
+            "token_type": token_type(proof.key),
             "expires_in": TOKEN_LIFETIME.as_secs(),
             "refresh_token": refresh_token.expose().as_str(),
             "scope": self.scope.to_string(),

@@ -11,7 +11,7 @@ use hallpass_store::tokens::{self, Family, Rotation};
 use hallpass_store::{Write, sessions};
 use http::StatusCode;
 
-use super::{Grant, Lasts, Tokens, is_allowed, judge, may};
+use super::{Grant, Lasts, Tokens, bound_to, is_allowed, judge, may};
 use crate::oidc::client::Client;
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
@@ -49,6 +49,9 @@ pub async fn exchange(
     // Again, now that nobody else can move this family: who comes second shall see what the first has done.
     let again = tokens::by_token(&mut write, &digest).await?;
     let Some((generation, family)) = again else { return Ok(Err(GrantRefused::Unknown)) };
+    if let Err(refused) = fits(call, &family) {
+        return Ok(Err(refused));
+    }
     // Whoever repeats an answer says of the cookie what the answer said.
     let mut made_at = family.rotated_at;
     let answer = match presented(generation, family.generation, family.rotated_at, call.now) {
@@ -57,7 +60,8 @@ pub async fn exchange(
             let next = Secret::<RefreshToken>::mint(&mut context.random());
             let answer = Grant { session: &session, family: family.id, scope, nonce: None }.answer(call, &next)?;
             let sealed = context.keys.refresh_answer.seal(&answer, digest.as_bytes(), &mut context.random());
-            let rotation = Rotation { family: family.id, from: generation, token: next.digest(), answer: &sealed };
+            let (token, key) = (next.digest(), bound_to(&call.proof));
+            let rotation = Rotation { family: family.id, from: generation, token, answer: &sealed, key };
             if !tokens::rotate(&mut write, &rotation, call.now).await? {
                 // Revoked since it was read: that needs no hold on the session.
                 return Ok(Err(GrantRefused::Revoked));
@@ -109,6 +113,9 @@ fn fits(call: &Call<Client>, family: &Family) -> Result<(), GrantRefused> {
     let (inactivity, _) = call.context.config.refresh.policy().lifetimes(is_offline(call, family));
     if family.app != call.proof.app().app.key {
         Err(GrantRefused::WrongApp)
+    } else if family.key.is_some() && call.proof.key != family.key {
+        // Whoever comes without the key has found the token somewhere. That must not end what the client has.
+        Err(GrantRefused::WrongKey)
     } else if family.revoked_at.is_some() {
         Err(GrantRefused::Revoked)
     } else if family.expires_at <= call.now || call.now.since(family.rotated_at) >= inactivity {

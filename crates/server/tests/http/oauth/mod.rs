@@ -8,6 +8,7 @@ mod clients;
 mod consent;
 mod cors;
 mod device;
+mod dpop;
 mod form_post;
 mod interoperability;
 mod logout;

@@ -95,6 +95,7 @@ pub fn app(text: &str, zone: &str) -> App {
             kind: hallpass_core::oidc::ClientKind::Native,
             refresh_cookie: false,
             offline_access: true,
+            require_dpop: true,
         },
         audiences: vec!["billing".parse().expect("valid"), "stock".parse().expect("valid")],
         logout_urls: vec!["https://backend.company.com/logout".parse().expect("valid")],
