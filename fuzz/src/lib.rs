@@ -7,6 +7,7 @@ mod introspection;
 mod pass;
 mod return_to;
 mod secret;
+mod strangers;
 
 /// One function and what to begin with.
 pub struct Target {
@@ -21,8 +22,15 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 6] =
-    [cookies::TARGET, pass::TARGET, introspection::TARGET, return_to::TARGET, import::TARGET, secret::TARGET];
+pub const TARGETS: [Target; 7] = [
+    cookies::TARGET,
+    pass::TARGET,
+    introspection::TARGET,
+    return_to::TARGET,
+    import::TARGET,
+    secret::TARGET,
+    strangers::TARGET,
+];
 
 /// Runs the target of this name; for libFuzzer.
 pub fn run(name: &str, input: &[u8]) {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::crypto::{self, Algorithm, PublicKey, PublicParts};
@@ -83,7 +84,8 @@ pub fn read(jwk: &Value, algorithm: Algorithm) -> Result<PublicKey, InvalidJwk> 
 }
 
 /// SHA-256 of what a public key is made of (RFC 7638): the same for whoever computes it, whatever else a JWK says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Thumbprint([u8; 32]);
 
 /// Not 32 bytes in canonical base64url.
@@ -128,6 +130,20 @@ impl FromStr for Thumbprint {
     fn from_str(text: &str) -> Result<Self, InvalidThumbprint> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
         bytes.map(Self).ok_or(InvalidThumbprint)
+    }
+}
+
+impl TryFrom<String> for Thumbprint {
+    type Error = InvalidThumbprint;
+
+    fn try_from(text: String) -> Result<Self, InvalidThumbprint> {
+        text.parse()
+    }
+}
+
+impl From<Thumbprint> for String {
+    fn from(thumbprint: Thumbprint) -> Self {
+        thumbprint.to_string()
     }
 }
 

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::Random;
 use crate::id::{AppKey, Audience, KeyId, PermissionName, SessionId, TokenId, UserId};
 use crate::jose::{self, Buffer, Kind, Refused};
+use crate::jwk::Thumbprint;
 use crate::keyring::{Keyring, SigningKey};
+use crate::oidc::{Confirmation, there};
 use crate::pass::CLOCK_LEEWAY;
 use crate::time::Timestamp;
 
@@ -34,6 +36,8 @@ pub struct RequestToken<'a> {
     pub permissions: &'a [PermissionName],
     /// `iat`; `exp` is [`REQUEST_TOKEN_LIFETIME`] later.
     pub issued_at: Timestamp,
+    /// `cnf`: the key that whoever uses it must hold, if it is bound to one (RFC 9449 §6).
+    pub key: Option<Thumbprint>,
 }
 
 /// There are so many permissions that nobody, ourselves included, would read the token.
@@ -55,6 +59,7 @@ impl RequestToken<'_> {
             jti: TokenId::mint(random),
             sid: self.session_id,
             scope: &names.join(" "),
+            cnf: Confirmation::of(self.key),
         };
         let token = jose::sign(key, Kind::AccessToken, &claims);
         if token.len() > jose::MAXIMUM_LENGTH { Err(TooLong) } else { Ok(token) }
@@ -82,6 +87,8 @@ pub struct VerifiedAccessToken {
     pub expires_at: Timestamp,
     /// Signed by which key.
     pub kid: KeyId,
+    /// The key that whoever presents it must prove to hold, if it is bound to one.
+    pub key: Option<Thumbprint>,
 }
 
 /// Everything about a presented access token. `audiences` are the names of whoever presents it: a service learns nothing about
@@ -122,10 +129,11 @@ pub fn verify(
         issued_at,
         expires_at,
         kid,
+        key: claims.cnf.map(|cnf| cnf.jkt),
     })
 }
 
-/// RFC 9068 §2.2, all required, nothing else.
+/// RFC 9068 §2.2, all required, nothing else but `cnf`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims<'c> {
@@ -138,6 +146,8 @@ struct Claims<'c> {
     jti: TokenId,
     sid: SessionId,
     scope: &'c str,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+    cnf: Option<Confirmation>,
 }
 
 #[cfg(test)]
@@ -184,6 +194,7 @@ mod tests {
             session_id: SessionId::mint(&mut Seeded(2)),
             permissions: &permissions,
             issued_at: NOW,
+            key: None,
         };
         let mut random = Seeded(3);
         for algorithm in Algorithm::ALL {

@@ -136,6 +136,9 @@ pub struct Add {
     /// With pairwise subjects, the host whose apps know people by the same names
     #[arg(long, value_name = "HOST")]
     sector_identifier: Option<SectorIdentifier>,
+    /// All tokens that it gets by OIDC are bound to a key of its own (RFC 9449)
+    #[arg(long)]
+    require_dpop: bool,
     #[command(flatten)]
     file: SecretFile,
 }
@@ -243,6 +246,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
             require_pushed: add.require_pushed_authorization_requests,
             subject_type: add.subject_type,
             sector_identifier: add.sector_identifier,
+            require_dpop: add.require_dpop,
         },
         audiences: add.audiences,
         client_credentials: add.client_credentials,
@@ -367,6 +371,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("must push requests", word(&app.client.require_pushed)),
         ("people known as", app.client.subject_type.to_string()),
         ("sector", app.client.sector_identifier.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)),
+        ("DPoP required", word(&app.client.require_dpop)),
         ("audiences", joined(&app.audiences)),
         ("client credentials", word(&app.client_credentials)),
         ("device", word(&app.device)),
@@ -459,6 +464,7 @@ fn object(app: &App) -> Value {
         "require_pushed_authorization_requests": app.client.require_pushed,
         "subject_type": app.client.subject_type,
         "sector_identifier": app.client.sector_identifier,
+        "require_dpop": app.client.require_dpop,
         "audiences": app.audiences,
         "client_credentials": app.client_credentials,
         "device": app.device,

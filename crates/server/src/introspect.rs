@@ -11,6 +11,7 @@ use hallpass_core::audit::InactiveReason;
 use hallpass_core::crypto::NonceRandom;
 use hallpass_core::csrf;
 use hallpass_core::id::Audience;
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::keyring::Purpose;
 use hallpass_core::oidc::{self, SubjectType};
 use hallpass_core::pass::{self, PassPolicy, Refused, VerifiedPass};
@@ -289,7 +290,7 @@ fn write_active(
     }
     match &question.request_token {
         Some(audience) => {
-            let token = request_token(call, session, audience, envelope)?;
+            let token = request_token(call, session, audience, envelope, None)?;
             write!(answer, ",\"request_token\":\"{token}\"").expect("memory takes it");
         }
         None => answer.extend_from_slice(b",\"request_token\":null"),
@@ -349,6 +350,7 @@ pub fn request_token(
     session: &SessionView,
     audience: &Audience,
     envelope: &EnvelopeView,
+    key: Option<Thumbprint>,
 ) -> Result<String, Error> {
     let Call { context, proof, now, .. } = call;
     let signer = proof.policy.keyring.signer(Purpose::Token, *now);
@@ -361,6 +363,7 @@ pub fn request_token(
         app_key: &proof.app().app.key,
         permissions: &envelope.rights.rights.permissions,
         issued_at: *now,
+        key,
     };
     token.mint(signer, &mut context.random()).map_err(|error| {
         Error::invalid_request("The person has too many permissions for a token.").because(error.to_string())

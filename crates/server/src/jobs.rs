@@ -12,8 +12,8 @@ use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
 use hallpass_core::oidc::PENDING_LIFETIME;
 use hallpass_core::time::Timestamp;
 use hallpass_store::{
-    Store, StoreError, apps, attempts, audit, changes, client_assertions, codes, device_codes, devices, handoffs, keys,
-    logouts, outbox, pushed_requests, sessions, tokens, upstream_answers, upstream_logouts, upstreams,
+    Store, StoreError, apps, attempts, audit, changes, client_assertions, codes, device_codes, devices, dpop_proofs,
+    handoffs, keys, logouts, outbox, pushed_requests, sessions, tokens, upstream_answers, upstream_logouts, upstreams,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -312,9 +312,10 @@ async fn sweep_used(context: &Context) -> Result<(), StoreError> {
     let before = context.now() - KEEP_CODES;
     loop {
         let mut write = context.store.write().await?;
-        let gone = client_assertions::prune(&mut write, before, ROWS).await?;
+        let assertions = client_assertions::prune(&mut write, before, ROWS).await?;
+        let proofs = dpop_proofs::prune(&mut write, before, ROWS).await?;
         write.commit().await?;
-        if gone < ROWS.into() {
+        if assertions.max(proofs) < ROWS.into() {
             return Ok(());
         }
     }

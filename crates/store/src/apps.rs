@@ -30,9 +30,9 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
                           id_token_alg, disabled_at, slot, client_credentials, device, third_party, client,
                           refresh_cookie, offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                          subject_type, sector_identifier, registered)
+                          subject_type, sector_identifier, registered, require_dpop)
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                          $22, $23, $24, $25)
+                          $22, $23, $24, $25, $26)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
@@ -44,7 +44,7 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
                           require_pushed = excluded.require_pushed, jwks = excluded.jwks,
                           initiate_login_uri = excluded.initiate_login_uri, forward_auth = excluded.forward_auth,
                           subject_type = excluded.subject_type, sector_identifier = excluded.sector_identifier,
-                          registered = excluded.registered");
+                          registered = excluded.registered, require_dpop = excluded.require_dpop");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -70,7 +70,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&app.jwks)
         .bind(&word(&app.client.subject_type)?)
         .bind(&app.client.sector_identifier)
-        .bind(&app.registered);
+        .bind(&app.registered)
+        .bind(&app.client.require_dpop);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -119,7 +120,7 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                         disabled_at, client_credentials, device, third_party, client, refresh_cookie,
                         offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                        subject_type, sector_identifier, registered
+                        subject_type, sector_identifier, registered, require_dpop
                     FROM apps WHERE key = $1",
     );
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
@@ -156,7 +157,7 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                 disabled_at, slot, client_credentials, device, third_party, client, refresh_cookie,
                 offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                subject_type, sector_identifier, registered
+                subject_type, sector_identifier, registered, require_dpop
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -322,6 +323,7 @@ fn app(row: &Row) -> Result<App, StoreError> {
             require_pushed: row.column("require_pushed")?,
             subject_type: from_word(row.text("subject_type")?.unwrap_or_default())?,
             sector_identifier: row.optional("sector_identifier")?,
+            require_dpop: row.column("require_dpop")?,
         },
         audiences: Vec::new(),
         logout_urls: Vec::new(),

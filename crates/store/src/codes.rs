@@ -2,6 +2,7 @@
 
 use hallpass_core::handoff::CodeChallenge;
 use hallpass_core::id::{AppKey, SessionId};
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::oidc::{CODE_LIFETIME, RequestedClaims, Resources, Scope};
 use hallpass_core::secret::{AuthorizationCode, Digest};
 use hallpass_core::time::Timestamp;
@@ -31,6 +32,8 @@ pub struct NewCode<'a> {
     pub nonce: Option<&'a str>,
     /// What it must be redeemed with.
     pub challenge: CodeChallenge,
+    /// The key that whoever redeems it must hold, if the client has named one.
+    pub key: Option<Thumbprint>,
 }
 
 /// What was written down of a code, whether or not it is still good.
@@ -52,6 +55,8 @@ pub struct Code {
     pub nonce: Option<String>,
     /// What it must be redeemed with.
     pub challenge: CodeChallenge,
+    /// The key that whoever redeems it must hold, if the client has named one.
+    pub key: Option<Thumbprint>,
     /// From when it is refused.
     pub expires_at: Timestamp,
     /// When it was used up.
@@ -65,19 +70,21 @@ pub async fn issue(write: &mut Write, new: &NewCode<'_>, now: Timestamp) -> Resu
     }
     let insert = sql(
         "INSERT INTO authorization_codes (code, app_key, session_id, redirect_uri, scope, nonce, challenge, created_at, expires_at,
-                                          resources, claims)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                          resources, claims, dpop_jkt)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     );
     let insert = insert.bind(&new.code).bind(new.app).bind(&new.session).bind(new.redirect_uri).bind(&new.scope);
     let insert = insert.bind(&new.nonce.map(str::to_owned)).bind(&new.challenge);
-    write.execute(insert.bind(&now).bind(&(now + CODE_LIFETIME)).bind(new.resources).bind(&new.claims)).await?;
+    write
+        .execute(insert.bind(&now).bind(&(now + CODE_LIFETIME)).bind(new.resources).bind(&new.claims).bind(&new.key))
+        .await?;
     Ok(true)
 }
 
 /// By what a client presents.
 pub async fn find(read: &mut Read, code: &Digest<AuthorizationCode>) -> Result<Option<Code>, StoreError> {
     let find = sql(
-        "SELECT app_key, session_id, redirect_uri, scope, resources, claims, nonce, challenge, expires_at, redeemed_at
+        "SELECT app_key, session_id, redirect_uri, scope, resources, claims, nonce, challenge, expires_at, redeemed_at, dpop_jkt
                     FROM authorization_codes WHERE code = $1",
     );
     let Some(row) = read.optional(find.bind(code)).await? else { return Ok(None) };
@@ -90,6 +97,7 @@ pub async fn find(read: &mut Read, code: &Digest<AuthorizationCode>) -> Result<O
         claims: row.column("claims")?,
         nonce: row.optional("nonce")?,
         challenge: row.column("challenge")?,
+        key: row.optional("dpop_jkt")?,
         expires_at: row.column("expires_at")?,
         redeemed_at: row.optional("redeemed_at")?,
     }))

@@ -12,10 +12,9 @@ use hallpass_core::id::{
     AppKey, Audience, AuditId, FamilyId, GroupId, GroupName, KeyId, PermissionName, RoleId, RoleName, SecretId,
     SessionId, UserId, ZoneName,
 };
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::{
-    ClientKeys, RedirectUri, RequestedClaims, Resources, Scope, SectorIdentifier, UserCode,
-};
+use hallpass_core::oidc::{ClientKeys, RedirectUri, RequestedClaims, Resources, Scope, SectorIdentifier, UserCode};
 use hallpass_core::secret::Digest;
 use hallpass_core::session::{Acr, Amr, EndReason};
 use hallpass_core::time::Timestamp;
@@ -243,6 +242,20 @@ impl Column for CodeChallenge {
     fn read(row: &Row, column: impl Position) -> Result<Option<Self>, StoreError> {
         let challenge = |bytes: &[u8]| bytes.try_into().map(Self::from_bytes).map_err(StoreError::broken);
         row.bytes(column)?.map(challenge).transpose()
+    }
+}
+
+impl Parameter for Thumbprint {
+    const NULL: Value = Value::Bytes(None);
+    fn value(&self) -> Value {
+        self.as_bytes()[..].value()
+    }
+}
+
+impl Column for Thumbprint {
+    fn read(row: &Row, column: impl Position) -> Result<Option<Self>, StoreError> {
+        let thumbprint = |bytes: &[u8]| bytes.try_into().map(Self::from_bytes).map_err(StoreError::broken);
+        row.bytes(column)?.map(thumbprint).transpose()
     }
 }
 

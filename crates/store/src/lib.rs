@@ -27,6 +27,7 @@ pub mod codes;
 pub mod consents;
 pub mod device_codes;
 pub mod devices;
+pub mod dpop_proofs;
 pub mod groups;
 pub mod handoffs;
 pub mod keys;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hallpass_core::id::{AppKey, FamilyId, SessionId, UserId};
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::oidc::{RequestedClaims, Resources, Scope};
 use hallpass_core::secret::{AuthorizationCode, DeviceCode, Digest, RefreshToken};
 use hallpass_core::time::Timestamp;
@@ -50,6 +51,8 @@ pub struct NewFamily<'a> {
     pub lifetime: Duration,
     /// Its first refresh token.
     pub token: Digest<RefreshToken>,
+    /// The key that whoever uses its refresh tokens must hold, if it is bound to one.
+    pub key: Option<Thumbprint>,
 }
 
 /// A family.
@@ -77,6 +80,8 @@ pub struct Family {
     pub expires_at: Timestamp,
     /// Set once it has been revoked.
     pub revoked_at: Option<Timestamp>,
+    /// The key that whoever uses its refresh tokens must hold, if it is bound to one.
+    pub key: Option<Thumbprint>,
 }
 
 /// A step to the next generation.
@@ -90,16 +95,18 @@ pub struct Rotation<'a> {
     pub token: Digest<RefreshToken>,
     /// The answer that brings it, sealed.
     pub answer: &'a [u8],
+    /// Binds the family to this key, unless it is bound already: that is for ever.
+    pub key: Option<Thumbprint>,
 }
 
 /// Begins a family with its first refresh token.
 pub async fn begin(write: &mut Write, new: &NewFamily<'_>, now: Timestamp) -> Result<(), StoreError> {
     let insert = sql("INSERT INTO token_families (id, code, app_key, session_id, scope, generation, rotated_at, created_at, expires_at, offline,
-                                                  resources, claims)
-                      VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, $8, $9, $10)");
+                                                  resources, claims, dpop_jkt)
+                      VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, $8, $9, $10, $11)");
     let insert = insert.bind(&new.id).bind(new.came_of.as_bytes()).bind(new.app).bind(&new.session).bind(&new.scope);
     let insert = insert.bind(&now).bind(&(now + new.lifetime)).bind(&new.scope.offline_access);
-    write.execute(insert.bind(new.resources).bind(&new.claims)).await?;
+    write.execute(insert.bind(new.resources).bind(&new.claims).bind(&new.key)).await?;
     add(write, &new.id, &new.token, 1).await
 }
 
@@ -107,7 +114,7 @@ pub async fn begin(write: &mut Write, new: &NewFamily<'_>, now: Timestamp) -> Re
 pub async fn by_token(read: &mut Read, token: &Digest<RefreshToken>) -> Result<Option<(i64, Family)>, StoreError> {
     let find =
         sql("SELECT refresh_tokens.generation AS presented, token_families.id, app_key, session_id, scope, resources, claims,
-                        token_families.generation, rotated_at, answer, expires_at, revoked_at
+                        token_families.generation, rotated_at, answer, expires_at, revoked_at, dpop_jkt
                     FROM refresh_tokens JOIN token_families ON token_families.id = refresh_tokens.family_id
                     WHERE refresh_tokens.token = $1");
     let Some(row) = read.optional(find.bind(token)).await? else { return Ok(None) };
@@ -117,7 +124,7 @@ pub async fn by_token(read: &mut Read, token: &Digest<RefreshToken>) -> Result<O
 /// By identifier.
 pub async fn find(read: &mut Read, id: &FamilyId) -> Result<Option<Family>, StoreError> {
     let find =
-        sql("SELECT id, app_key, session_id, scope, resources, claims, generation, rotated_at, answer, expires_at, revoked_at
+        sql("SELECT id, app_key, session_id, scope, resources, claims, generation, rotated_at, answer, expires_at, revoked_at, dpop_jkt
                     FROM token_families WHERE id = $1");
     read.optional(find.bind(id)).await?.as_ref().map(family).transpose()
 }
@@ -139,10 +146,11 @@ pub async fn hold(write: &mut Write, id: &FamilyId) -> Result<bool, StoreError> 
 /// told `true`.
 pub async fn rotate(write: &mut Write, rotation: &Rotation<'_>, now: Timestamp) -> Result<bool, StoreError> {
     let next = rotation.from + 1;
-    let rotate = sql("UPDATE token_families SET generation = $3, rotated_at = $4, answer = $5
+    let rotate = sql("UPDATE token_families SET generation = $3, rotated_at = $4, answer = $5,
+                          dpop_jkt = COALESCE(dpop_jkt, $6)
                       WHERE id = $1 AND generation = $2 AND revoked_at IS NULL");
     let rotate = rotate.bind(&rotation.family).bind(&rotation.from).bind(&next);
-    if write.execute(rotate.bind(&now).bind(&rotation.answer.to_vec())).await? == 0 {
+    if write.execute(rotate.bind(&now).bind(&rotation.answer.to_vec()).bind(&rotation.key)).await? == 0 {
         return Ok(false);
     }
     add(write, &rotation.family, &rotation.token, next).await?;
@@ -192,5 +200,6 @@ fn family(row: &Row) -> Result<Family, StoreError> {
         answer: row.optional("answer")?,
         expires_at: row.column("expires_at")?,
         revoked_at: row.optional("revoked_at")?,
+        key: row.optional("dpop_jkt")?,
     })
 }

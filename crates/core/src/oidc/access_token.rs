@@ -5,10 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Scope, Subject, TOKEN_LIFETIME};
+use super::{Confirmation, Scope, Subject, TOKEN_LIFETIME, there};
 use crate::crypto::Random;
 use crate::id::{AppKey, Audience, FamilyId, SessionId, TokenId};
 use crate::jose::{self, Buffer, Kind, Refused};
+use crate::jwk::Thumbprint;
 use crate::keyring::{Keyring, SigningKey};
 use crate::pass::CLOCK_LEEWAY;
 use crate::time::Timestamp;
@@ -32,6 +33,8 @@ pub struct AccessToken<'a> {
     pub scope: Scope,
     /// `iat`; `exp` is [`TOKEN_LIFETIME`] later.
     pub issued_at: Timestamp,
+    /// `cnf`: the key that whoever uses it must hold, if it is bound to one (RFC 9449 §6).
+    pub key: Option<Thumbprint>,
 }
 
 impl AccessToken<'_> {
@@ -48,6 +51,7 @@ impl AccessToken<'_> {
             sid: self.session_id,
             fam: self.family,
             scope: &self.scope.to_string(),
+            cnf: Confirmation::of(self.key),
         };
         jose::sign(key, Kind::AccessToken, &claims)
     }
@@ -74,6 +78,8 @@ pub struct VerifiedAccessToken {
     pub issued_at: Timestamp,
     /// From when it is refused.
     pub expires_at: Timestamp,
+    /// The key that whoever presents it must prove to hold, if it is bound to one.
+    pub key: Option<Thumbprint>,
 }
 
 /// Everything that can be known from an access token for our own endpoints. One for a service opens none of them.
@@ -120,10 +126,11 @@ pub fn verify_for(
         id: claims.jti,
         issued_at,
         expires_at,
+        key: claims.cnf.map(|cnf| cnf.jkt),
     })
 }
 
-/// RFC 9068 §2.2, with `sid` and `fam`: all required, nothing else.
+/// RFC 9068 §2.2, with `sid` and `fam`: all required, nothing else but `cnf`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims<'c> {
@@ -137,6 +144,8 @@ struct Claims<'c> {
     sid: SessionId,
     fam: FamilyId,
     scope: &'c str,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+    cnf: Option<Confirmation>,
 }
 
 #[cfg(test)]
@@ -181,12 +190,13 @@ mod tests {
             family: FamilyId::mint(&mut Seeded(4)),
             scope: Scope { profile: true, email: false, offline_access: false },
             issued_at: NOW,
+            key: Some(Thumbprint::from_bytes([7; 32])),
         };
         let token = minted.mint(&ring.keys()[0], &mut Seeded(9));
         let second = Duration::from_secs(1);
         let read = verify(&token, &ring, ISSUER, NOW + TOKEN_LIFETIME - second).expect("good");
         assert_eq!((&read.app, read.subject, read.family), (&app, minted.subject, minted.family));
-        assert_eq!((read.session_id, read.scope), (minted.session_id, minted.scope));
+        assert_eq!((read.session_id, read.scope, read.key), (minted.session_id, minted.scope, minted.key));
         assert_eq!(verify(&token, &ring, ISSUER, NOW + TOKEN_LIFETIME), Err(Refused::Expired));
         assert_eq!(verify(&token, &ring, ISSUER, NOW - CLOCK_LEEWAY - second), Err(Refused::NotYetValid));
         assert_eq!(verify(&token, &ring, "https://evil.com", NOW), Err(Refused::WrongIssuer));
@@ -227,6 +237,21 @@ mod tests {
                 );
             }
         }
+        // A binding that is not understood is not no binding.
+        let jkt = Thumbprint::from_bytes([7; 32]).to_string();
+        for (cnf, taken) in [
+            (json!({ "jkt": jkt }), true),
+            (json!(null), false),
+            (json!({}), false),
+            (json!({ "jkt": null }), false),
+            (json!({ "jkt": "AAAA" }), false),
+            (json!({ "x5t#S256": jkt }), false),
+            (json!({ "jkt": jkt, "x5t#S256": jkt }), false),
+        ] {
+            let mut bound = claims();
+            bound["cnf"] = cnf;
+            assert_eq!(outcome(&ring, Kind::AccessToken, &bound, NOW).is_ok(), taken, "{bound}");
+        }
         let mut long = claims();
         long["exp"] = json!(NOW.as_seconds() + 301);
         assert_eq!(outcome(&ring, Kind::AccessToken, &long, NOW), Err(Refused::LivesTooLong));
@@ -250,6 +275,7 @@ mod tests {
             session_id: SessionId::mint(&mut Seeded(3)),
             permissions: &["openid".parse().expect("a permission")],
             issued_at: NOW,
+            key: None,
         };
         let request = request.mint(&ring.keys()[0], &mut Seeded(5)).expect("short");
         assert_eq!(verify(&request, &ring, ISSUER, NOW), Err(Refused::Malformed));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AuthorizationRefused, ClaimsParameter, Resources, Scope};
 use crate::handoff::CodeChallenge;
+use crate::jwk::Thumbprint;
 use crate::time::Timestamp;
 
 /// The longest `state` and `nonce` (protocol §14).
@@ -32,6 +33,7 @@ pub struct Parameters {
     pub login_hint: Option<String>,
     pub id_token_hint: Option<String>,
     pub claims: Option<String>,
+    pub dpop_jkt: Option<String>,
     pub request: Option<String>,
     pub request_uri: Option<String>,
     pub registration: Option<String>,
@@ -79,6 +81,8 @@ pub struct AuthorizationRequest {
     pub nonce: Option<String>,
     /// What the code must be redeemed with.
     pub challenge: CodeChallenge,
+    /// The key whose holder alone may redeem it, if the client says so already (RFC 9449 §10).
+    pub key: Option<Thumbprint>,
     /// Nobody may be asked anything.
     pub silent: bool,
     /// What must be asked.
@@ -180,6 +184,9 @@ impl AuthorizationRequest {
         };
         let prompts = || parameters.prompt.as_deref().unwrap_or_default().split(' ').filter(|one| !one.is_empty());
         let silent = prompts().any(|prompt| prompt == "none");
+        // An empty one, too, is a mistake and no leave to do without.
+        let key = parameters.dpop_jkt.as_deref().map(str::parse).transpose();
+        let key = key.map_err(|_| wrong("dpop_jkt is no thumbprint"))?;
         if silent && prompts().count() > 1 {
             return Err(wrong("prompt none beside another"));
         }
@@ -199,7 +206,7 @@ impl AuthorizationRequest {
         let resources =
             resources.map_err(|_| AuthorizationRefused { code: "invalid_target", because: "no names of services" })?;
         let (nonce, login_hint) = (parameters.nonce.clone(), hint.map(str::to_owned));
-        Ok(Self { scope, nonce, challenge, silent, prompts, max_age, claims, login_hint, resources })
+        Ok(Self { scope, nonce, challenge, key, silent, prompts, max_age, claims, login_hint, resources })
     }
 
     /// What the client would learn, by scopes and by single claims: what people are asked about (advisory T25).

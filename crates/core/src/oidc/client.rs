@@ -20,6 +20,8 @@ pub struct ClientSettings {
     pub subject_type: SubjectType,
     /// With pairwise subjects, whose people they are, if the redirect URIs do not say so.
     pub sector_identifier: Option<SectorIdentifier>,
+    /// All its tokens are bound to a key of its own (RFC 9449 §5.2, `dpop_bound_access_tokens`).
+    pub require_dpop: bool,
 }
 
 impl Default for ClientSettings {
@@ -31,6 +33,7 @@ impl Default for ClientSettings {
             require_pushed: false,
             subject_type: SubjectType::default(),
             sector_identifier: None,
+            require_dpop: false,
         }
     }
 }

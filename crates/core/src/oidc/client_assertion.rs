@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::ClientKeys;
+use super::{ClientKeys, there};
 use crate::crypto;
 use crate::jose::{Refused, Unverified};
 use crate::time::Timestamp;
@@ -105,11 +105,6 @@ struct Claims {
     #[serde(default, deserialize_with = "there")]
     nbf: Option<i64>,
     jti: String,
-}
-
-/// What may be left out but, if it is there, is not `null`.
-fn there<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TOKEN_LIFETIME;
+use super::{Confirmation, TOKEN_LIFETIME, there};
 use crate::crypto::Random;
 use crate::id::{AppKey, Audience, TokenId, UserId};
 use crate::jose::{self, Buffer, Kind, Refused};
+use crate::jwk::Thumbprint;
 use crate::keyring::{Keyring, SigningKey};
 use crate::pass::CLOCK_LEEWAY;
 use crate::time::Timestamp;
@@ -24,6 +25,8 @@ pub struct ClientToken<'a> {
     pub app: &'a AppKey,
     /// `iat`; `exp` is [`TOKEN_LIFETIME`] later.
     pub issued_at: Timestamp,
+    /// `cnf`: the key that whoever uses it must hold, if it is bound to one (RFC 9449 §6).
+    pub key: Option<Thumbprint>,
 }
 
 /// The app is called like a user: a service that looks at `sub` alone would take it for that person (RFC 9068 §5).
@@ -46,6 +49,7 @@ impl ClientToken<'_> {
             iat: self.issued_at.as_seconds(),
             exp: (self.issued_at + TOKEN_LIFETIME).as_seconds(),
             jti: TokenId::mint(random),
+            cnf: Confirmation::of(self.key),
         };
         Ok(jose::sign(key, Kind::AccessToken, &claims))
     }
@@ -64,6 +68,8 @@ pub struct VerifiedClientToken {
     pub issued_at: Timestamp,
     /// From when it is refused.
     pub expires_at: Timestamp,
+    /// The key that whoever presents it must prove to hold, if it is bound to one.
+    pub key: Option<Thumbprint>,
 }
 
 /// Everything that can be known from one that the service shows which `is_meant` knows (advisory T33).
@@ -101,10 +107,11 @@ pub fn verify(
         id: claims.jti,
         issued_at,
         expires_at,
+        key: claims.cnf.map(|cnf| cnf.jkt),
     })
 }
 
-/// RFC 9068 §2.2, all required, nothing else.
+/// RFC 9068 §2.2, all required, nothing else but `cnf`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims<'c> {
@@ -115,6 +122,8 @@ struct Claims<'c> {
     iat: i64,
     exp: i64,
     jti: TokenId,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+    cnf: Option<Confirmation>,
 }
 
 #[cfg(test)]
@@ -131,7 +140,7 @@ mod tests {
 
     fn minted(ring: &Keyring, app: &str, audience: &Audience) -> Result<String, LooksLikeUser> {
         let app: AppKey = app.parse().expect("a key");
-        let token = ClientToken { issuer: ISSUER, audience, app: &app, issued_at: NOW };
+        let token = ClientToken { issuer: ISSUER, audience, app: &app, issued_at: NOW, key: None };
         token.mint(&ring.keys()[0], &mut Seeded(1))
     }
 

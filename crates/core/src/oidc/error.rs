@@ -36,6 +36,8 @@ pub enum GrantRefused {
     WrongRedirectUri,
     /// Not what the challenge was made from, or none.
     WrongVerifier,
+    /// Bound to a key that the request does not prove to hold.
+    WrongKey,
     /// The session has ended.
     SessionOver,
     /// The user is disabled or must choose a new password.
@@ -58,6 +60,7 @@ impl GrantRefused {
             Self::WrongApp => "wrong_app",
             Self::WrongRedirectUri => "wrong_redirect_uri",
             Self::WrongVerifier => "wrong_verifier",
+            Self::WrongKey => "wrong_key",
             Self::SessionOver => "session_over",
             Self::UserMayNot => "user_may_not",
             Self::NoAccess => "no_access",

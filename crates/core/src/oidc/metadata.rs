@@ -35,6 +35,7 @@ pub fn metadata(issuer: &str) -> Value {
         "revocation_endpoint_auth_signing_alg_values_supported": of_strangers,
         "introspection_endpoint_auth_signing_alg_values_supported": of_strangers,
         "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": of_strangers,
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "claims_supported": [
             "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "acr", "amr", "name", "preferred_username", "email",

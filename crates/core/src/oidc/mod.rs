@@ -9,6 +9,7 @@ mod client_assertion;
 mod client_keys;
 mod client_token;
 mod consent;
+mod dpop;
 mod error;
 mod grant_type;
 mod id_token_algorithm;
@@ -26,6 +27,8 @@ mod user_code;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer};
+
 pub use access_token::{AccessToken, VerifiedAccessToken};
 pub use authorization_request::{AuthorizationRequest, Parameters, Prompt, ResponseMode};
 pub use claims::{IdToken, Profile, VerifiedIdToken, userinfo, verify_hint};
@@ -36,6 +39,8 @@ pub use client_assertion::{ASSERTION_LIFETIME, ASSERTION_TYPE, ClientAssertion, 
 pub use client_keys::{ClientKeys, InvalidKeys};
 pub use client_token::{ClientToken, LooksLikeUser, VerifiedClientToken};
 pub use consent::{Asks, Consent, Waiting, must_ask as must_ask_for_consent};
+pub(crate) use dpop::Confirmation;
+pub use dpop::{PROOF_LIFETIME, ProofRefused, ProvenRequest, VerifiedProof, verify as verify_proof};
 pub use error::{AuthorizationRefused, GrantRefused};
 pub use grant_type::GrantType;
 pub use id_token_algorithm::{IdTokenAlgorithm, InvalidIdTokenAlgorithm};
@@ -67,3 +72,8 @@ pub const PENDING_LIFETIME: Duration = Duration::from_mins(30);
 pub const DEVICE_CODE_LIFETIME: Duration = Duration::from_mins(10);
 /// A device asks no more often than this, and so much more seldom each time that it was too quick (RFC 8628 §3.5).
 pub const DEVICE_PAUSE: Duration = Duration::from_secs(5);
+
+/// A member that may be left out but, if it is there, is not `null`: an absent claim and an empty one must not look alike (advisory T28).
+pub(crate) fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

@@ -8,8 +8,7 @@ use hallpass_core::app::App;
 use hallpass_core::id::AppKey;
 use hallpass_core::oidc::{
     Asks, AuthorizationRefused, AuthorizationRequest, Parameters, Prompt, RedirectUri, ResponseMode, Scope, Subject,
-    Waiting,
-    must_ask_for_consent, registered_redirect_uri,
+    Waiting, must_ask_for_consent, registered_redirect_uri,
 };
 use hallpass_core::secret::{AuthorizationCode, Secret};
 use hallpass_core::time::Timestamp;
@@ -279,6 +278,7 @@ async fn give_code(
         claims: request.claims.requested,
         nonce: request.nonce.as_deref(),
         challenge: request.challenge,
+        key: request.key,
     };
     let mut write = call.context.store.write().await?;
     // In the transaction that brings the code: of two tabs with one pushed request, one gets it (RFC 9126 §7.3).

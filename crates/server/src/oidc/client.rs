@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hallpass_core::app::Origin;
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::oidc::{ClientAuthentication, ClientKind};
 use hallpass_core::time::Timestamp;
 use hallpass_store::view::{AppEntry, PolicyGuard};
@@ -54,6 +55,8 @@ pub struct Client {
     pub index: usize,
     /// Of a browser client: where the page is that asks, one of its own.
     pub origin: Option<Origin>,
+    /// The key that it has proved to hold: what its tokens are bound to. The token endpoint finds that out.
+    pub key: Option<Thumbprint>,
     /// The body is JSON, which no form of another site can send.
     json: bool,
 }
@@ -177,7 +180,7 @@ pub async fn identify<T: DeserializeOwned>(mut call: Call<ClientClaim>) -> Resul
         _ => None,
     };
     let request = read(json, &body)?;
-    let proof = Client { policy, index, origin, json };
+    let proof = Client { policy, index, origin, key: None, json };
     Ok((Call { context, proof, now, ip, request_id, parts, body: SyncWrapper::default() }, request))
 }
 

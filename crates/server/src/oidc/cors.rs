@@ -24,13 +24,14 @@ type Headers = Vec<(HeaderName, HeaderValue)>;
 /// `OPTIONS` at the token and the revocation endpoint. Which client it will be about is in the body that is not there yet.
 pub async fn preflight(call: Call<Anybody>) -> Result<Response, Error> {
     let methods = HeaderValue::from_static("POST");
-    allowed(&call, methods, HeaderValue::from_static("content-type"), |app| app.client.keeps_refresh_cookie()).await
+    allowed(&call, methods, HeaderValue::from_static("content-type, dpop"), |app| app.client.keeps_refresh_cookie())
+        .await
 }
 
 /// `OPTIONS /oauth/userinfo`: an access token is all that it takes.
 pub async fn preflight_of_userinfo(call: Call<Anybody>) -> Result<Response, Error> {
     let methods = HeaderValue::from_static("GET, POST");
-    allowed(&call, methods, HeaderValue::from_static("authorization, content-type"), |_| false).await
+    allowed(&call, methods, HeaderValue::from_static("authorization, content-type, dpop"), |_| false).await
 }
 
 async fn allowed(

@@ -7,6 +7,7 @@
 use hallpass_core::app::{App, Origin};
 use hallpass_core::id::{AppKey, Audience, TokenId};
 use hallpass_core::jose::Refused;
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::oidc::{self, verify_client_token};
 use hallpass_core::time::Timestamp;
 use hallpass_core::token;
@@ -14,6 +15,7 @@ use hallpass_store::view::{PolicyGuard, Standing};
 use serde_json::{Value, json};
 
 use super::access;
+use super::dpop::token_type;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
@@ -56,7 +58,8 @@ async fn access_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error>
     } else if let Err(because) = may_call(call, &call.context.view.policy().await?, &token.app, &token.audience) {
         return Ok(Err(because));
     }
-    let mut said = members(call, &token.app, &token.audience, &token.id, token.issued_at, token.expires_at);
+    let mut said =
+        members(call, &token.app, &token.audience, &token.id, (token.issued_at, token.expires_at), token.key);
     said["sub"] = token.subject.to_string().into();
     said["sid"] = token.session_id.to_string().into();
     said["scope"] = token.scope.to_string().into();
@@ -84,7 +87,14 @@ async fn request_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error
     if !matches!(context.view.standing(&policy, token.user_id, index).await?, Standing::Admitted(_)) {
         return Ok(Err("no_access"));
     }
-    let mut said = members(call, &token.app_key, token.audience.as_str(), &token.id, token.issued_at, token.expires_at);
+    let mut said = members(
+        call,
+        &token.app_key,
+        token.audience.as_str(),
+        &token.id,
+        (token.issued_at, token.expires_at),
+        token.key,
+    );
     said["sub"] = token.user_id.to_string().into();
     said["sid"] = token.session_id.to_string().into();
     said["scope"] = token.scope.into();
@@ -107,7 +117,8 @@ async fn client_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error>
     if !policy.apps[index].app.client_credentials {
         return Ok(Err("not_given_this_grant"));
     }
-    let mut said = members(call, &token.app, &token.audience, &token.id, token.issued_at, token.expires_at);
+    let mut said =
+        members(call, &token.app, &token.audience, &token.id, (token.issued_at, token.expires_at), token.key);
     said["sub"] = token.app.to_string().into();
     Ok(Ok(said))
 }
@@ -117,19 +128,24 @@ fn members(
     client: &AppKey,
     audience: &str,
     id: &TokenId,
-    issued_at: Timestamp,
-    expires_at: Timestamp,
+    (issued_at, expires_at): (Timestamp, Timestamp),
+    key: Option<Thumbprint>,
 ) -> Value {
-    json!({
+    let mut said = json!({
         "active": true,
-        "token_type": "Bearer",
+        "token_type": token_type(key),
         "iss": call.context.public_url.as_str(),
         "aud": audience,
         "client_id": client.as_str(),
         "jti": id,
         "iat": issued_at.as_seconds(),
         "exp": expires_at.as_seconds(),
-    })
+    });
+    if let Some(key) = key {
+        // Whoever is shown it has to ask for a proof, too (RFC 9449 §6.2).
+        said["cnf"] = json!({ "jkt": key });
+    }
+    said
 }
 
 /// Whether the app that asks is the service of this name. We are no service, whatever an app is called.

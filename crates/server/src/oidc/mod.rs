@@ -13,6 +13,7 @@ pub mod consent;
 pub mod cors;
 pub mod device;
 pub mod discovery;
+mod dpop;
 pub mod grant;
 pub mod introspection;
 pub mod logout;

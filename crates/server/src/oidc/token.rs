@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::client::{Asking, Client, ClientClaim, identify};
 use super::grant::token_exchange::{self, Exchange};
 use super::grant::{authorization_code, client_credentials, device_code, refresh_cookie, refresh_token};
-use super::{cors, entry, json};
+use super::{cors, dpop, entry, json};
 use crate::telemetry::Reused;
 use crate::web::call::Call;
 use crate::web::cookies::{self, Presented};
@@ -37,8 +37,15 @@ struct Request {
 
 /// The handler.
 pub async fn token(call: Call<ClientClaim>) -> Result<Response, Error> {
-    let (call, request): (Call<Client>, Request) = identify(call).await?;
-    match grant(&call.proof, &request) {
+    let (mut call, request): (Call<Client>, Request) = identify(call).await?;
+    let grant = match grant(&call.proof, &request) {
+        Ok(grant) => dpop::of_client(&call).await.map(|key| {
+            call.proof.key = key;
+            grant
+        }),
+        Err(error) => Err(error),
+    };
+    match grant {
         Ok(grant @ (GrantType::ClientCredentials | GrantType::TokenExchange)) => by_app(call, grant, &request).await,
         Ok(grant) => cors::readable(&call.proof, by_client(&call, grant, &request).await),
         Err(error) => cors::readable(&call.proof, Err(error)),
@@ -60,13 +67,14 @@ fn grant(client: &Client, request: &Request) -> Result<GrantType, Error> {
 
 /// What an app gets because it is that app: it has shown its secret.
 async fn by_app(call: Call<Client>, grant: GrantType, request: &Request) -> Result<Response, Error> {
+    let key = call.proof.key;
     let call = call.with(Client::into_caller);
     let (scope, resource, audience) =
         (request.scope.as_deref(), request.resource.as_deref(), request.audience.as_deref());
     if grant == GrantType::ClientCredentials {
-        return client_credentials::issue(&call, resource, audience, scope).await.map(json);
+        return client_credentials::issue(&call, resource, audience, scope, key).await.map(json);
     }
-    match token_exchange::exchange(&call, &request.exchange, resource, audience, scope).await? {
+    match token_exchange::exchange(&call, &request.exchange, resource, audience, scope, key).await? {
         Ok(answer) => Ok(json(answer)),
         // Not `invalid_grant`: RFC 8693 §2.2.2.
         Err(reason) => {

@@ -174,7 +174,8 @@ impl Error {
         for (name, value) in &self.headers {
             headers.append(name, value.clone());
         }
-        if self.status == StatusCode::UNAUTHORIZED && voice != Voice::Page {
+        let challenged = headers.contains_key(header::WWW_AUTHENTICATE);
+        if self.status == StatusCode::UNAUTHORIZED && voice != Voice::Page && !challenged {
             // RFC 9110 §15.5.2 wants a challenge. `Basic` is for apps alone: a browser answers it with a password prompt of its own.
             let challenge = match self.code {
                 "invalid_client" => "Basic realm=\"hallpass\"",

@@ -4,13 +4,17 @@
 //! The tables below are the claim; each cell of them is tried in an installation of its own.
 
 use hallpass_core::app::{Access, App};
+use hallpass_core::crypto::Algorithm;
 use hallpass_core::session::EndReason;
 use hallpass_server::web::cookies;
 use hallpass_store::{apps, sessions};
 use tokio::task::JoinSet;
 
 use crate::handoff::app_agent::{self, till};
-use crate::oauth::{self, CALLBACK, SPA, VERIFIER, authorize_url, browser_client, by_page, client, client_with};
+use crate::oauth::signer::{self, Signer};
+use crate::oauth::{
+    self, CALLBACK, SPA, VERIFIER, authorize_url, browser_client, by_page, client, client_with, native_client,
+};
 use crate::support::{Ask, Browser, Caller, HOME, PASS, PASSWORD, SESSION, SignedIn, Site};
 
 /// What somebody may hold.
@@ -31,6 +35,10 @@ enum Credential {
     /// The token of the form that allows an app of somebody else.
     ConsentForm,
     RefreshCookie,
+    ClientAssertion,
+    BoundRefreshToken,
+    BoundAccessToken,
+    PossessionProof,
 }
 
 /// What it may be bound to.
@@ -48,6 +56,8 @@ enum Attribute {
     Address,
     /// What only the beginner has: a verifier, the browser's cookie, a script of the right page.
     Proof,
+    /// The key that its holder signs with, or must prove to hold: another one.
+    Key,
     /// The first moment at which it is over.
     Time,
     /// The session that it came of.
@@ -65,7 +75,7 @@ enum Attribute {
 use Attribute as A;
 use Credential as C;
 
-const BINDINGS: [(Credential, &[Attribute]); 14] = [
+const BINDINGS: [(Credential, &[Attribute]); 18] = [
     (C::AppSecret, &[A::Text, A::Client, A::App]),
     (C::Session, &[A::Text, A::Time, A::Session, A::Person]),
     (C::PageToken, &[A::Text, A::Proof, A::Session, A::Person]),
@@ -113,6 +123,13 @@ const BINDINGS: [(Credential, &[Attribute]); 14] = [
         C::RefreshCookie,
         &[A::Text, A::Client, A::Address, A::Proof, A::Time, A::Session, A::Person, A::Access, A::App, A::Once],
     ),
+    (C::ClientAssertion, &[A::Text, A::Client, A::Key, A::Time, A::App, A::Once]),
+    (
+        C::BoundRefreshToken,
+        &[A::Text, A::Client, A::Key, A::Proof, A::Time, A::Session, A::Person, A::Access, A::App, A::Once],
+    ),
+    (C::BoundAccessToken, &[A::Text, A::Key, A::Proof, A::Time, A::Session, A::Person, A::Access, A::App]),
+    (C::PossessionProof, &[A::Text, A::Address, A::Key, A::Time, A::Once]),
 ];
 
 /// One of each, and how it is presented.
@@ -125,6 +142,12 @@ struct Held {
     spa: Caller,
     /// Where the form leads that asks for consent, and where another one of the same app does.
     consents: [String; 2],
+    /// A client that signs assertions, and a program whose tokens are bound to a key.
+    vault: Caller,
+    tool: Caller,
+    signer: Signer,
+    /// Somebody with another key.
+    stranger: Signer,
     /// Each text, by its credential.
     texts: Vec<(Credential, String)>,
     /// The session's cookie.
@@ -141,6 +164,10 @@ impl Held {
         let theirs = client_with(&site, "theirs", |app| app.third_party = true).await;
         let spa = browser_client(&site, "spa", |_| ()).await;
         browser_client(&site, "spb", |_| ()).await;
+        let signer = Signer::new(Algorithm::EdDsa);
+        let keys = signer::set(&[signer.jwk("k1")]);
+        let vault = client_with(&site, "vault", |app| (app.jwks, app.client_credentials) = (Some(keys), true)).await;
+        let tool = native_client(&site, "tool", &[CALLBACK]).await;
         let mut browser = Browser::new(&site);
         let waiting = browser.step(&authorize_url(&[])).await.location().to_owned();
         let pending = oauth::said(&format!("{HOME}{waiting}"), "pending").expect("a request that waits");
@@ -151,6 +178,14 @@ impl Held {
         browser.submit(&page.action(), &fields).await;
         let code = oauth::code(&mut browser, &[]).await;
         let tokens = oauth::Tokens::of(&oauth::redeem(&site, &crm, &code, &[]).await);
+        let code = oauth::code(&mut browser, &[("client_id", Some("tool"))]).await;
+        let fields = [("grant_type", "authorization_code"), ("code", &*code), ("redirect_uri", CALLBACK)];
+        let fields = [&fields[..], &[("code_verifier", VERIFIER), ("client_id", "tool")]].concat();
+        let proof = signer.proof(&site, "POST", "/oauth/token");
+        let bound = site.send(Ask::post("/oauth/token").form(&fields).header("dpop", proof)).await;
+        let bound = oauth::Tokens::of(&bound);
+        let assertion = signer.sign(&signer.header("k1"), &signer::claims(&site, "vault", "one", &[]));
+        let proof = signer.proof_of_token(&site, &bound.access);
         let second_code = oauth::code(&mut browser, &[]).await;
         let handoff = browser.step(&app_agent::authorize_url("till", app_agent::CALLBACK)).await;
         let handoff = app_agent::returned(&handoff, "code").expect("a code");
@@ -183,8 +218,13 @@ impl Held {
             (C::DeviceCode, device.code),
             (C::ConsentForm, page.answer.csrf_token().to_owned()),
             (C::RefreshCookie, in_cookie),
+            (C::ClientAssertion, assertion),
+            (C::BoundRefreshToken, bound.refresh),
+            (C::BoundAccessToken, bound.access),
+            (C::PossessionProof, proof),
         ];
-        Self { site, crm, till, cli, theirs, spa, consents, texts, cookie }
+        let stranger = Signer::new(Algorithm::EdDsa);
+        Self { site, crm, till, cli, theirs, spa, consents, vault, tool, signer, stranger, texts, cookie }
     }
 
     fn text(&self, credential: Credential) -> &str {
@@ -195,6 +235,8 @@ impl Held {
     fn owner(&self, credential: Credential) -> &Caller {
         match credential {
             C::HandoffCode => &self.till,
+            C::ClientAssertion => &self.vault,
+            C::BoundRefreshToken | C::BoundAccessToken | C::PossessionProof => &self.tool,
             C::DeviceCode => &self.cli,
             C::ConsentForm => &self.theirs,
             C::RefreshCookie => &self.spa,
@@ -277,6 +319,37 @@ impl Held {
                 let answer = site.send(ask).await;
                 answer.status == 303 && oauth::said(answer.location(), "code").is_some()
             }
+            C::ClientAssertion => {
+                let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+                let fields = [("grant_type", "client_credentials"), ("audience", "billing"), ("client_id", &*by.key)];
+                let fields = [&fields[..], &[("client_assertion_type", kind), ("client_assertion", text)]].concat();
+                site.send(Ask::post("/oauth/token").form(&fields)).await.status == 200
+            }
+            C::BoundRefreshToken => {
+                let fields = [("grant_type", "refresh_token"), ("refresh_token", text)];
+                let ask = Ask::post("/oauth/token");
+                let ask = match changed {
+                    A::Client => ask.by(&by).form(&fields),
+                    _ => ask.form(&[&fields[..], &[("client_id", &by.key)]].concat()),
+                };
+                let proof = self.holder(changed).proof(site, "POST", "/oauth/token");
+                let ask = if changed == A::Proof { ask } else { ask.header("dpop", proof) };
+                site.send(ask).await.status == 200
+            }
+            C::BoundAccessToken => {
+                let ask = Ask::get("/oauth/userinfo").header("authorization", format!("DPoP {text}"));
+                let proof = self.holder(changed).proof_of_token(site, text);
+                let ask = if changed == A::Proof { ask } else { ask.header("dpop", proof) };
+                site.send(ask).await.status == 200
+            }
+            C::PossessionProof => {
+                let path = "/oauth/userinfo";
+                let ask = if changed == A::Address { Ask::post(path).form(&[]) } else { Ask::get(path) };
+                // With another key there is another token, which this proof is not about.
+                let token = if changed == A::Key { C::AccessToken } else { C::BoundAccessToken };
+                let ask = ask.header("authorization", format!("DPoP {}", self.text(token)));
+                site.send(ask.header("dpop", text)).await.status == 200
+            }
             C::PendingRequest => {
                 let query = form_urlencoded::Serializer::new(String::new())
                     .append_pair("app", &by.key)
@@ -320,19 +393,27 @@ impl Held {
         }
     }
 
+    /// Whoever holds the key, or somebody with another one.
+    const fn holder(&self, changed: Attribute) -> &Signer {
+        match changed {
+            A::Key => &self.stranger,
+            _ => &self.signer,
+        }
+    }
+
     /// Changes the world so that `attribute` of `credential` is no longer as it was.
     async fn change(&self, credential: Credential, attribute: Attribute) {
         let (site, key) = (&self.site, self.owner(credential).key.clone());
         match attribute {
             A::Time => site.wait(match credential {
                 C::HandoffCode => 30,
-                C::AuthorizationCode => 60,
-                C::AccessToken => 5 * 60,
+                C::AuthorizationCode | C::ClientAssertion | C::PossessionProof => 60,
+                C::AccessToken | C::BoundAccessToken => 5 * 60,
                 C::Pass => 15 * 60,
                 C::PushedRequest => 90,
                 C::PendingRequest | C::ConsentForm => 30 * 60,
                 C::DeviceCode => 10 * 60,
-                C::RefreshToken | C::RefreshCookie => 24 * 3600,
+                C::RefreshToken | C::RefreshCookie | C::BoundRefreshToken => 24 * 3600,
                 _ => 7 * 24 * 3600,
             }),
             A::Session => {
@@ -341,6 +422,10 @@ impl Held {
                     sessions::end_all_of(&mut write, &site.ana.id, None, EndReason::EndedByAdmin, site.now()).await;
                 assert_eq!(ended.expect("writes").len(), 1, "there is one session");
                 write.commit().await.expect("commits");
+            }
+            A::Key if credential == C::ClientAssertion => {
+                let keys = signer::set(&[self.stranger.jwk("k1")]);
+                self.change_app(&key, |app| app.jwks = Some(keys)).await;
             }
             A::Person => site.disable(&site.ana).await,
             A::Access if key == "pos" => site.cashier(&site.ana, false).await,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hallpass_core::handoff::CodeChallenge;
 use hallpass_core::id::FamilyId;
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::oidc::{CODE_LIFETIME, RequestedClaims, Resources, Scope};
 use hallpass_core::secret::{AuthorizationCode, Digest, RefreshToken};
 use hallpass_core::session::EndReason;
@@ -15,6 +16,8 @@ use hallpass_store::{Write, apps, users, zones};
 use crate::support::*;
 
 const SCOPE: Scope = Scope { profile: true, email: false, offline_access: false };
+const KEY: Thumbprint = Thumbprint::from_bytes([7; 32]);
+const OTHER_KEY: Thumbprint = Thumbprint::from_bytes([8; 32]);
 const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// A live session and a client.
@@ -47,6 +50,7 @@ pub async fn code(write: &mut Write, session: &NewSession) -> Digest<Authorizati
         claims: asked(),
         nonce: Some("n"),
         challenge: CodeChallenge::from_bytes([3; 32]),
+        key: Some(KEY),
     };
     assert!(codes::issue(write, &new, NOW).await.expect("issues"));
     code
@@ -70,6 +74,7 @@ async fn family_with(write: &mut Write, session: &NewSession, scope: Scope) -> (
         claims: asked(),
         lifetime: LIFETIME,
         token,
+        key: None,
     };
     tokens::begin(write, &new, NOW).await.expect("begins");
     assert_eq!(tokens::of_code(write, &came_of).await.expect("reads"), Some(id));
@@ -86,7 +91,7 @@ async fn a_code_reads_back_and_is_used_up_once_and_in_time() {
         assert_eq!((found.app, found.session, found.scope), (key("crm"), session.session.id, SCOPE));
         assert_eq!((found.resources, found.claims), (services(), asked()));
         assert_eq!((&*found.redirect_uri, found.nonce.as_deref()), ("https://crm.company.com/b", Some("n")));
-        assert_eq!((found.expires_at, found.redeemed_at), (NOW + CODE_LIFETIME, None));
+        assert_eq!((found.expires_at, found.redeemed_at, found.key), (NOW + CODE_LIFETIME, None, Some(KEY)));
         assert!(codes::redeem(&mut write, &one, later(59)).await.expect("redeems"));
         assert!(!codes::redeem(&mut write, &one, later(59)).await.expect("asks"), "used up");
         let two = code(&mut write, &session).await;
@@ -108,6 +113,7 @@ async fn a_code_reads_back_and_is_used_up_once_and_in_time() {
             claims: asked(),
             nonce: None,
             challenge: CodeChallenge::from_bytes([3; 32]),
+            key: None,
         };
         assert!(!codes::issue(&mut write, &late, NOW).await.expect("asks"), "none for a session that is over");
     })
@@ -121,7 +127,7 @@ async fn a_family_moves_on_generation_by_generation_until_it_is_revoked() {
         let session = prepared(&mut write).await;
         let (id, first) = family(&mut write, &session).await;
         let second = digest();
-        let rotation = Rotation { family: id, from: 1, token: second, answer: b"sealed" };
+        let rotation = Rotation { family: id, from: 1, token: second, answer: b"sealed", key: Some(KEY) };
         assert!(tokens::rotate(&mut write, &rotation, later(5)).await.expect("rotates"));
         let again = Rotation { token: digest(), ..rotation.clone() };
         assert!(!tokens::rotate(&mut write, &again, later(5)).await.expect("asks"), "it is further already");
@@ -129,6 +135,7 @@ async fn a_family_moves_on_generation_by_generation_until_it_is_revoked() {
             let (presented, found) = tokens::by_token(&mut write, &token).await.expect("reads").expect("there");
             assert_eq!((presented, found.id, found.generation, found.rotated_at), (generation, id, 2, later(5)));
             assert_eq!((found.answer.as_deref(), found.revoked_at), (Some(&b"sealed"[..]), None));
+            assert_eq!(found.key, Some(KEY));
             assert_eq!((found.app, found.session, found.scope), (key("crm"), session.session.id, SCOPE));
             assert_eq!((found.resources, found.claims), (services(), asked()));
         }
@@ -136,11 +143,30 @@ async fn a_family_moves_on_generation_by_generation_until_it_is_revoked() {
         assert!(!tokens::revoke(&mut write, &id, later(7)).await.expect("asks"));
         let found = tokens::find(&mut write, &id).await.expect("reads").expect("there");
         assert_eq!((found.revoked_at, found.answer), (Some(later(6)), None), "and repeats nothing any more");
-        let next = Rotation { family: id, from: 2, token: digest(), answer: b"" };
+        let next = Rotation { family: id, from: 2, token: digest(), answer: b"", key: Some(OTHER_KEY) };
         assert!(!tokens::rotate(&mut write, &next, later(8)).await.expect("asks"), "revoked is revoked");
         assert_eq!(tokens::prune(&mut write, NOW + LIFETIME, 10).await.expect("prunes"), 0);
         assert_eq!(tokens::prune(&mut write, later(7 * 24 * 3600 + 1), 10).await.expect("prunes"), 1);
         assert!(tokens::by_token(&mut write, &first).await.expect("reads").is_none(), "gone with its family");
+    })
+    .await;
+}
+
+/// RFC 9449 §5: whoever holds the key has the family, from the first time that they say so and for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_family_is_bound_to_one_key_for_ever() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let session = prepared(&mut write).await;
+        let (family, _) = family(&mut write, &session).await;
+        for (from, key, expected) in
+            [(1, None, None), (2, Some(KEY), Some(KEY)), (3, Some(OTHER_KEY), Some(KEY)), (4, None, Some(KEY))]
+        {
+            let rotation = Rotation { family, from, token: digest(), answer: b"sealed", key };
+            assert!(tokens::rotate(&mut write, &rotation, NOW).await.expect("rotates"));
+            let found = tokens::find(&mut write, &family).await.expect("reads").expect("there");
+            assert_eq!(found.key, expected, "{from}");
+        }
     })
     .await;
 }

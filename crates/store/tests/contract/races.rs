@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hallpass_core::handoff::{HandoffRefused, MAXIMUM_CODES};
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::keyring::Purpose;
-use hallpass_core::oidc::{AuthMethod, VerifiedAssertion};
+use hallpass_core::oidc::{AuthMethod, VerifiedAssertion, VerifiedProof};
 use hallpass_core::secret::{RegistrationToken, Secret};
 use hallpass_core::session::EndReason;
 use hallpass_store::device_codes::Decision;
 use hallpass_store::tokens::Rotation;
 use hallpass_store::{
-    Change, Store, apps, attempts, authenticators, changes, client_assertions, codes, device_codes, handoffs, keys,
-    leases, meta, outbox, pushed_requests, registrations, sessions, tokens, users,
+    Change, Store, apps, attempts, authenticators, changes, client_assertions, codes, device_codes, dpop_proofs,
+    handoffs, keys, leases, meta, outbox, pushed_requests, registrations, sessions, tokens, users,
 };
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -151,6 +152,29 @@ async fn a_device_is_heard_decided_about_and_given_tokens_once() {
     .await;
 }
 
+/// RFC 9449 §11.1: the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_of_possession_is_used_by_one() {
+    on_both(|database| async move {
+        let key = Thumbprint::from_bytes([7; 32]);
+        for (id, expires_at) in [([1; 32], later(60)), ([2; 32], later(61))] {
+            let used = race(&database, move |store, _| async move {
+                let mut write = store.write().await.expect("writes");
+                let proof = VerifiedProof { key, id, expires_at };
+                let first = dpop_proofs::redeem(&mut write, &proof).await.expect("asks");
+                write.commit().await.expect("commits");
+                first
+            });
+            assert_eq!(winners(&used.await), 1);
+        }
+        let mut write = database.write().await;
+        for (at, gone) in [(60, 0), (61, 1), (61, 0), (62, 1)] {
+            assert_eq!(dpop_proofs::prune(&mut write, later(at), 9).await.expect("prunes"), gone, "{at}");
+        }
+    })
+    .await;
+}
+
 /// RFC 7523 §3, item 7: on all nodes once, and known until nobody would take it anyway.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_assertion_is_used_by_one() {
@@ -229,7 +253,7 @@ async fn each_generation_of_refresh_tokens_has_one_successor() {
                 if number % 3 == 0 {
                     assert!(sessions::hold(&mut write, &id).await.expect("holds"));
                 }
-                let rotation = Rotation { family, from, token, answer: b"sealed" };
+                let rotation = Rotation { family, from, token, answer: b"sealed", key: None };
                 let won = tokens::rotate(&mut write, &rotation, NOW).await.expect("asks");
                 write.commit().await.expect("commits");
                 (won, token)

@@ -9,12 +9,13 @@ use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 use crate::support::*;
 
 /// Left out of backups, and why that is right.
-const NOT_KEPT: [&str; 12] = [
+const NOT_KEPT: [&str; 13] = [
     "attempts",            // counts of minutes
     "authorization_codes", // of one minute
     "changes",             // the feed starts again after a restore
     "client_assertions",   // of ten minutes, refused after that for their age
     "device_codes",        // of ten minutes
+    "dpop_proofs",         // of a minute
     "handoffs",            // codes of thirty seconds
     "leases",              // of nodes that are gone
     "pushed_requests",     // of one and a half minutes

@@ -120,6 +120,8 @@ pub struct AppEntry {
     pub subject_type: SubjectType,
     /// With pairwise subjects: the host whose apps know people by the same names. Of the redirect URIs if not given.
     pub sector_identifier: Option<SectorIdentifier>,
+    /// All tokens that it gets by OIDC are bound to a key of its own (RFC 9449).
+    pub require_dpop: bool,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.

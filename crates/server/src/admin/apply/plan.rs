@@ -367,6 +367,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
             require_pushed: entry.require_pushed_authorization_requests,
             subject_type: entry.subject_type,
             sector_identifier: entry.sector_identifier.clone(),
+            require_dpop: entry.require_dpop,
         },
         audiences: audiences.into_iter().collect(),
         client_credentials: entry.client_credentials,
@@ -419,6 +420,7 @@ fn app_differences(before: &App, after: &App) -> String {
         ),
         ("subject_type", before.client.subject_type.to_string(), after.client.subject_type.to_string()),
         ("sector_identifier", sector(before), sector(after)),
+        ("require_dpop", before.client.require_dpop.to_string(), after.client.require_dpop.to_string()),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
         ("client_credentials", before.client_credentials.to_string(), after.client_credentials.to_string()),
         ("device", before.device.to_string(), after.device.to_string()),
@@ -483,6 +485,9 @@ fn said_of(app: &App) -> String {
     }
     if let Some(sector) = &app.client.sector_identifier {
         _ = write!(text, ", sector_identifier {sector}");
+    }
+    if app.client.require_dpop {
+        text.push_str(", require_dpop");
     }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
     if app.client_credentials {

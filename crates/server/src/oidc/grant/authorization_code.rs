@@ -63,6 +63,8 @@ fn fits(call: &Call<Client>, code: &Code, redirect_uri: &str, verifier: &str) ->
         Err(GrantRefused::WrongRedirectUri)
     } else if !pkce::is_answered_by(&code.challenge, verifier) {
         Err(GrantRefused::WrongVerifier)
+    } else if code.key.is_some() && call.proof.key != code.key {
+        Err(GrantRefused::WrongKey)
     } else if code.redeemed_at.is_none() && code.expires_at <= call.now {
         Err(GrantRefused::Expired)
     } else {

@@ -9,6 +9,7 @@ pub mod token_exchange;
 use axum::response::Response;
 use hallpass_core::audit::Event;
 use hallpass_core::id::{Audience, FamilyId, SessionId, UserId};
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::keyring::Purpose;
 use hallpass_core::oidc::{
     self, AccessToken, GrantRefused, IdToken, Profile, RequestedClaims, Resources, Scope, Subject, TOKEN_LIFETIME,
@@ -23,6 +24,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::dpop::token_type;
 use super::{entry, json};
 use crate::web::call::Call;
 use crate::web::cookies;
@@ -81,6 +83,7 @@ impl Granted<'_> {
             claims: self.claims,
             lifetime,
             token: refresh_token.digest(),
+            key: bound_to(&call.proof),
         };
         tokens::begin(&mut write, &new, call.now).await?;
         // From now on the client keeps a session of its own: it has to hear when this one ends.
@@ -106,6 +109,12 @@ fn chosen<'c>(call: &'c Call<Client>, granted: &Resources, asked: Option<&str>) 
     let registry = policy.apps.iter().map(|entry| &entry.app);
     let found = granted.choose(asked, &call.proof.app().app, registry, call.context.public_url.as_str());
     found.map_err(|refused| Error::new(StatusCode::BAD_REQUEST, "invalid_target", TARGET).because(refused.as_str()))
+}
+
+/// The key that a client's refresh tokens are bound to. Of a public client: it has nothing else that shows who uses them (RFC 9449 §5). One that shows who
+/// it is may come with another key each time.
+fn bound_to(client: &Client) -> Option<Thumbprint> {
+    client.key.filter(|_| client.is_public())
 }
 
 /// The service that a token is to be for. `resource` and `audience` say the same thing in the words of two standards.
@@ -247,6 +256,7 @@ impl Grant<'_> {
             family: self.family,
             scope: self.scope,
             issued_at: *now,
+            key: proof.key,
         };
         let id_token = IdToken {
             issuer,
@@ -259,7 +269,7 @@ impl Grant<'_> {
         };
         let mut answer = json!({
             "access_token": access_token.mint(signer(Purpose::Token)?, &mut context.random()),
-            "token_type": "Bearer",
+            "token_type": token_type(proof.key),
             "expires_in": TOKEN_LIFETIME.as_secs(),
             "refresh_token": refresh_token.expose().as_str(),
             "scope": self.scope.to_string(),

@@ -15,7 +15,7 @@ use hallpass_store::{Write, sessions};
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::{Grant, Lasts, Tokens, chosen, is_allowed, judge, may, profile};
+use super::{Grant, Lasts, Tokens, bound_to, chosen, is_allowed, judge, may, profile};
 use crate::oidc::client::Client;
 use crate::oidc::revoke_family;
 use crate::web::call::Call;
@@ -55,6 +55,9 @@ pub async fn exchange(
     // Again, now that nobody else can move this family: who comes second shall see what the first has done.
     let again = tokens::by_token(&mut write, &digest).await?;
     let Some((generation, family)) = again else { return Ok(Err(GrantRefused::Unknown)) };
+    if let Err(refused) = fits(call, &family) {
+        return Ok(Err(refused));
+    }
     // Whoever repeats an answer says of the cookie what the answer said.
     let mut made_at = family.rotated_at;
     let answer = match presented(generation, family.generation, family.rotated_at, call.now) {
@@ -65,7 +68,8 @@ pub async fn exchange(
             let grant = Grant { session: &session, family: family.id, scope, audience, profile, nonce: None };
             let answer = grant.answer(call, &next)?;
             let sealed = context.keys.refresh_answer.seal(&answer, digest.as_bytes(), &mut context.random());
-            let rotation = Rotation { family: family.id, from: generation, token: next.digest(), answer: &sealed };
+            let (token, key) = (next.digest(), bound_to(&call.proof));
+            let rotation = Rotation { family: family.id, from: generation, token, answer: &sealed, key };
             if !tokens::rotate(&mut write, &rotation, call.now).await? {
                 // Revoked since it was read: that needs no hold on the session.
                 return Ok(Err(GrantRefused::Revoked));
@@ -133,6 +137,9 @@ fn fits(call: &Call<Client>, family: &Family) -> Result<(), GrantRefused> {
     let (inactivity, _) = call.context.config.refresh.policy().lifetimes(is_offline(call, family));
     if family.app != call.proof.app().app.key {
         Err(GrantRefused::WrongApp)
+    } else if family.key.is_some() && call.proof.key != family.key {
+        // Whoever comes without the key has found the token somewhere. That must not end what the client has.
+        Err(GrantRefused::WrongKey)
     } else if family.revoked_at.is_some() {
         Err(GrantRefused::Revoked)
     } else if family.expires_at <= call.now || call.now.since(family.rotated_at) >= inactivity {

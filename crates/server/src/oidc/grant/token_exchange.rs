@@ -5,6 +5,7 @@
 
 use hallpass_core::audit::InactiveReason;
 use hallpass_core::id::PermissionName;
+use hallpass_core::jwk::Thumbprint;
 use hallpass_core::token::REQUEST_TOKEN_LIFETIME;
 use hallpass_store::view::{EnvelopeView, SessionView, Standing};
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::{no_scope, target};
 use crate::introspect::{self, request_token};
 use crate::oidc::access;
+use crate::oidc::dpop::token_type;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
@@ -38,6 +40,7 @@ pub async fn exchange(
     resource: Option<&str>,
     audience: Option<&str>,
     scope: Option<&str>,
+    key: Option<Thumbprint>,
 ) -> Result<Result<Vec<u8>, &'static str>, Error> {
     let wrong = |message| Err(Error::invalid_request(message));
     if asked.actor_token.is_some() || asked.actor_token_type.is_some() {
@@ -59,7 +62,7 @@ pub async fn exchange(
             .await?
             .map(|(_, session, envelope)| (session, envelope))
             .map_err(InactiveReason::as_str),
-        ACCESS_TOKEN => of_access_token(call, subject_token).await?,
+        ACCESS_TOKEN => of_access_token(call, subject_token, key).await?,
         _ => {
             return wrong(
                 "subject_token_type is urn:hallpass:params:oauth:token-type:pass or urn:ietf:params:oauth:token-type:access_token.",
@@ -70,14 +73,14 @@ pub async fn exchange(
         Ok(subject) => subject,
         Err(reason) => return Ok(Err(reason)),
     };
-    let token = request_token(call, &session, audience, &envelope)?;
+    let token = request_token(call, &session, audience, &envelope, key)?;
     // The app has learned of the session, and will hear of its end.
     call.context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
     let permissions: Vec<_> = envelope.rights.rights.permissions.iter().map(PermissionName::as_str).collect();
     let answer = json!({
         "access_token": token,
         "issued_token_type": ACCESS_TOKEN,
-        "token_type": "Bearer",
+        "token_type": token_type(key),
         "expires_in": REQUEST_TOKEN_LIFETIME.as_secs(),
         "scope": permissions.join(" "),
     });
@@ -87,9 +90,11 @@ pub async fn exchange(
 type Subject = Result<(SessionView, EnvelopeView), &'static str>;
 
 /// Whom an access token stands for, if it was issued to the client that presents it: another client's is none, however good (advisory T29).
-async fn of_access_token(call: &Call<AppCaller>, text: &str) -> Result<Subject, Error> {
+async fn of_access_token(call: &Call<AppCaller>, text: &str, key: Option<Thumbprint>) -> Result<Subject, Error> {
     let Call { context, proof, now, .. } = call;
     let live = match access::live(context, text, *now).await? {
+        // Otherwise exchanging it would be the way to be rid of its key.
+        Ok(live) if live.token.key.is_some() && live.token.key != key => return Ok(Err("wrong_key")),
         Ok(live) if live.token.app == proof.app().app.key => live,
         Ok(_) => return Ok(Err("wrong_app")),
         Err(because) => return Ok(Err(because)),

@@ -40,9 +40,9 @@ async fn a_preflight_is_answered_for_the_pages_of_browser_clients_only() {
         site.send(ask.header("access-control-request-method", "POST")).await
     };
     for (path, methods, headers) in [
-        ("/oauth/token", "POST", "content-type"),
-        ("/oauth/revoke", "POST", "content-type"),
-        ("/oauth/userinfo", "GET, POST", "authorization, content-type"),
+        ("/oauth/token", "POST", "content-type, dpop"),
+        ("/oauth/revoke", "POST", "content-type, dpop"),
+        ("/oauth/userinfo", "GET, POST", "authorization, content-type, dpop"),
     ] {
         for (origin, cookie) in [(SPA, path != "/oauth/userinfo"), (OTHER, false)] {
             let answer = ask(path, origin).await;

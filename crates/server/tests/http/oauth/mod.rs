@@ -9,6 +9,7 @@ mod clients;
 mod consent;
 mod cors;
 pub mod device;
+mod dpop;
 mod form_post;
 mod interoperability;
 mod logout;

@@ -98,6 +98,7 @@ pub fn app(text: &str, zone: &str) -> App {
             require_pushed: true,
             subject_type: hallpass_core::oidc::SubjectType::Pairwise,
             sector_identifier: Some("company.com".parse().expect("valid")),
+            require_dpop: true,
         },
         audiences: vec!["billing".parse().expect("valid"), "stock".parse().expect("valid")],
         logout_urls: vec!["https://backend.company.com/logout".parse().expect("valid")],

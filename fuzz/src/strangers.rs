@@ -1,0 +1,89 @@
+//! What others sign with keys of their own, client assertions and proofs of possession: nothing is taken but, byte for byte, what was signed.
+
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hallpass_core::crypto::{Algorithm, PrivateKey};
+use hallpass_core::jwk;
+use hallpass_core::oidc::{ClientAssertion, ClientKeys, ProvenRequest, verify_proof};
+use hallpass_core::time::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{Target, kind, text};
+
+pub const TARGET: Target = Target {
+    name: "strangers",
+    run,
+    seeds,
+    words: &[
+        ".",
+        "..",
+        "=",
+        "eyJhbGciOiJub25lIn0",
+        "e30",
+        "eyJ",
+        "bm9uZQ",
+        "SFMyNTY",
+        "ImV4cCI6",
+        "ImQiOi",
+        "-",
+        "_",
+        "+",
+        "/",
+    ],
+};
+
+const ISSUER: &str = "https://auth.company.com";
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+const REQUEST: ProvenRequest<'_> =
+    ProvenRequest { method: "POST", url: "https://auth.company.com/oauth/token", access_token: None };
+
+struct Known {
+    keys: ClientKeys,
+    assertion: String,
+    proof: String,
+}
+
+/// The same key in every run, so that a found input can be looked at again.
+static KNOWN: LazyLock<Known> = LazyLock::new(|| {
+    // PKCS#8 (RFC 8410) around a seed of our choice.
+    let mut ed25519 = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    ed25519.extend([7; 32]);
+    let key = PrivateKey::from_stored(Algorithm::EdDsa, &ed25519).expect("a key");
+    let jwk = jwk::write(key.public().expect("asymmetric"), "k1");
+    let keys = json!({ "keys": [jwk] }).to_string().parse().expect("keys");
+    let now = NOW.as_seconds();
+    let claims = json!({ "iss": "crm", "sub": "crm", "aud": ISSUER, "iat": now, "exp": now + 60, "jti": "one" });
+    let assertion = signed(&key, &json!({ "alg": "EdDSA", "kid": "k1" }), &claims);
+    let claims = json!({ "jti": "one", "htm": REQUEST.method, "htu": REQUEST.url, "iat": now });
+    let proof = signed(&key, &json!({ "typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk }), &claims);
+    Known { keys, assertion, proof }
+});
+
+fn signed(key: &PrivateKey, header: &Value, claims: &Value) -> String {
+    let text = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", text(header), text(claims));
+    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+fn run(input: &[u8]) -> u64 {
+    let Known { keys, assertion, proof } = &*KNOWN;
+    let text = text(input);
+    let as_assertion = ClientAssertion::read(&text).and_then(|read| read.verify(keys, ISSUER, NOW));
+    let as_proof = verify_proof(&text, &REQUEST, NOW);
+    assert_eq!(as_assertion.is_ok(), *text == **assertion, "an assertion that nobody signed, or a signed one refused");
+    assert_eq!(as_proof.is_ok(), *text == **proof, "a proof that nobody signed, or a signed one refused");
+    // A declaration is somebody's text, too: whatever is taken reads back as the same.
+    let declared = text.parse::<ClientKeys>();
+    if let Ok(declared) = &declared {
+        assert_eq!(declared.to_string().parse().as_ref(), Ok(declared), "keys that do not read back");
+    }
+    kind(&(as_assertion.err(), as_proof.err(), declared.err()))
+}
+
+fn seeds() -> Vec<Vec<u8>> {
+    let Known { keys, assertion, proof } = &*KNOWN;
+    [assertion, proof, &keys.to_string()].map(|text| text.clone().into_bytes()).into()
+}
