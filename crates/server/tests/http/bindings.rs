@@ -451,7 +451,7 @@ async fn whatever_is_bound_is_refused_when_one_thing_is_changed() {
 async fn row(credential: Credential, attributes: &'static [Attribute]) -> Vec<String> {
     let mut taken = Vec::new();
     for attribute in [A::Nothing].iter().chain(attributes) {
-        let held = Held::new().await;
+        let held = Box::pin(Held::new()).await;
         held.change(credential, *attribute).await;
         let text = held.text(credential);
         if *attribute == A::Once {
@@ -477,7 +477,7 @@ fn altered(text: &str) -> String {
 
 #[tokio::test]
 async fn no_kind_is_taken_for_another() {
-    let held = Held::new().await;
+    let held = Box::pin(Held::new()).await;
     for (door, _) in BINDINGS {
         for (kind, text) in &held.texts {
             if door != *kind {
@@ -496,7 +496,7 @@ async fn no_kind_is_taken_for_another() {
 /// T22: what is cut off, has something behind it, or is written in another way, is nothing at all.
 #[tokio::test]
 async fn only_the_whole_text_is_one() {
-    let held = Held::new().await;
+    let held = Box::pin(Held::new()).await;
     for (kind, text) in &held.texts {
         let cuts = (0..text.len()).step_by(7).map(|cut| text[..cut].to_owned());
         let behind = ["A", "=", "%00", " ", "."].map(|more| format!("{text}{more}"));

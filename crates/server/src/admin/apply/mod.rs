@@ -57,7 +57,7 @@ impl Sign {
 enum Action {
     PutZone(Zone),
     RemoveZone(ZoneName),
-    PutApp(App),
+    PutApp(Box<App>),
     DisableApp(AppKey, bool),
     RemoveApp(AppKey),
     PutRole(AppKey, RoleName, Vec<PermissionName>),

@@ -123,10 +123,14 @@ impl Planner {
             match differences {
                 None => {
                     let text = format!("app {key}: {:?}, zone {}{}", app.name, app.zone, said_of(&app));
-                    self.steps.push(step(Sign::Add, text, Action::PutApp(app)));
+                    self.steps.push(step(Sign::Add, text, Action::PutApp(Box::new(app))));
                 }
                 Some(differences) if !differences.is_empty() => {
-                    self.steps.push(step(Sign::Change, format!("app {key}: {differences}"), Action::PutApp(app)));
+                    self.steps.push(step(
+                        Sign::Change,
+                        format!("app {key}: {differences}"),
+                        Action::PutApp(Box::new(app)),
+                    ));
                 }
                 Some(_) => {}
             }

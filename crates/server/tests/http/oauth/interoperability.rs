@@ -36,13 +36,13 @@ async fn by_way_of(address: std::net::SocketAddr, request: HttpRequest) -> Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_knows_only_the_standard_gets_along() {
-    let algorithm = gets_along(|_| ()).await;
+    let algorithm = Box::pin(gets_along(|_| ())).await;
     assert_eq!(algorithm, CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256, "what a client gets that has no wishes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_would_rather_have_a_small_signature_gets_along() {
-    let algorithm = gets_along(|app| app.id_token_alg = IdTokenAlgorithm::EdDsa).await;
+    let algorithm = Box::pin(gets_along(|app| app.id_token_alg = IdTokenAlgorithm::EdDsa)).await;
     assert_eq!(algorithm, CoreJwsSigningAlgorithm::EdDsa);
 }
 
