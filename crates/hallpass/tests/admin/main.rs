@@ -139,7 +139,7 @@ fn the_routes_are_printed_with_their_guards() {
     let introspect = introspect.expect("the route is there");
     assert_eq!(
         (&introspect["method"], &introspect["guard"], &introspect["voice"]),
-        (&"POST".into(), &"app".into(), &"oauth".into())
+        (&"POST".into(), &"client".into(), &"oauth".into())
     );
     assert!(routes.as_array().expect("rows").iter().any(|route| route["host"] == "alias"));
     let printed = Installation::empty().ok(&["routes"]);

@@ -242,12 +242,13 @@ async fn its_secret_opens_nothing_that_is_an_apps() {
         by(Ask::get("/api/v1/changes")),
         by(Ask::post("/api/v1/sign-in").json(&json!({ "username": "ana", "password": PASSWORD }))),
         by(Ask::post("/api/v1/sign-out").json(&json!({ "sid": ana.sid() }))),
-        by(Ask::post("/oauth/device_authorization").form(&[("scope", "openid")])),
     ] {
         let answer = site.send(ask.clone()).await;
         assert_eq!(answer.status, 403, "{ask:?}: {answer:?}");
         assert!(!answer.body.contains("active"), "{answer:?}");
     }
+    let device = site.send(by(Ask::post("/oauth/device_authorization").form(&[("scope", "openid")]))).await;
+    assert_eq!(error(&device), (400, "unauthorized_client".to_owned()));
     for grant in ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"] {
         let fields = [("grant_type", grant), ("resource", "billing"), ("subject_token", ana.pass.as_str())];
         let answer = site.send(by(Ask::post("/oauth/token").form(&fields))).await;
