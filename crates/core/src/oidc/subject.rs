@@ -112,7 +112,7 @@ pub enum UnfitForPairwise {
     Audiences,
     /// Passes and what comes with them do, too.
     #[error(
-        "cannot be an agent or relay passwords with subject_type = \"pairwise\": passes name people as everybody else knows them"
+        "cannot be an agent, relay passwords or stand behind a gateway with subject_type = \"pairwise\": passes name people as everybody else knows them"
     )]
     Passes,
     /// It would have no effect.
@@ -128,7 +128,7 @@ pub fn check_subjects(app: &App) -> Result<(), UnfitForPairwise> {
     if !app.audiences.is_empty() {
         return Err(UnfitForPairwise::Audiences);
     }
-    if app.agent || app.relayed_sign_in {
+    if app.agent || app.relayed_sign_in || app.forward_auth {
         return Err(UnfitForPairwise::Passes);
     }
     let mut hosts = hosts(app);
@@ -281,7 +281,7 @@ mod tests {
     fn what_would_give_the_public_name_away_or_change_the_other_is_refused() {
         type Change = fn(&mut App);
         let one = || app("wiki", &["https://wiki.company.com/cb"], None);
-        let cases: [(Option<UnfitForPairwise>, Change); 8] = [
+        let cases: [(Option<UnfitForPairwise>, Change); 9] = [
             (None, |_| ()),
             (None, |app| app.redirect_uris.push("http://127.0.0.1/cb".parse().expect("a URI"))),
             (Some(UnfitForPairwise::SeveralHosts), |app| {
@@ -294,6 +294,7 @@ mod tests {
             (Some(UnfitForPairwise::Audiences), |app| app.audiences.push("stock".parse().expect("an audience"))),
             (Some(UnfitForPairwise::Passes), |app| app.agent = true),
             (Some(UnfitForPairwise::Passes), |app| app.relayed_sign_in = true),
+            (Some(UnfitForPairwise::Passes), |app| app.forward_auth = true),
             (Some(UnfitForPairwise::SectorOfPublic), |app| {
                 app.client.subject_type = SubjectType::Public;
                 app.client.sector_identifier = Some("b.com".parse().expect("a host"));
