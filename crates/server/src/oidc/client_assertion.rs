@@ -108,5 +108,6 @@ pub async fn app(call: Call<ClientClaim>, form: Option<&Bytes>) -> Result<Call<A
             Box::pin(shown.establish(&context, ip, now)).await?
         }
     };
+    let proof = proof.unless_registered()?;
     Ok(Call { context, proof, now, ip, request_id, parts, body })
 }

@@ -179,17 +179,20 @@ impl Proof for AppCaller {
         if !parts.headers.contains_key(header::AUTHORIZATION) && by_browser(&parts.headers) {
             return Err(not_for_browsers());
         }
-        let caller = Self::by_header(context, &parts.headers, ip, now).await?;
-        // Passes are none of its business, nor is who has what rights: its secret is for the token endpoint.
-        if caller.app().app.registered {
-            let refused = "A client that has registered itself cannot call this address.";
-            return Err(Error::forbidden(refused).because("a client that has registered itself"));
-        }
-        Ok(caller)
+        Self::by_header(context, &parts.headers, ip, now).await?.unless_registered()
     }
 }
 
 impl AppCaller {
+    /// Refuses a client that has registered itself. Passes are none of its business, nor is who has what rights: its secret is for the token endpoint.
+    pub fn unless_registered(self) -> Result<Self, Error> {
+        if self.app().app.registered {
+            let refused = "A client that has registered itself cannot call this address.";
+            return Err(Error::forbidden(refused).because("a client that has registered itself"));
+        }
+        Ok(self)
+    }
+
     /// The app that shows its key pair by HTTP Basic.
     pub async fn by_header(
         context: &Arc<Context>,

@@ -242,7 +242,6 @@ async fn its_secret_opens_nothing_that_is_an_apps() {
         by(Ask::get("/api/v1/changes")),
         by(Ask::post("/api/v1/sign-in").json(&json!({ "username": "ana", "password": PASSWORD }))),
         by(Ask::post("/api/v1/sign-out").json(&json!({ "sid": ana.sid() }))),
-        by(Ask::post("/oauth/device_authorization").form(&[("scope", "openid")])),
     ] {
         let answer = site.send(ask.clone()).await;
         assert_eq!(answer.status, 403, "{ask:?}: {answer:?}");
@@ -253,6 +252,8 @@ async fn its_secret_opens_nothing_that_is_an_apps() {
         let answer = site.send(by(Ask::post("/oauth/token").form(&fields))).await;
         assert_eq!(error(&answer), (400, "unauthorized_client".to_owned()));
     }
+    let device = site.send(by(Ask::post("/oauth/device_authorization").form(&[("scope", "openid")]))).await;
+    assert_eq!(error(&device), (400, "unauthorized_client".to_owned()));
     let page = format!("/sign-in?app={}", planner.caller.key);
     assert_eq!(site.send(Ask::get(page)).await.status, 400, "no sign-in leads to it but by its own request");
     assert!(site.is_active(&site.wiki, &ana.pass).await, "and nobody was signed out");
