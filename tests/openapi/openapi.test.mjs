@@ -29,15 +29,37 @@ before(async () => {
     orders: { origin: "https://orders.company.localhost", sensitive: false, roles: {}, more: page },
   };
   engine = await Engine.start(apps, { ana: { pos: ["seller"] } });
+  const initial = await openRegistration();
   const secret = readFileSync(engine.secretFiles.pos[0], "utf8").trim();
   const browser = new Browser(engine);
   await browser.signIn(await browser.open(`${engine.url}/sign-in`), "ana");
   const [session] = browser.cookies("__Host-Http-hallpass");
   const token = await accessToken(browser, secret);
-  environment = { HALLPASS_SECRET: secret, HALLPASS_ACCESS_TOKEN: token, HALLPASS_SESSION: session.value };
+  environment = { HALLPASS_SECRET: secret, HALLPASS_ACCESS_TOKEN: token, HALLPASS_SESSION: session.value, ...(await registered(initial)) };
 });
 
 after(() => engine?.remove());
+
+/** Lets clients register themselves from now on; the token for that. */
+async function openRegistration() {
+  const token = randomBytes(32).toString("hex");
+  const file = join(engine.data, "hallpass.toml");
+  writeFileSync(file, '[registration]\ninitial_access_token = { env = "INITIAL" }\n');
+  await engine.kill();
+  Object.assign(engine.environment, { HALLPASS_CONFIG: file, INITIAL: token });
+  await engine.run();
+  return token;
+}
+
+/** A client that has registered itself, for the environment. */
+async function registered(initial) {
+  const headers = [["Content-Type", "application/json"], ["Authorization", `Bearer ${initial}`]];
+  const body = JSON.stringify({ client_name: "Planner", redirect_uris: ["https://planner.example/callback"] });
+  const answer = await engine.send({ method: "POST", path: "/oauth/register", headers, body });
+  assert.equal(answer.status, 201, answer.toString());
+  const { client_id: client, registration_access_token: token } = answer.json;
+  return { HALLPASS_INITIAL_TOKEN: initial, HALLPASS_CLIENT: client, HALLPASS_REGISTRATION_TOKEN: token };
+}
 
 /** By the authorization code flow. */
 async function accessToken(browser, secret) {
