@@ -108,6 +108,5 @@ pub async fn app(call: Call<ClientClaim>, form: Option<&Bytes>) -> Result<Call<A
             Box::pin(shown.establish(&context, ip, now)).await?
         }
     };
-    let proof = proof.unless_registered()?;
-    Ok(Call { context, proof, now, ip, request_id, parts, body })
+    Ok(Call { context, proof: proof.declared()?, now, ip, request_id, parts, body })
 }

@@ -179,13 +179,14 @@ impl Proof for AppCaller {
         if !parts.headers.contains_key(header::AUTHORIZATION) && by_browser(&parts.headers) {
             return Err(not_for_browsers());
         }
-        Self::by_header(context, &parts.headers, ip, now).await?.unless_registered()
+        Self::by_header(context, &parts.headers, ip, now).await?.declared()
     }
 }
 
 impl AppCaller {
-    /// Refuses a client that has registered itself. Passes are none of its business, nor is who has what rights: its secret is for the token endpoint.
-    pub fn unless_registered(self) -> Result<Self, Error> {
+    /// Only an app that somebody has declared. Passes are no business of a client that has registered itself, nor is who has what rights: its secret is
+    /// for the token endpoint.
+    pub fn declared(self) -> Result<Self, Error> {
         if self.app().app.registered {
             let refused = "A client that has registered itself cannot call this address.";
             return Err(Error::forbidden(refused).because("a client that has registered itself"));

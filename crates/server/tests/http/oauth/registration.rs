@@ -247,13 +247,13 @@ async fn its_secret_opens_nothing_that_is_an_apps() {
         assert_eq!(answer.status, 403, "{ask:?}: {answer:?}");
         assert!(!answer.body.contains("active"), "{answer:?}");
     }
+    let device = site.send(by(Ask::post("/oauth/device_authorization").form(&[("scope", "openid")]))).await;
+    assert_eq!(error(&device), (400, "unauthorized_client".to_owned()));
     for grant in ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"] {
         let fields = [("grant_type", grant), ("resource", "billing"), ("subject_token", ana.pass.as_str())];
         let answer = site.send(by(Ask::post("/oauth/token").form(&fields))).await;
         assert_eq!(error(&answer), (400, "unauthorized_client".to_owned()));
     }
-    let device = site.send(by(Ask::post("/oauth/device_authorization").form(&[("scope", "openid")]))).await;
-    assert_eq!(error(&device), (400, "unauthorized_client".to_owned()));
     let page = format!("/sign-in?app={}", planner.caller.key);
     assert_eq!(site.send(Ask::get(page)).await.status, 400, "no sign-in leads to it but by its own request");
     assert!(site.is_active(&site.wiki, &ana.pass).await, "and nobody was signed out");
