@@ -50,6 +50,8 @@ pub struct Run {
     pub processor: f64,
     /// The same for what was put off until afterwards: activity written down.
     pub put_off: f64,
+    /// The same for the processes of the database, where it has any; what was put off included.
+    pub database: f64,
     /// The same for the load generator.
     pub generator: f64,
     /// The share of all cores that was used by neither: disturbance.
@@ -59,10 +61,15 @@ pub struct Run {
 }
 
 impl Run {
+    /// Answers for each second of processor time that server and database together have spent, also afterwards on what they had put off.
+    pub fn per_core(&self) -> f64 {
+        1e6 / (self.processor + self.put_off + self.database)
+    }
+
     /// As JSON.
     pub fn json(&self) -> Value {
         json!({ "requests_per_second": self.rate, "p50_us": self.p50, "p99_us": self.p99, "processor_us": self.processor,
-                "put_off_us": self.put_off,
+                "put_off_us": self.put_off, "database_us": self.database,
             "generator_us": self.generator,
             "others": self.others, "settled_s": self.settled })
     }
@@ -75,12 +82,19 @@ pub async fn run(server: &Server, load: Load, requests: Arc<impl Requests>) -> R
     let used = || {
         Ok::<_, Failure>((server.processor_seconds()?, processor_seconds("self")?, machine_busy_seconds()?, ticks()))
     };
-    let before = used()?;
+    let (before, database) = (used()?, server.database.processor_seconds()?);
     let ramp = load.ramp.as_secs_f64();
     let measured = load::run(load, requests).await?.checked()?;
     let after = used()?;
     let (spent, generator, busy) = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
     let settled = server.settle(PATIENCE).await?.map(|settled| settled.as_secs_f64());
+    let settled_busy = machine_busy_seconds()? - after.2;
+    let put_off = server.processor_seconds()? - after.0;
+    let database = match (server.database.processor_seconds()?, database) {
+        (Some(now), Some(before)) => now - before,
+        // A server that others look after: all that the machine did besides.
+        _ => (busy - spent - generator + settled_busy - put_off).max(0.0),
+    };
     // The ramp is not counted, but paid for.
     let answers = exact(measured.latencies.total().max(1)) * (measured.seconds + ramp) / measured.seconds;
     let run = Run {
@@ -88,7 +102,8 @@ pub async fn run(server: &Server, load: Load, requests: Arc<impl Requests>) -> R
         p50: measured.latencies.quantile_us(500),
         p99: measured.latencies.quantile_us(990),
         processor: spent / answers * 1e6,
-        put_off: (server.processor_seconds()? - after.0) / answers * 1e6,
+        put_off: put_off / answers * 1e6,
+        database: database / answers * 1e6,
         generator: generator / answers * 1e6,
         others: ((busy - spent - generator) / (after.3 - before.3).as_secs_f64() / cores).max(0.0),
         settled,

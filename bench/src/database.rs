@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqliteConnection};
 
 use crate::Failure;
+use crate::process::DatabaseProcesses;
 
 /// Starts a server on a socket in a directory of its own, prints the directory, and takes everything away again when its standard
 /// input closes, which it does however this process ends. Durability is as delivered: `fsync` stays on.
@@ -87,6 +88,13 @@ impl Postgres {
         let url = self.url(&name)?;
         self.created.push(name);
         Ok(url)
+    }
+
+    /// The processes of our own server.
+    pub fn processes(&self) -> Result<DatabaseProcesses, Failure> {
+        let Some((_, directory)) = &self.own else { return Ok(DatabaseProcesses::Elsewhere) };
+        let file = std::fs::read_to_string(format!("{directory}/data/postmaster.pid"))?;
+        Ok(DatabaseProcesses::Of(file.lines().next().unwrap_or_default().trim().parse()?))
     }
 
     /// Drops what was created, and ends the server if it is our own.

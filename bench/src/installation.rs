@@ -13,6 +13,7 @@ use hallpass_core::authenticator::password::{self, Argon2Cost, Password};
 use hallpass_core::crypto::{MasterKey, SystemRandom};
 use hallpass_core::id::{GroupId, RoleId, SecretId, SessionId, UserId};
 use hallpass_core::keyring::{Keyring, SealedKey};
+use hallpass_core::oidc::IdTokenAlgorithm;
 use hallpass_core::secret::{Digest, Secret, SecretKey};
 use hallpass_core::session::{Acr, Amr, Session};
 use hallpass_core::user::User;
@@ -26,7 +27,8 @@ use crate::Failure;
 use crate::clock::now;
 use crate::database::Direct;
 use crate::load::random;
-use crate::process::{self, Server};
+use crate::oidc;
+use crate::process::{self, DatabaseProcesses, Server};
 
 /// The home host: what browsers would see in front of it. Nothing ever looks it up.
 pub const HOME: &str = "auth.company.com";
@@ -62,6 +64,8 @@ pub struct Installation {
     pub authorization: String,
     /// `Authorization` of the app that is its own agent.
     pub agent_authorization: String,
+    /// Where its database runs.
+    pub database: DatabaseProcesses,
     binary: PathBuf,
     data: PathBuf,
 }
@@ -74,6 +78,7 @@ impl Installation {
             sessions: 0,
             authorization: String::new(),
             agent_authorization: String::new(),
+            database: DatabaseProcesses::Inside,
             binary: binary.to_owned(),
             data,
         };
@@ -94,7 +99,9 @@ impl Installation {
             // The sign-in load names an address of its own for each person, as a proxy in front would.
             ("HALLPASS_TRUSTED_PROXIES", "127.0.0.1".to_owned()),
         ];
-        process::hallpass(&self.binary, &settings, &self.data.join("server.log")).await
+        let mut server = process::hallpass(&self.binary, &settings, &self.data.join("server.log")).await?;
+        server.database = self.database;
+        Ok(server)
     }
 
     /// The installation's own signing keys, opened with its own master key.
@@ -176,6 +183,32 @@ impl Installation {
         Ok(())
     }
 
+    /// Registers an OIDC client with a secret, a confidential one.
+    pub async fn client(&self, key: &str, algorithm: IdTokenAlgorithm) -> Result<oidc::Client, Failure> {
+        let (now, random) = (now(), &mut SystemRandom);
+        let store = self.store().await?;
+        let mut write = store.write().await?;
+        let mut app = apps::find(&mut write, &APP.parse()?).await?.ok_or("the app is not there")?;
+        (app.key, app.origins) = (key.parse()?, vec![format!("https://{key}.company.com").parse()?]);
+        (app.access, app.id_token_alg) = (Access::Everyone, algorithm);
+        app.redirect_uris = vec![oidc::REDIRECT_URI.parse()?];
+        apps::upsert(&mut write, &app, now).await?;
+        let secret = Secret::<SecretKey>::mint(random);
+        let id = SecretId::mint(random);
+        let row = AppSecret {
+            id,
+            app: app.key,
+            digest: secret.digest(),
+            created_at: now,
+            expires_at: None,
+            last_used_at: None,
+        };
+        apps::add_secret(&mut write, &row, now).await?;
+        write.commit().await?;
+        store.close().await;
+        Ok(oidc::Client::new(key, &secret.expose()))
+    }
+
     async fn furnish(&mut self) -> Result<(), Failure> {
         let (now, random) = (now(), &mut SystemRandom);
         let store = self.store().await?;
@@ -214,7 +247,7 @@ impl Installation {
                 logout_urls: Vec::new(),
                 redirect_uris: Vec::new(),
                 post_logout_redirect_uris: Vec::new(),
-                id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
+                id_token_alg: IdTokenAlgorithm::default(),
                 client_credentials: false,
                 device: false,
                 third_party: false,

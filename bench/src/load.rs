@@ -20,6 +20,9 @@ use crate::http1;
 pub trait Requests: Send + Sync + 'static {
     /// Writes the next request into the empty buffer; `false` if there are no more. `random` is the connection's own state.
     fn next(&self, random: &mut u64, into: &mut Vec<u8>) -> bool;
+
+    /// Takes from the body of a 200 what a later request needs.
+    fn answered(&self, _: &[u8]) {}
 }
 
 /// One run.
@@ -154,6 +157,9 @@ async fn converse(
             }
         };
         let received = ticks();
+        if frame.status == 200 {
+            requests.answered(&answer[frame.head..frame.head + frame.body]);
+        }
         if sent >= begin && received <= end {
             measured.latencies.record(received - sent);
             if frame.status != 200 || !load.length.contains(&frame.body) {

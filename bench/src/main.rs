@@ -10,6 +10,7 @@ mod http1;
 mod installation;
 mod load;
 mod machine;
+mod oidc;
 mod passes;
 mod plan;
 mod process;
@@ -57,6 +58,9 @@ struct Arguments {
     /// Only handoffs to other root domains, and telling apps of sign-outs.
     #[arg(long, conflicts_with_all = ["sessions", "sign_ins"])]
     handoffs: bool,
+    /// Only the token endpoint, beside npm oidc-provider.
+    #[arg(long, conflicts_with_all = ["sessions", "sign_ins", "handoffs"])]
+    oidc: bool,
     /// Count each run of introspection for so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
@@ -100,7 +104,16 @@ comparison of a password (19 MiB, 2 passes, 1 lane) on as many threads as there 
 
 Handoffs begin at a steady 50 in a second, of 300 people who are signed in, every other one at an alias (start, authorize, callback), the others at an
 app that is its own agent (authorize, token). A hop is one request; it counts from when it was due. Sign-outs are 20 in a second; each counts from the
-answer that acknowledges it until the app has the logout token. The slow receivers take a connection and never answer.";
+answer that acknowledges it until the app has the logout token. The slow receivers take a connection and never answer.
+
+Tokens are compared with npm `oidc-provider` in one Node process with its in-memory adapter (given room for a million entries, so that it does not
+forget codes). On both sides: a confidential client with HTTP Basic, PKCE, people who have really signed in, codes made by the authorization
+endpoint beforehand, not measured, and exchanged once each on 32 connections; then refresh tokens, each used once, with rotation, each giving the
+next. Every answer brings an access token, a refresh token and an ID token signed with RS256 (2048 bits), or EdDSA where it says so. Hallpass writes
+each of them down durably (SQLite with synchronous=FULL, PostgreSQL with fsync) before it answers, and signs its access tokens, too; `oidc-provider`
+keeps everything in its memory. \"Per core\" is answers for each second of processor time that the server has used, all its threads and
+the kernel's part included, together with its PostgreSQL where it has one. Requests per second are those of the whole machine, which server, generator and
+database share.";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -145,6 +158,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             Some(sessions) => bench.introspection_only(sessions).await?,
             None if arguments.sign_ins => bench.sign_ins_only().await?,
             None if arguments.handoffs => bench.handoffs_only().await?,
+            None if arguments.oidc => bench.oidc_only().await?,
             None => bench.all().await?,
         };
         facts.push((
@@ -154,7 +168,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     facts.push(("The run took", format!("{:.0} minutes", began.elapsed().as_secs_f64() / 60.0)));
     let date = jiff::Timestamp::from_millisecond(clock::now().as_millis())?.strftime("%Y-%m-%d").to_string();
-    let whole = !arguments.quick && !arguments.sign_ins && !arguments.handoffs && arguments.sessions.is_none();
+    let part = arguments.sign_ins || arguments.handoffs || arguments.oidc || arguments.sessions.is_some();
+    let whole = !arguments.quick && !part;
     let name =
         if whole { format!("bench/reports/{date}-{}.md", machine::slug()) } else { "bench/work/try.md".to_owned() };
     let file = arguments.out.unwrap_or_else(|| name.into());

@@ -28,6 +28,30 @@ pub struct Server {
     internal: Option<SocketAddr>,
     /// From starting the process to the first answer that says "ready".
     pub ready_after: Duration,
+    /// Where its database runs.
+    pub database: DatabaseProcesses,
+}
+
+/// Where a server's database runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseProcesses {
+    /// In the server, or it has none.
+    Inside,
+    /// In this process and its children.
+    Of(u32),
+    /// On a server that others look after.
+    Elsewhere,
+}
+
+impl DatabaseProcesses {
+    /// Seconds of processor time that it has used so far; `None` if there is no telling.
+    pub fn processor_seconds(self) -> Result<Option<f64>, Failure> {
+        match self {
+            Self::Inside => Ok(Some(0.0)),
+            Self::Of(pid) => family_seconds(pid).map(Some),
+            Self::Elsewhere => Ok(None),
+        }
+    }
 }
 
 /// `hallpass serve` on a free loopback port with these settings (`HALLPASS_…`), its log in `log`.
@@ -55,11 +79,29 @@ pub async fn bare(answer: &Path) -> Result<Server, Failure> {
     start(command, address, None).await
 }
 
+/// npm `oidc-provider`, as `bench/run` has installed it: where it answers, and its log in `log`.
+pub async fn oidc_provider(secret: &str, log: &Path) -> Result<Server, Failure> {
+    let folder = Path::new("bench/oidc-provider");
+    let address = free_address()?;
+    let mut command = Command::new(node(folder)?);
+    command.arg(folder.join("server.mjs")).args([&address.to_string(), secret]).env("NODE_ENV", "production");
+    command.stderr(std::fs::OpenOptions::new().create(true).append(true).open(log)?);
+    start(command, address, None).await
+}
+
+/// The Node that is beside it.
+fn node(folder: &Path) -> Result<PathBuf, Failure> {
+    let found = ["x64", "arm64"].map(|name| folder.join(format!("node_modules/node-linux-{name}/bin/node")));
+    let missing = "oidc-provider is not installed: run bench/run, which does that";
+    Ok(found.into_iter().find(|node| node.exists()).ok_or(missing)?)
+}
+
 async fn start(mut command: Command, address: SocketAddr, internal: Option<SocketAddr>) -> Result<Server, Failure> {
     let started = ticks();
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn()?;
     let pid = child.id().ok_or("the server ended at once")?;
-    let mut server = Server { child, pid, address, internal, ready_after: Duration::ZERO };
+    let mut server =
+        Server { child, pid, address, internal, ready_after: Duration::ZERO, database: DatabaseProcesses::Inside };
     while !server.is_ready() {
         if let Some(status) = server.child.try_wait()? {
             return Err(format!("a server ended before it was ready ({status}); see its log").into());
@@ -142,6 +184,25 @@ pub fn processor_seconds(process: &str) -> Result<f64, Failure> {
     let fields: Vec<&str> = stat.rsplit_once(')').ok_or("unreadable /proc")?.1.split_whitespace().collect();
     let (user, system): (u64, u64) = (fields[11].parse()?, fields[12].parse()?);
     Ok(exact(user + system) / TICKS)
+}
+
+/// The same of a process and its children, those included that have ended.
+fn family_seconds(parent: u32) -> Result<f64, Failure> {
+    let mut ticks = 0;
+    for entry in std::fs::read_dir("/proc")? {
+        let Ok(pid) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+        // It may have ended since.
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        let fields: Vec<&str> = stat.rsplit_once(')').ok_or("unreadable /proc")?.1.split_whitespace().collect();
+        // user and system; of the parent also those of children that have ended.
+        let counted = match (pid == parent, fields[1].parse::<u32>()? == parent) {
+            (true, _) => 11..15,
+            (_, true) => 11..13,
+            _ => continue,
+        };
+        ticks += fields[counted].iter().map(|field| field.parse::<u64>()).sum::<Result<u64, _>>()?;
+    }
+    Ok(exact(ticks) / TICKS)
 }
 
 /// Seconds that all cores together have been busy, or taken away by the hypervisor, since the machine started.

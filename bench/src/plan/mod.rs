@@ -3,6 +3,7 @@
 mod handoffs;
 mod introspection;
 mod never_seen;
+mod oidc;
 mod sign_ins;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +40,8 @@ pub struct Plan {
     pub sign_ins: (Duration, Duration, usize),
     /// Seconds of handoffs; deliveries to an app that does not answer.
     pub handoffs: (u64, usize),
+    /// Codes exchanged in one run, and how long refreshes are counted; how often with `RS256`, and with `EdDSA`.
+    pub oidc: (usize, Duration, [usize; 2]),
 }
 
 impl Plan {
@@ -55,6 +58,7 @@ impl Plan {
             slices: (20_000, 4),
             sign_ins: (Duration::from_secs(1), Duration::from_secs(4), 3),
             handoffs: (30, 1_000),
+            oidc: (4_000, Duration::from_secs(3), [5, 3]),
         }
     }
 
@@ -71,6 +75,7 @@ impl Plan {
             slices: (2_000, 2),
             sign_ins: (Duration::from_millis(300), Duration::from_secs(1), 2),
             handoffs: (3, 100),
+            oidc: (800, Duration::from_secs(1), [2, 1]),
         }
     }
 }
@@ -119,6 +124,10 @@ impl<'a> Bench<'a> {
         let mut others = self.install("handoffs", &mut postgres).await?;
         self.step("handoffs and sign-outs");
         self.handoffs(&mut others).await?;
+
+        let mut others = self.install("oidc", &mut postgres).await?;
+        self.step("tokens");
+        self.tokens(&mut others).await?;
 
         self.step(&format!("{} sessions", grouped(exact(many as u64))));
         let mut large = self.install("large", &mut postgres).await?;
@@ -170,6 +179,15 @@ impl<'a> Bench<'a> {
         self.end(&installation, postgres).await
     }
 
+    /// Only the token endpoint beside `oidc-provider`.
+    pub async fn oidc_only(mut self) -> Result<String, Failure> {
+        let mut postgres = self.database_server()?;
+        let mut installation = self.install("oidc", &mut postgres).await?;
+        self.step("tokens");
+        self.tokens(&mut installation).await?;
+        self.end(&installation, postgres).await
+    }
+
     /// Only sign-ins and introspection meanwhile, with few sessions.
     pub async fn sign_ins_only(mut self) -> Result<String, Failure> {
         let mut postgres = self.database_server()?;
@@ -208,7 +226,11 @@ impl<'a> Bench<'a> {
             Some(postgres) => postgres.create(name).await?,
             None => format!("sqlite:{}", data.join("hallpass.db").display()),
         };
-        Installation::new(&self.binary, url, data).await
+        let mut installation = Installation::new(&self.binary, url, data).await?;
+        if let Some(postgres) = postgres {
+            installation.database = postgres.processes()?;
+        }
+        Ok(installation)
     }
 
     /// Memory of a server that has just started and has nothing to do.

@@ -17,6 +17,7 @@ pub mod listen;
 pub mod mail;
 pub mod master_key;
 pub mod oidc;
+pub mod openapi;
 pub mod outgoing;
 pub mod pass;
 pub mod passwords;

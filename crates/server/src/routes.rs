@@ -22,7 +22,8 @@ use crate::web::guard::{
 };
 use crate::web::headers;
 use crate::{
-    account, changes, forward_auth, handoff, home, introspect, oidc, pass, sign_in, sign_out, upstream, well_known,
+    account, changes, forward_auth, handoff, home, introspect, oidc, openapi, pass, sign_in, sign_out, upstream,
+    well_known,
 };
 
 /// Where a client manages its registration.
@@ -63,6 +64,7 @@ pub fn table() -> Vec<Route> {
         get("/account/password", SESSION, account::password::page),
         form("/account/password", SESSION, account::password::submit),
         read("/.well-known/jwks.json", ANYBODY, well_known::jwks),
+        read("/openapi.json", ANYBODY, openapi::description),
         read("/.well-known/openid-configuration", ANYBODY, oidc::discovery::metadata),
         read("/.well-known/oauth-authorization-server", ANYBODY, oidc::discovery::metadata),
         get("/oauth/authorize", VISITOR, upstream::current::authorize_client),

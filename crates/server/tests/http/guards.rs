@@ -104,6 +104,7 @@ async fn the_matrix() {
     GET     /account/password                 session     sign-in  sign-in      200  sign-in  sign-in  sign-in  sign-in  sign-in
     POST    /account/password                 session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /.well-known/jwks.json            anybody         200      200      200      200      200      200      200      200
+    GET     /openapi.json                     anybody         200      200      200      200      200      200      200      200
     GET     /.well-known/openid-configuration anybody         200      200      200      200      200      200      200      200
     GET     /.well-known/oauth-authorization-server anybody         200      200      200      200      200      200      200      200
     GET     /oauth/authorize                  visitor         400      400      400      400      400      400      400      400

@@ -8,7 +8,8 @@ use crate::support::{Answer, Ask, Live, SESSION, Site};
 fn check(name: &str, answer: &Answer) {
     let header = |header: &str| answer.header(header).unwrap_or_else(|| panic!("{name}: no {header} in {answer:?}"));
     assert_eq!(header("x-content-type-options"), "nosniff", "{name}");
-    let lasting = ["/assets/", "/favicon.ico", "jwks.json", "openid-configuration", "oauth-authorization-server"];
+    let lasting =
+        ["/assets/", "/favicon.ico", "jwks.json", "openid-configuration", "oauth-authorization-server", "openapi.json"];
     let cached = answer.status == 200 && lasting.iter().any(|path| name.contains(path));
     if cached {
         assert!(header("cache-control").starts_with("public, max-age="), "{name}");

@@ -18,6 +18,7 @@ mod leaks;
 mod limits;
 mod nodes;
 mod oauth;
+mod openapi;
 mod pass;
 mod sign_in;
 mod sign_out;

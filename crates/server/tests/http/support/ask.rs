@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use super::{Caller, HOME, Site};
+use super::{Caller, HOME, Site, described};
 
 /// A request to be.
 #[derive(Debug, Clone)]
@@ -170,13 +170,16 @@ impl Site {
 
     /// The answer of the router.
     pub async fn send(&self, ask: Ask) -> Answer {
+        let asked = (ask.host.clone(), ask.method.clone(), ask.path.clone());
         let (parts, body) = self.open(ask).await.into_parts();
         let body = body.collect().await.expect("a body of ours").to_bytes();
-        Answer {
+        let answer = Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
             body: String::from_utf8(body.to_vec()).expect("text"),
-        }
+        };
+        described::check(&asked.0, &asked.1, &asked.2, &answer);
+        answer
     }
 
     /// What introspection says about a token to an app.

@@ -4,6 +4,7 @@
 
 mod ask;
 mod browser;
+pub mod described;
 mod live;
 mod seed;
 
