@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import * as oidc from "openid-client";
 import { journey } from "../browser/harness.mjs";
 import { PASS } from "../browser/zones.mjs";
-import { startParty } from "./party.mjs";
+import { createRemoteJWKSet, jwtVerify, refusal, startParty } from "./party.mjs";
 
 const AUDIENCES = `audiences = ["https://inventory.company.com"]`;
 const claimsOf = (token) => JSON.parse(Buffer.from(token.split(".")[1], "base64url"));
@@ -53,4 +53,26 @@ journey("token exchange: an access token or a visitor's pass for a token that a 
     const { sub, aud, client_id } = claimsOf(token.access_token);
     assert.deepEqual([aud, client_id, token.expires_in], ["https://inventory.company.com", "front", 60]);
     assert.equal(sub, JSON.parse(await world.demo.hallpass("user", "show", "ana", "--json")).id);
+});
+
+journey("resource indicators: an access token for one service, which the service can check, and for no other", async (world) => {
+    const [stock, billing] = ["https://stock.company.com", "https://billing.company.com"];
+    const party = await startParty(world, "crm", { lines: `audiences = ["${stock}", "${billing}"]` });
+    const ana = await world.signedIn("ana");
+    party.resource = stock;
+    const { tokens, claims } = await party.signIn(ana, { resource: stock });
+    const { issuer, jwks_uri } = party.configuration.serverMetadata();
+    const checked = (token, audience) => jwtVerify(token, createRemoteJWKSet(new URL(jwks_uri)), { issuer, audience, typ: "at+jwt" });
+    const { payload } = await checked(tokens.access_token, stock);
+    assert.deepEqual([payload.aud, payload.sub, payload.client_id], [stock, claims.sub, "crm"]);
+    await assert.rejects(checked(tokens.access_token, billing), { code: "ERR_JWT_CLAIM_VALIDATION_FAILED", claim: "aud" });
+    assert.equal(await refusal(oidc.fetchUserInfo(party.configuration, tokens.access_token, claims.sub)), "invalid_token", "it is not for us");
+
+    const refreshed = (resource) => oidc.refreshTokenGrant(party.configuration, tokens.refresh_token, { resource });
+    assert.equal(await refusal(refreshed(billing)), "invalid_target", "declared, but not asked for");
+    const next = await refreshed(stock);
+    assert.equal((await checked(next.access_token, stock)).payload.sub, claims.sub);
+
+    party.resource = undefined;
+    assert.equal((await party.signIn(ana, { resource: "https://elsewhere.company.com" })).error, "invalid_target");
 });

@@ -11,23 +11,44 @@ import { text } from "node:stream/consumers";
 import * as oidc from "openid-client";
 import { eventually } from "../browser/harness.mjs";
 
-// As the library itself imports it, to verify logout tokens.
-const { createRemoteJWKSet, jwtVerify } = await import(createRequire(import.meta.resolve("openid-client")).resolve("jose"));
+// As the library itself imports it, to verify what the library does not look into.
+export const { createRemoteJWKSet, exportJWK, jwtVerify } = await import(createRequire(import.meta.resolve("openid-client")).resolve("jose"));
 
-/** How each kind of client says who it is. Other ways (`private_key_jwt`) are a line here and a journey. */
+/** How each kind of client says who it is. */
 const METHODS = {
     client_secret_basic: (secret) => oidc.ClientSecretBasic(secret),
     client_secret_post: (secret) => oidc.ClientSecretPost(secret),
     none: () => oidc.None(),
+    // The library puts the issuer into `aud`, as one text, without being told.
+    private_key_jwt: (_secret, signer) => oidc.PrivateKeyJwt(signer),
 };
+
+/** The answer of an endpoint that refuses: its `error`. */
+export async function refusal(promise) {
+    const error = await promise.then(() => assert.fail("it is refused"), (error) => error);
+    const told = error.error ?? error.cause?.error ?? error.cause?.[0]?.parameters?.error;
+    if (told) return told;
+    // Of an answer with a challenge the library reads the challenge only, and that of Basic (RFC 7617) has no `error`.
+    return error.response && !error.response.bodyUsed ? (await error.response.json()).error : error;
+}
+
+/** A key to sign assertions with, as the library takes it, and what is declared of it. */
+export async function makeSigner() {
+    const { privateKey: key, publicKey } = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign", "verify"]);
+    const kid = "of-this-journey";
+    return { key, kid, jwks: JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid }] }) };
+}
 
 /**
  * Registers one and starts it on a free port. `lines`: more TOML of its declaration. `host`: where browsers reach it; native programs are on
  * 127.0.0.1. It stops with the journey.
  *
+ * `registration`: it registers itself, with this initial access token. `party.push` has it push its requests (PAR), `party.dpop` is the key that its tokens
+ * are bound to, `party.resource` the service that they are for.
+ *
  * `/sign-in?…` begins a sign-in with these parameters, `/callback` ends it; what came of it, tokens or an error, is the last of `arrivals`.
  */
-export async function startParty(world, key, { lines = "", host = `${key}.company9.localhost`, method = "client_secret_basic", alg = "RS256" } = {}) {
+export async function startParty(world, key, { lines = "", host = `${key}.company9.localhost`, method = "client_secret_basic", alg = "RS256", registration } = {}) {
     const { demo, finally: atTheEnd } = world;
     const party = { key, arrivals: [], told: [] };
     const begun = new Map(); // by `state`, what to check the answer with
@@ -51,7 +72,9 @@ export async function startParty(world, key, { lines = "", host = `${key}.compan
                 idTokenExpected: true,
                 ...(asked.max_age && { maxAge: Number(asked.max_age) }),
             });
-            return { location: oidc.buildAuthorizationUrl(party.configuration, asked).href };
+            const build = party.push ? oidc.buildAuthorizationUrlWithPAR : oidc.buildAuthorizationUrl;
+            party.asked = (await build(party.configuration, asked)).href;
+            return { location: party.asked };
         },
         "/callback": async (url, request) => {
             const posted = request.method === "POST";
@@ -60,7 +83,8 @@ export async function startParty(world, key, { lines = "", host = `${key}.compan
             const arrival = { method: request.method };
             party.arrivals.push(arrival);
             try {
-                arrival.tokens = await oidc.authorizationCodeGrant(party.configuration, answer, begun.get(state));
+                const more = party.resource && { resource: party.resource };
+                arrival.tokens = await oidc.authorizationCodeGrant(party.configuration, answer, begun.get(state), more, { DPoP: party.dpop });
                 arrival.claims = arrival.tokens.claims();
                 return { html: `<p data-testid="who">${arrival.claims.sub}</p>` };
             } catch (error) {
@@ -96,25 +120,43 @@ export async function startParty(world, key, { lines = "", host = `${key}.compan
     const { port } = server.address();
     party.origin = `http://${host}:${port}`;
 
-    await demo.apply(`
-        [apps.${key}]
-        name = "Party ${key}"
-        access = "everyone"
-        redirect_uris = ["${party.origin.replace(/^(http:\/\/127\.0\.0\.1):.*/, "$1")}/callback"]
-        post_logout_redirect_uris = ["${party.origin}/left"]
-        logout_urls = ["http://127.0.0.1:${port}/backchannel"]
-        id_token_alg = "${alg}"
-        ${lines}
-    `);
-    const secret = method === "none" ? undefined : await demo.secretOf(key);
-    const metadata = { id_token_signed_response_alg: alg };
+    const redirect_uri = `${party.origin.replace(/^(http:\/\/127\.0\.0\.1):.*/, "$1")}/callback`;
     const options = { execute: [oidc.allowInsecureRequests, oidc.enableNonRepudiationChecks] };
-    /** What the library knows of the provider and of this client, if the client shows its secret in this way. */
-    party.as = (method) => oidc.discovery(new URL(demo.engine), key, metadata, METHODS[method](secret), options);
-    party.configuration = await party.as(method);
-    // Revoking nothing is a success for whoever is known (RFC 7009 §2.2).
-    const known = () => oidc.tokenRevocation(party.configuration, "nothing").then(() => true, () => false);
-    await eventually(`the engine knows ${key}`, 5_000, known);
+    await (registration ? registerItself() : declare());
+
+    async function registerItself() {
+        const metadata = { client_name: `Party ${key}`, redirect_uris: [redirect_uri], token_endpoint_auth_method: method, id_token_signed_response_alg: alg };
+        const authentication = method === "none" ? oidc.None() : undefined; // the secret that it is given, in the form
+        const asking = { ...options, initialAccessToken: registration };
+        party.configuration = await oidc.dynamicClientRegistration(new URL(demo.engine), metadata, authentication, asking);
+    }
+
+    async function declare() {
+        const signer = method === "private_key_jwt" ? await makeSigner() : undefined;
+        await demo.apply(`
+            [apps.${key}]
+            name = "Party ${key}"
+            access = "everyone"
+            redirect_uris = ["${redirect_uri}"]
+            post_logout_redirect_uris = ["${party.origin}/left"]
+            logout_urls = ["http://127.0.0.1:${port}/backchannel"]
+            id_token_alg = "${alg}"
+            ${signer ? `jwks = '${signer.jwks}'` : ""}
+            ${lines}
+        `);
+        const secret = method === "none" ? undefined : await demo.secretOf(key);
+        const metadata = { id_token_signed_response_alg: alg };
+        /** What the library knows of the provider and of this client, if the client shows who it is in this way. */
+        party.as = (method) => {
+            const authentication = typeof method === "function" ? method : METHODS[method](secret, signer);
+            return oidc.discovery(new URL(demo.engine), key, metadata, authentication, options);
+        };
+        party.signer = signer;
+        party.configuration = await party.as(method);
+        // Revoking nothing is a success for whoever is known (RFC 7009 §2.2).
+        const known = () => oidc.tokenRevocation(party.configuration, "nothing").then(() => true, () => false);
+        await eventually(`the engine knows ${key}`, 5_000, known);
+    }
 
     /** What came of the last sign-in, which must have been one. */
     party.last = () => party.arrivals.at(-1);
@@ -123,6 +165,13 @@ export async function startParty(world, key, { lines = "", host = `${key}.compan
         const before = party.arrivals.length;
         await visitor.open(`${party.origin}/sign-in?${new URLSearchParams(parameters)}`);
         return party.arrivals.length > before ? party.last() : undefined;
+    };
+    /** The same for a client about which people are asked: with the click that allows it. */
+    party.allowedBy = async (visitor, parameters = {}) => {
+        assert.equal(await party.signIn(visitor, parameters), undefined, "the question comes first");
+        await visitor.page.getByTestId("allow").click();
+        await visitor.page.getByTestId("who").waitFor();
+        return party.last();
     };
     return party;
 }

@@ -5,15 +5,9 @@ import assert from "node:assert/strict";
 import * as oidc from "openid-client";
 import { eventually, journey } from "../browser/harness.mjs";
 import { untilKnown } from "../browser/zones.mjs";
-import { startParty } from "./party.mjs";
+import { refusal, startParty } from "./party.mjs";
 
 const algorithmOf = (token) => JSON.parse(Buffer.from(token.split(".")[0], "base64url")).alg;
-
-/** The answer of a token endpoint that refuses: its `error`. */
-async function refusal(promise) {
-    const error = await promise.then(() => assert.fail("it is refused"), (error) => error);
-    return error.error ?? error.cause?.error ?? error.cause?.[0]?.parameters?.error ?? error;
-}
 
 for (const method of ["client_secret_basic", "client_secret_post"]) {
     for (const alg of ["RS256", "EdDSA"]) {
@@ -72,7 +66,7 @@ journey("an answer by form_post", async (world) => {
 journey("a program on this computer, without a secret, at whichever port is free", async (world) => {
     const party = await startParty(world, "tool", { method: "none", host: "127.0.0.1", lines: `client = "native"` });
     const ana = await world.signedIn("ana");
-    const { tokens, claims } = await party.signIn(ana);
+    const { tokens, claims } = await party.allowedBy(ana);
     const next = await oidc.refreshTokenGrant(party.configuration, tokens.refresh_token);
     assert.equal(next.claims().sub, claims.sub);
     await oidc.tokenRevocation(party.configuration, next.refresh_token);
