@@ -103,19 +103,7 @@ pub fn verify_for(
     if !is_meant(claims.aud) {
         return Err(Refused::WrongAudience);
     }
-    if claims.iat < 0 || claims.exp < claims.iat {
-        return Err(Refused::Malformed);
-    }
-    let (issued_at, expires_at) = (Timestamp::from_seconds(claims.iat), Timestamp::from_seconds(claims.exp));
-    if expires_at.since(issued_at) > TOKEN_LIFETIME {
-        return Err(Refused::LivesTooLong);
-    }
-    if now >= expires_at {
-        return Err(Refused::Expired);
-    }
-    if issued_at > now + CLOCK_LEEWAY {
-        return Err(Refused::NotYetValid);
-    }
+    let (issued_at, expires_at) = lifetime(claims.iat, claims.exp, now)?;
     Ok(VerifiedAccessToken {
         audience: claims.aud.to_owned(),
         app: claims.client_id.parse().map_err(|_| Refused::Malformed)?,
@@ -128,6 +116,24 @@ pub fn verify_for(
         expires_at,
         key: claims.cnf.map(|cnf| cnf.jkt),
     })
+}
+
+/// From when until when an access token of ours lives, if it lives at `now`. The same rule for people's and for apps' own.
+pub(super) fn lifetime(iat: i64, exp: i64, now: Timestamp) -> Result<(Timestamp, Timestamp), Refused> {
+    if iat < 0 || exp < iat {
+        return Err(Refused::Malformed);
+    }
+    let (issued_at, expires_at) = (Timestamp::from_seconds(iat), Timestamp::from_seconds(exp));
+    if expires_at.since(issued_at) > TOKEN_LIFETIME {
+        return Err(Refused::LivesTooLong);
+    }
+    if now >= expires_at {
+        return Err(Refused::Expired);
+    }
+    if issued_at > now + CLOCK_LEEWAY {
+        return Err(Refused::NotYetValid);
+    }
+    Ok((issued_at, expires_at))
 }
 
 /// RFC 9068 §2.2, with `sid` and `fam`: all required, nothing else but `cnf`.

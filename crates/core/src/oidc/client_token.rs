@@ -5,13 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::access_token::lifetime;
 use super::{Confirmation, TOKEN_LIFETIME, there};
 use crate::crypto::Random;
 use crate::id::{AppKey, Audience, TokenId, UserId};
 use crate::jose::{self, Buffer, Kind, Refused};
 use crate::jwk::Thumbprint;
 use crate::keyring::{Keyring, SigningKey};
-use crate::pass::CLOCK_LEEWAY;
 use crate::time::Timestamp;
 
 /// What it says.
@@ -88,19 +88,10 @@ pub fn verify(
     if !is_meant(claims.aud) {
         return Err(Refused::WrongAudience);
     }
-    if claims.sub != claims.client_id || claims.iat < 0 || claims.exp < claims.iat {
+    if claims.sub != claims.client_id {
         return Err(Refused::Malformed);
     }
-    let (issued_at, expires_at) = (Timestamp::from_seconds(claims.iat), Timestamp::from_seconds(claims.exp));
-    if expires_at.since(issued_at) > TOKEN_LIFETIME {
-        return Err(Refused::LivesTooLong);
-    }
-    if now >= expires_at {
-        return Err(Refused::Expired);
-    }
-    if issued_at > now + CLOCK_LEEWAY {
-        return Err(Refused::NotYetValid);
-    }
+    let (issued_at, expires_at) = lifetime(claims.iat, claims.exp, now)?;
     Ok(VerifiedClientToken {
         audience: claims.aud.to_owned(),
         app: claims.client_id.parse().map_err(|_| Refused::Malformed)?,
