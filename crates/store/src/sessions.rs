@@ -162,6 +162,14 @@ pub async fn hold(write: &mut Write, id: &SessionId) -> Result<bool, StoreError>
     Ok(write.execute(hold.bind(id)).await? > 0)
 }
 
+/// [`hold`] and [`find`] in one: the session, held, if it has not ended.
+pub async fn held(write: &mut Write, id: &SessionId) -> Result<Option<Session>, StoreError> {
+    let hold = sql("UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL
+                    RETURNING id, user_id, acr, amr, authenticated_at, created_at, last_seen_at, expires_at, inactivity,
+                        persistent, ended_at, end_reason, user_agent, ip");
+    write.optional(hold.bind(id)).await?.as_ref().map(session).transpose()
+}
+
 /// Ends one session, and writes down which apps have to be told, and the upstream that it stood on. `false` when it had ended already or is not there: of two that end it at once, one is told `true`.
 pub async fn end(write: &mut Write, id: &SessionId, reason: EndReason, now: Timestamp) -> Result<bool, StoreError> {
     let end = sql("UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL
@@ -328,6 +336,18 @@ pub async fn record_told(write: &mut Write, told: &[(SessionId, AppKey)], now: T
         logouts::note_late(write, &sessions, now).await?;
     }
     Ok(())
+}
+
+/// [`record_told`] of one session that the caller holds: it has not ended, so that nobody has to be told late.
+pub async fn record_told_held(
+    write: &mut Write,
+    id: &SessionId,
+    app: &AppKey,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let record = sql("INSERT INTO session_apps (session_id, app_key, told_at) VALUES ($1, $2, $3)
+                      ON CONFLICT (session_id, app_key) DO NOTHING");
+    write.execute(record.bind(id).bind(app).bind(&now)).await.map(drop)
 }
 
 /// The apps that have been told about a session.

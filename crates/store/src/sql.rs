@@ -17,9 +17,12 @@ use sqlx::{
     SqlStr, Type,
 };
 
+use self::writer::{Turn, Writer};
 use crate::database_url::DatabaseUrl;
 use crate::error::StoreError;
 use crate::migrate;
+
+mod writer;
 
 /// How long a server may work on one statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +40,7 @@ const WRITER_TIMEOUT: Duration = Duration::from_secs(5);
 /// An open database.
 #[derive(Clone)]
 pub(crate) enum Database {
-    Sqlite { writer: Pool<Sqlite>, readers: Pool<Sqlite> },
+    Sqlite { writer: Writer, readers: Pool<Sqlite> },
     Postgres(Pool<Postgres>),
 }
 
@@ -66,25 +69,24 @@ impl Database {
                     .busy_timeout(LOCK_TIMEOUT)
                     .pragma("trusted_schema", "off")
                     .statement_cache_capacity(256);
-                // No test before each use: the other end is a thread of this process.
-                let pool =
-                    || PoolOptions::<Sqlite>::new().idle_timeout(None).max_lifetime(None).test_before_acquire(false);
                 // 4 MB at most, taken only by large writes: keys are random, so each touches a page of its own.
                 let writing = options.clone().pragma("cache_size", "-4000");
-                let writer = pool().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_lazy_with(writing);
-                let mut connection = writer.acquire().await?;
+                let writer = Writer::new(writing);
+                let mut turn = writer.turn().await?;
                 // SQLite has no advisory lock: two processes that start together queue here instead.
-                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+                let mut transaction = turn.connection().begin_with("BEGIN IMMEDIATE").await?;
                 let types = [("text", "TEXT"), ("integer", "INTEGER"), ("blob", "BLOB")];
                 let options_of_tables =
                     [("strict", "STRICT"), ("clustered", "STRICT, WITHOUT ROWID"), ("transient", "")];
                 migrate::run(types.into_iter().chain(options_of_tables), &mut *transaction).await?;
                 transaction.commit().await?;
-                drop(connection);
+                drop(turn);
                 // Each is a thread with 2 MB of pages and an allocator's reserve of its own; reads are short and mostly from memory.
                 let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
                 let count = u32::try_from(cores.clamp(2, 8)).unwrap_or(8);
-                let readers = pool().max_connections(count).acquire_timeout(ACQUIRE_TIMEOUT);
+                let readers = PoolOptions::<Sqlite>::new().max_connections(count).acquire_timeout(ACQUIRE_TIMEOUT);
+                // No test before each use: the other end is a thread of this process.
+                let readers = readers.idle_timeout(None).max_lifetime(None).test_before_acquire(false);
                 let readers = readers.connect_lazy_with(options.pragma("query_only", "on"));
                 Ok(Self::Sqlite { writer, readers })
             }
@@ -114,9 +116,10 @@ impl Database {
     /// Takes a connection and begins what `access` asks for.
     pub(crate) async fn begin(&self, access: Access) -> Result<Transaction, StoreError> {
         let (connection, begin) = match (self, access) {
-            // Taking the write lock at once: a transaction that reads first and upgrades later fails instead of waiting.
             (Self::Sqlite { writer, .. }, Access::Write) => {
-                (Connection::Sqlite(writer.acquire().await?), "BEGIN IMMEDIATE")
+                let turn = writer.turn().await?;
+                let begin = turn.begin();
+                (Connection::Writer(turn), begin)
             }
             (Self::Sqlite { readers, .. }, _) => (Connection::Sqlite(readers.acquire().await?), "BEGIN"),
             (Self::Postgres(pool), Access::Write) => {
@@ -173,6 +176,7 @@ impl Listener {
 }
 
 enum Connection {
+    Writer(Turn),
     Sqlite(PoolConnection<Sqlite>),
     Postgres(PoolConnection<Postgres>),
 }
@@ -181,6 +185,10 @@ enum Connection {
 macro_rules! either {
     ($connection:expr, $inner:ident => $body:expr) => {
         match $connection {
+            Connection::Writer(turn) => {
+                let $inner = turn.connection();
+                $body
+            }
             Connection::Sqlite($inner) => $body,
             Connection::Postgres($inner) => $body,
         }
@@ -201,6 +209,16 @@ impl Transaction {
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         if self.failed {
             return Err(StoreError::unavailable("a statement of this transaction failed, so it cannot be committed"));
+        }
+        if let Some(Connection::Writer(turn)) = &self.connection {
+            if let Some(finish) = turn.finish() {
+                self.control(finish.into_sql_str()).await?;
+            }
+            self.open = false;
+            return match self.connection.take() {
+                Some(Connection::Writer(turn)) => turn.commit().await,
+                _ => unreachable!("it was there"),
+            };
         }
         self.control("COMMIT".into_sql_str()).await?;
         self.open = false;
@@ -231,6 +249,10 @@ impl Transaction {
         &mut self,
         statement: impl AsyncFnOnce(&mut Connection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
+        // PostgreSQL refuses whatever comes after a failure. SQLite may have undone everything so far, and would keep the rest.
+        if self.failed {
+            return Err(StoreError::unavailable("an earlier statement of this transaction failed"));
+        }
         let connection = self.connection.as_mut().expect("present until dropped");
         self.busy = true;
         let done = tokio::time::timeout(PATIENCE, statement(connection)).await;
@@ -248,15 +270,28 @@ impl Drop for Transaction {
             return;
         }
         // Without a runtime nothing can be sent; losing the connection ends the transaction as well.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            if let Connection::Writer(turn) = &mut connection {
+                turn.lose();
+            }
+            return;
+        };
         let open = self.open;
         runtime.spawn(async move {
+            let mut connection = match connection {
+                Connection::Writer(turn) => return turn.undo().await,
+                other => other,
+            };
             let clean = either!(&mut connection, inner => {
                 if open { within(inner.execute("ROLLBACK")).await.is_ok() } else { within(inner.ping()).await.is_ok() }
             });
             if !clean {
                 // Nobody knows what state it is in, so nobody else gets it.
-                either!(&mut connection, inner => inner.close_on_drop());
+                match &mut connection {
+                    Connection::Writer(turn) => turn.lose(),
+                    Connection::Sqlite(inner) => inner.close_on_drop(),
+                    Connection::Postgres(inner) => inner.close_on_drop(),
+                }
             }
         });
     }
@@ -307,6 +342,7 @@ impl Statement {
     /// Runs it; how many rows it touched.
     pub(crate) async fn execute(self, transaction: &mut Transaction) -> Result<u64, StoreError> {
         let execute = async |connection: &mut Connection| match connection {
+            Connection::Writer(turn) => Ok(self.query().execute(turn.connection()).await?.rows_affected()),
             Connection::Sqlite(inner) => Ok(self.query().execute(&mut **inner).await?.rows_affected()),
             Connection::Postgres(inner) => Ok(self.query().execute(&mut **inner).await?.rows_affected()),
         };
@@ -316,6 +352,9 @@ impl Statement {
     /// Runs it to its end; all rows.
     pub(crate) async fn all(self, transaction: &mut Transaction) -> Result<Vec<Row>, StoreError> {
         let all = async |connection: &mut Connection| match connection {
+            Connection::Writer(turn) => {
+                Ok(self.query().fetch_all(turn.connection()).await?.into_iter().map(Row::Sqlite).collect())
+            }
             Connection::Sqlite(inner) => {
                 Ok(self.query().fetch_all(&mut **inner).await?.into_iter().map(Row::Sqlite).collect())
             }

@@ -275,3 +275,39 @@ async fn the_database_file_is_for_its_owner_only() {
     }
     store.close().await;
 }
+
+/// On SQLite those that wait share a commit: what each was told holds for it alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_at_once_each_is_kept_or_not_as_it_was_told() {
+    on_both(|database| async move {
+        let mut writers = tokio::task::JoinSet::new();
+        for number in 0..48 {
+            let store = database.store.clone();
+            writers.spawn(async move {
+                let mut write = store.write().await.expect("writes");
+                let name = format!("user-{number:02}");
+                let user = added_user(&mut write, &name).await;
+                match number % 3 {
+                    0 => {
+                        write.commit().await.expect("commits");
+                        let mut read = store.read().await.expect("reads");
+                        assert!(
+                            users::find(&mut read, &user.id).await.expect("reads").is_some(),
+                            "as soon as it was told"
+                        );
+                    }
+                    1 => drop(write),
+                    _ => {
+                        users::add(&mut write, &user).await.expect_err("there already");
+                        users::count(&mut write).await.expect_err("nothing goes after a failure");
+                        write.commit().await.expect_err("nor is anything kept");
+                    }
+                }
+            });
+        }
+        writers.join_all().await;
+        let mut read = database.read().await;
+        assert_eq!(users::count(&mut read).await.expect("reads"), 16);
+    })
+    .await;
+}
