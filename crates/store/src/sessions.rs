@@ -10,6 +10,7 @@ use hallpass_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::sql::{Row, Statement, sql};
+use crate::view::touch_step;
 use crate::{BATCH, Change, Read, Write, logouts, tokens, upstreams};
 
 /// A session to be stored, with the digest of its secret.
@@ -227,6 +228,16 @@ pub async fn touch(write: &mut Write, seen: &[(SessionId, Timestamp)]) -> Result
         touched += write.execute(chunk.iter().fold(touch, |touch, (id, at)| touch.bind(id).bind(at))).await?;
     }
     Ok(touched)
+}
+
+/// Writes down the activity of one session that the caller holds, once in each step of time.
+pub async fn touch_held(write: &mut Write, session: &Session, now: Timestamp) -> Result<(), StoreError> {
+    let step = touch_step(u32::try_from(session.inactivity.as_secs()).unwrap_or(u32::MAX));
+    if now.since(session.last_seen_at) < Duration::from_secs(step.into()) {
+        return Ok(());
+    }
+    let touch = sql("UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2 AND ended_at IS NULL");
+    write.execute(touch.bind(&session.id).bind(&now)).await.map(drop)
 }
 
 /// Whoever locks several sessions locks them in this order, that of the column; otherwise two could wait for each other.

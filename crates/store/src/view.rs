@@ -26,7 +26,7 @@ use hallpass_core::zone::Zone;
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use self::policy::{AppEntry, Policy, PolicyGuard, RoleEntry};
-pub(crate) use self::sessions::TOUCH_STEP;
+pub(crate) use self::sessions::{TOUCH_STEP, touch_step};
 pub use self::sessions::{SessionView, Touched};
 pub use self::shards::Shards;
 pub use self::users::{EnvelopeView, Standing, UserView};

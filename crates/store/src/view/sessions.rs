@@ -16,6 +16,12 @@ use super::Shards;
 /// shortens it by a twelfth at most; but no longer than so many seconds.
 const TOUCH_SHARE: u32 = 12;
 pub(crate) const TOUCH_STEP: u32 = 300;
+
+/// The length of a step, in seconds, of a session that ends after so many without activity.
+pub(crate) fn touch_step(inactivity: u32) -> u32 {
+    (inactivity / TOUCH_SHARE).clamp(1, TOUCH_STEP)
+}
+
 /// Apps whose slot is below this are remembered in the session itself; beyond it, in a set.
 const TOLD_BITS: usize = 63;
 
@@ -283,7 +289,7 @@ impl Entry {
     /// Which step of its time a moment belongs to. Each session's steps begin at another moment: those whose people came at the same time,
     /// in the morning or after a restart, would otherwise be written down at the same time ever after, and requests wait behind that.
     fn step(&self, id: SessionId, seconds: u32) -> u64 {
-        let step = (self.inactivity / TOUCH_SHARE).clamp(1, TOUCH_STEP);
+        let step = touch_step(self.inactivity);
         let [.., a, b] = *id.as_bytes();
         let offset = (u64::from(u16::from_be_bytes([a, b])) * u64::from(step)) >> 16;
         (u64::from(seconds) + offset) / u64::from(step)

@@ -34,10 +34,7 @@ use crate::web::guard::AppCaller;
 /// The session, if tokens may be made for it now: it lives, its user may sign in and enter the app. Asked at each issuance (advisory T20). Holds
 /// the session, so that it cannot end before the tokens are written down, and whoever ends it afterwards sees them.
 async fn judge(call: &Call<Client>, write: &mut Write, id: &SessionId) -> Result<Result<Session, GrantRefused>, Error> {
-    if !sessions::hold(write, id).await? {
-        return Ok(Err(GrantRefused::SessionOver));
-    }
-    let session = sessions::find(write, id).await?.filter(|session| session.check(call.now).is_ok());
+    let session = sessions::held(write, id).await?.filter(|session| session.check(call.now).is_ok());
     let Some(session) = session else { return Ok(Err(GrantRefused::SessionOver)) };
     Ok(may(call, write, &session.user_id).await?.map(|()| session))
 }
@@ -87,7 +84,7 @@ impl Granted<'_> {
         };
         tokens::begin(&mut write, &new, call.now).await?;
         // From now on the client keeps a session of its own: it has to hear when this one ends.
-        sessions::record_told(&mut write, &[(session.id, app.clone())], call.now).await?;
+        sessions::record_told_held(&mut write, &session.id, app, call.now).await?;
         let Self { scope, audience, nonce, .. } = self;
         let profile = profile(&mut write, session, self.claims).await?;
         let answer = Grant { session, family: new.id, scope, audience, profile, nonce }.answer(call, &refresh_token)?;

@@ -34,52 +34,50 @@ pub async fn exchange(
     let Some(token) = Secret::<RefreshToken>::parse(token) else { return Ok(Err(GrantRefused::Unknown)) };
     let (context, digest) = (&call.context, token.digest());
     let mut write = context.store.write().await?;
-    let Some((_, found)) = tokens::by_token(&mut write, &digest).await? else { return Ok(Err(GrantRefused::Unknown)) };
-    if let Err(refused) = fits(call, &found) {
+    let found = tokens::by_token(&mut write, &digest).await?;
+    let Some((generation, mut family)) = found else { return Ok(Err(GrantRefused::Unknown)) };
+    if let Err(refused) = fits(call, &family) {
         return Ok(Err(refused));
     }
-    let scope = narrowed(&found, scope)?;
-    let audience = chosen(call, &found.resources, resource)?;
-    let offline = is_offline(call, &found);
-    let judged = match judge(call, &mut write, &found.session).await? {
-        Err(GrantRefused::SessionOver) if offline => outlived(call, &mut write, &found).await?,
+    let scope = narrowed(&family, scope)?;
+    let audience = chosen(call, &family.resources, resource)?;
+    let offline = is_offline(call, &family);
+    let judged = match judge(call, &mut write, &family.session).await? {
+        Err(GrantRefused::SessionOver) if offline => outlived(call, &mut write, &family).await?,
         judged => judged,
     };
     let session = match judged {
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !is_allowed(call, &mut write, &session, scope, found.claims).await? {
+    if !is_allowed(call, &mut write, &session, scope, family.claims).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
-    // Again, now that nobody else can move this family: who comes second shall see what the first has done.
-    let again = tokens::by_token(&mut write, &digest).await?;
-    let Some((generation, family)) = again else { return Ok(Err(GrantRefused::Unknown)) };
-    if let Err(refused) = fits(call, &family) {
-        return Ok(Err(refused));
-    }
-    // Whoever repeats an answer says of the cookie what the answer said.
-    let mut made_at = family.rotated_at;
-    let answer = match presented(generation, family.generation, family.rotated_at, call.now) {
-        Presented::Current => {
-            made_at = call.now;
-            let next = Secret::<RefreshToken>::mint(&mut context.random());
-            let profile = profile(&mut write, &session, family.claims).await?;
-            let grant = Grant { session: &session, family: family.id, scope, audience, profile, nonce: None };
-            let answer = grant.answer(call, &next)?;
-            let sealed = context.keys.refresh_answer.seal(&answer, digest.as_bytes(), &mut context.random());
-            let (token, key) = (next.digest(), bound_to(&call.proof));
-            let rotation = Rotation { family: family.id, from: generation, token, answer: &sealed, key };
-            if !tokens::rotate(&mut write, &rotation, call.now).await? {
-                // Revoked since it was read: that needs no hold on the session.
-                return Ok(Err(GrantRefused::Revoked));
-            }
-            Some(answer)
+    let mut answer = None;
+    if presented(generation, family.generation, family.rotated_at, call.now) == Presented::Current {
+        let next = Secret::<RefreshToken>::mint(&mut context.random());
+        let profile = profile(&mut write, &session, family.claims).await?;
+        let grant = Grant { session: &session, family: family.id, scope, audience, profile, nonce: None };
+        let made = grant.answer(call, &next)?;
+        let sealed = context.keys.refresh_answer.seal(&made, digest.as_bytes(), &mut context.random());
+        let (token, key) = (next.digest(), bound_to(&call.proof));
+        let rotation = Rotation { family: family.id, from: generation, token, answer: &sealed, key };
+        if tokens::rotate(&mut write, &rotation, call.now).await? {
+            (answer, family.rotated_at) = (Some(made), call.now);
         }
-        Presented::JustReplaced => {
+    }
+    if answer.is_none() {
+        // Somebody was faster, or has revoked it. Again, now that nobody else can move this family: who comes second shall see what the first has done.
+        let again = tokens::by_token(&mut write, &digest).await?;
+        let Some((_, found)) = again else { return Ok(Err(GrantRefused::Unknown)) };
+        family = found;
+        if let Err(refused) = fits(call, &family) {
+            return Ok(Err(refused));
+        }
+        if presented(generation, family.generation, family.rotated_at, call.now) == Presented::JustReplaced {
             let sealed = family.answer.as_deref();
             let opened = sealed.and_then(|sealed| context.keys.refresh_answer.open(sealed, digest.as_bytes()));
-            let answer = opened.map(|answer| answer.to_vec());
+            answer = opened.map(|answer| answer.to_vec());
             if let Some(answer) = &answer
                 && audience_of(answer).as_deref()
                     != Some(audience.map_or(context.public_url.as_str(), Audience::as_str))
@@ -90,10 +88,8 @@ pub async fn exchange(
                     Error::new(StatusCode::BAD_REQUEST, "invalid_target", message).because("replaced for another")
                 );
             }
-            answer
         }
-        Presented::Reused => None,
-    };
+    }
     let Some(answer) = answer else {
         revoke_family(call, &mut write, &family.id, GrantRefused::RefreshTokenReused.as_str()).await?;
         write.commit().await?;
@@ -102,13 +98,15 @@ pub async fn exchange(
     if session.check(call.now).is_ok() {
         // Here and not by way of memory: whoever works in an app that only refreshes asks for nothing that would bring the session there, and would
         // be signed out for inactivity.
-        sessions::touch(&mut write, &[(session.id, call.now)]).await?;
+        sessions::touch_held(&mut write, &session, call.now).await?;
     }
     write.commit().await?;
     if session.check(call.now).is_ok() {
         context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
     }
-    let lasts = Lasts { offline, persistent: session.persistent, made_at, expires_at: family.expires_at };
+    // Whoever repeats an answer says of the cookie what the answer said.
+    let lasts =
+        Lasts { offline, persistent: session.persistent, made_at: family.rotated_at, expires_at: family.expires_at };
     Ok(Ok(Tokens::new(call, answer, &lasts)))
 }
 
