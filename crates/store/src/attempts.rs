@@ -64,8 +64,7 @@ pub async fn take_back(write: &mut Write, keys: &[(&str, Timestamp)]) -> Result<
         // A counter that has been deleted meanwhile comes back as nothing counted, in a window that is over.
         take_back = take_back.bind(*key).bind(window_start).bind(window_start).bind(&0_i64);
     }
-    write.execute(take_back).await?;
-    Ok(())
+    write.defer(take_back).await
 }
 
 /// Forgets a counter: the right password came from a device that had used up its own budget only.

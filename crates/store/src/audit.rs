@@ -87,8 +87,7 @@ pub async fn append(write: &mut Write, entry: &Entry) -> Result<(), StoreError> 
         .bind(&entry.outcome)
         .bind(&entry.reason)
         .bind(&json(&entry.details)?);
-    write.execute(append).await?;
-    Ok(())
+    write.defer(append).await
 }
 
 /// Up to `limit` entries that pass `filter`, the newest first. The next page lies before the last one's `(at, id)`.

@@ -87,6 +87,13 @@ impl Store {
         Ok(Write { read, changes: Vec::new(), observers: self.observers.clone() })
     }
 
+    /// For writing where each statement may stand for itself: PostgreSQL keeps each as it comes, without a word before and after. SQLite, which has
+    /// one writer, keeps them together at [`commit`](Write::commit), which is needed on both.
+    pub async fn write_each(&self) -> Result<Write, StoreError> {
+        let read = Read { transaction: self.database.begin(Access::Each).await? };
+        Ok(Write { read, changes: Vec::new(), observers: self.observers.clone() })
+    }
+
     /// Calls `observer` with the changes of every commit through this `Store` or its clones, after the commit and before
     /// its caller hears of it. Two commits may be told in the wrong order (look at the positions); commits of other
     /// processes are not told. It must be quick: the caller waits.
@@ -178,6 +185,11 @@ impl Write {
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
         statement.execute(&mut self.read.transaction).await
+    }
+
+    /// Runs it before the next one, or before `COMMIT`, together with others that were put off. An error of it comes up there.
+    async fn defer(&mut self, statement: Statement) -> Result<(), StoreError> {
+        self.read.transaction.defer(statement).await
     }
 }
 

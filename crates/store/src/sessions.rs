@@ -237,7 +237,7 @@ pub async fn touch_held(write: &mut Write, session: &Session, now: Timestamp) ->
         return Ok(());
     }
     let touch = sql("UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2 AND ended_at IS NULL");
-    write.execute(touch.bind(&session.id).bind(&now)).await.map(drop)
+    write.defer(touch.bind(&session.id).bind(&now)).await
 }
 
 /// Whoever locks several sessions locks them in this order, that of the column; otherwise two could wait for each other.
@@ -358,7 +358,7 @@ pub async fn record_told_held(
 ) -> Result<(), StoreError> {
     let record = sql("INSERT INTO session_apps (session_id, app_key, told_at) VALUES ($1, $2, $3)
                       ON CONFLICT (session_id, app_key) DO NOTHING");
-    write.execute(record.bind(id).bind(app).bind(&now)).await.map(drop)
+    write.defer(record.bind(id).bind(app).bind(&now)).await
 }
 
 /// The apps that have been told about a session.

@@ -53,6 +53,8 @@ pub(crate) enum Access {
     Snapshot,
     /// Statements that are kept together or not at all.
     Write,
+    /// Statements that write and stand each for itself, where the database has more than one writer.
+    Each,
 }
 
 impl Database {
@@ -116,7 +118,7 @@ impl Database {
     /// Takes a connection and begins what `access` asks for.
     pub(crate) async fn begin(&self, access: Access) -> Result<Transaction, StoreError> {
         let (connection, begin) = match (self, access) {
-            (Self::Sqlite { writer, .. }, Access::Write) => {
+            (Self::Sqlite { writer, .. }, Access::Write | Access::Each) => {
                 let turn = writer.turn().await?;
                 let begin = turn.begin();
                 (Connection::Writer(turn), begin)
@@ -129,8 +131,10 @@ impl Database {
                 (Connection::Postgres(pool.acquire().await?), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             }
         };
-        let mut transaction = Transaction { connection: Some(connection), open: false, failed: false, busy: false };
-        if access != Access::Read {
+        let apart = access == Access::Read || (access == Access::Each && matches!(connection, Connection::Postgres(_)));
+        let mut transaction =
+            Transaction { connection: Some(connection), deferred: Vec::new(), open: false, failed: false, busy: false };
+        if !apart {
             transaction.open = true;
             transaction.control(begin.into_sql_str()).await?;
         }
@@ -198,6 +202,8 @@ macro_rules! either {
 /// A connection, in a transaction if it is `open`, which is rolled back when dropped.
 pub(crate) struct Transaction {
     connection: Option<Connection>,
+    /// Statements that nobody waits for: they run before the next one, or before `COMMIT`.
+    deferred: Vec<Statement>,
     open: bool,
     /// A statement failed. PostgreSQL would answer COMMIT with a silent rollback, so that is refused here, on both.
     failed: bool,
@@ -210,6 +216,7 @@ impl Transaction {
         if self.failed {
             return Err(StoreError::unavailable("a statement of this transaction failed, so it cannot be committed"));
         }
+        self.flush().await?;
         if let Some(Connection::Writer(turn)) = &self.connection {
             if let Some(finish) = turn.finish() {
                 self.control(finish.into_sql_str()).await?;
@@ -220,8 +227,10 @@ impl Transaction {
                 _ => unreachable!("it was there"),
             };
         }
-        self.control("COMMIT".into_sql_str()).await?;
-        self.open = false;
+        if self.open {
+            self.control("COMMIT".into_sql_str()).await?;
+            self.open = false;
+        }
         Ok(())
     }
 
@@ -230,6 +239,7 @@ impl Transaction {
         if let Some(Connection::Postgres(_)) = self.connection
             && !self.failed
         {
+            self.flush().await?;
             self.control(AssertSqlSafe(format!("NOTIFY {channel}, '{payload}'; COMMIT")).into_sql_str()).await?;
             self.open = false;
             return Ok(());
@@ -239,6 +249,28 @@ impl Transaction {
 
     pub(crate) fn locking(&self) -> Option<&'static str> {
         matches!(self.connection, Some(Connection::Postgres(_))).then_some("FOR UPDATE")
+    }
+
+    /// Puts a statement off whose answer nobody needs. None of those that are put off together may depend on another one, or write the same row;
+    /// the same statement is therefore not put off twice.
+    pub(crate) async fn defer(&mut self, statement: Statement) -> Result<(), StoreError> {
+        if self.deferred.iter().any(|other| other.text.as_str() == statement.text.as_str()) {
+            self.flush().await?;
+        }
+        self.deferred.push(statement);
+        Ok(())
+    }
+
+    /// Runs what was put off. On PostgreSQL in one statement: each costs a way there and back, which for small ones is most of what they cost.
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        let mut deferred = std::mem::take(&mut self.deferred);
+        if deferred.len() > 1 && matches!(self.connection, Some(Connection::Postgres(_))) {
+            deferred = vec![Statement::together(deferred)];
+        }
+        for statement in deferred {
+            statement.run(self).await?;
+        }
+        Ok(())
     }
 
     async fn control(&mut self, statement: SqlStr) -> Result<(), StoreError> {
@@ -339,8 +371,27 @@ impl Statement {
         self
     }
 
+    /// Several in one, each but the last a common table expression that writes (PostgreSQL). All of them see what was there before.
+    fn together(statements: Vec<Self>) -> Self {
+        let (mut texts, mut values, mut keep) = (Vec::new(), Vec::new(), true);
+        for mut statement in statements {
+            texts.push(renumbered(statement.text.as_str(), values.len()));
+            values.append(&mut statement.values);
+            keep &= statement.keep;
+        }
+        let last = texts.pop().unwrap_or_default();
+        let parts = texts.iter().enumerate().map(|(index, text)| format!("part{index} AS ({text})"));
+        let text = format!("WITH {} {last}", parts.collect::<Vec<_>>().join(", "));
+        Self { text: AssertSqlSafe(text).into_sql_str(), values, keep }
+    }
+
     /// Runs it; how many rows it touched.
     pub(crate) async fn execute(self, transaction: &mut Transaction) -> Result<u64, StoreError> {
+        transaction.flush().await?;
+        self.run(transaction).await
+    }
+
+    async fn run(self, transaction: &mut Transaction) -> Result<u64, StoreError> {
         let execute = async |connection: &mut Connection| match connection {
             Connection::Writer(turn) => Ok(self.query().execute(turn.connection()).await?.rows_affected()),
             Connection::Sqlite(inner) => Ok(self.query().execute(&mut **inner).await?.rows_affected()),
@@ -351,6 +402,7 @@ impl Statement {
 
     /// Runs it to its end; all rows.
     pub(crate) async fn all(self, transaction: &mut Transaction) -> Result<Vec<Row>, StoreError> {
+        transaction.flush().await?;
         let all = async |connection: &mut Connection| match connection {
             Connection::Writer(turn) => {
                 Ok(self.query().fetch_all(turn.connection()).await?.into_iter().map(Row::Sqlite).collect())
@@ -379,6 +431,18 @@ impl Statement {
             Value::Bytes(bytes) => query.bind(bytes),
         })
     }
+}
+
+/// `$1` as `$4` if there are three values already. Statements are literals of ours, which have no other `$`.
+fn renumbered(text: &str, by: usize) -> String {
+    let mut parts = text.split('$');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (number, rest) =
+            part.split_at(part.find(|character: char| !character.is_ascii_digit()).unwrap_or(part.len()));
+        let number = number.parse::<usize>().map_or_else(|_| number.to_owned(), |number| (number + by).to_string());
+        text + "$" + &number + rest
+    })
 }
 
 /// One row of an answer.

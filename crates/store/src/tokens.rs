@@ -106,7 +106,7 @@ pub async fn begin(write: &mut Write, new: &NewFamily<'_>, now: Timestamp) -> Re
                       VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, $8, $9, $10, $11)");
     let insert = insert.bind(&new.id).bind(new.came_of.as_bytes()).bind(new.app).bind(&new.session).bind(&new.scope);
     let insert = insert.bind(&now).bind(&(now + new.lifetime)).bind(&new.scope.offline_access);
-    write.execute(insert.bind(new.resources).bind(&new.claims).bind(&new.key)).await?;
+    write.defer(insert.bind(new.resources).bind(&new.claims).bind(&new.key)).await?;
     add(write, &new.id, &new.token, 1).await
 }
 
@@ -184,7 +184,7 @@ async fn add(
     generation: i64,
 ) -> Result<(), StoreError> {
     let insert = sql("INSERT INTO refresh_tokens (token, family_id, generation) VALUES ($1, $2, $3)");
-    write.execute(insert.bind(token).bind(family).bind(&generation)).await.map(drop)
+    write.defer(insert.bind(token).bind(family).bind(&generation)).await
 }
 
 fn family(row: &Row) -> Result<Family, StoreError> {

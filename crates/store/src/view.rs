@@ -26,8 +26,8 @@ use hallpass_core::zone::Zone;
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use self::policy::{AppEntry, Policy, PolicyGuard, RoleEntry};
-pub(crate) use self::sessions::{TOUCH_STEP, touch_step};
 pub use self::sessions::{SessionView, Touched};
+pub(crate) use self::sessions::{TOUCH_STEP, touch_step};
 pub use self::shards::Shards;
 pub use self::users::{EnvelopeView, Standing, UserView};
 use crate::{Change, Store, StoreError, changes};

@@ -70,8 +70,8 @@ impl CountedBuckets {
 /// Makes the attempt.
 pub async fn attempt(context: &Context, attempt: Attempt<'_>, now: Timestamp) -> Result<Outcome, Error> {
     let username: Option<Username> = attempt.username.trim().parse().ok();
-    // One transaction for all that comes before the hash: connections are given back as seldom as possible, each time costs a round trip.
-    let mut write = context.store.write().await?;
+    // One connection for all that comes before the hash: giving it back costs a round trip, as do a beginning and an end.
+    let mut write = context.store.write_each().await?;
     let found = match &username {
         Some(username) => users::with_password(&mut write, username).await?,
         None => None,

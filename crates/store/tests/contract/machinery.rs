@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hallpass_core::crypto::Algorithm;
-use hallpass_core::id::{AuditId, KeyId, SessionId};
+use hallpass_core::id::{KeyId, SessionId};
 use hallpass_core::keyring::{ClosedKey, Purpose, SealedKey};
 use hallpass_core::time::Timestamp;
 use hallpass_store::attempts::{self, Attempts};
@@ -140,22 +140,6 @@ async fn a_key_for_what_only_a_later_version_knows_is_left_to_it() {
         assert_eq!(left, [Purpose::Pass, Purpose::Token]);
     })
     .await;
-}
-
-fn entry(event: &str, at: Timestamp) -> Entry {
-    Entry {
-        id: AuditId::mint(&mut Different),
-        at,
-        event: event.into(),
-        actor: "cli:root".into(),
-        user_id: None,
-        app: None,
-        session_id: None,
-        ip: None,
-        outcome: "success".into(),
-        reason: None,
-        details: json!({}),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hallpass_core::session::EndReason;
 use hallpass_store::changes::{self, Entry};
-use hallpass_store::{Change, DatabaseUrl, Store, StoreError, sessions, users};
+use hallpass_store::{Change, DatabaseUrl, Store, StoreError, audit, devices, sessions, users};
 
 use crate::support::*;
 
@@ -20,6 +20,65 @@ async fn what_is_dropped_never_happened() {
         let mut read = database.read().await;
         assert_eq!(users::count(&mut read).await.expect("reads"), 0);
         assert_eq!(changes::position(&mut read).await.expect("reads"), 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_put_off_is_there_for_the_next_statement_and_at_the_end() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let marks = [digest(), digest(), digest()];
+        for mark in &marks {
+            devices::remember(&mut write, mark, &ana.id, NOW).await.expect("puts off");
+        }
+        for number in 0..20 {
+            audit::append(&mut write, &entry("signed_in", later(number))).await.expect("puts off");
+        }
+        for mark in &marks {
+            assert!(devices::is_known(&mut write, mark, &ana.id).await.expect("reads"), "seen by what comes after");
+        }
+        audit::append(&mut write, &entry("signed_in", later(20))).await.expect("puts off");
+        write.commit().await.expect("commits");
+        let mut read = database.read().await;
+        let entries = audit::list(&mut read, &audit::Filter::default(), None, 99).await.expect("reads");
+        let times: Vec<_> = entries.iter().map(|entry| entry.at).collect();
+        assert_eq!(times, (0..=20).rev().map(later).collect::<Vec<_>>(), "each with its own values");
+    })
+    .await;
+}
+
+/// Nobody looks at the answer of a statement that is put off; its failure must not be lost with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_when_it_was_put_off_undoes_everything() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let entry = entry("signed_in", NOW);
+        for _ in 0..2 {
+            audit::append(&mut write, &entry).await.expect("puts off");
+        }
+        devices::remember(&mut write, &digest(), &ana.id, NOW).await.expect("puts off");
+        write.commit().await.expect_err("one of them failed");
+        let mut read = database.read().await;
+        assert_eq!(users::count(&mut read).await.expect("reads"), 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_stand_for_themselves_are_kept() {
+    on_both(|database| async move {
+        let mut write = database.store.write_each().await.expect("begins");
+        let ana = added_user(&mut write, "ana").await;
+        devices::remember(&mut write, &digest(), &ana.id, NOW).await.expect("puts off");
+        audit::append(&mut write, &entry("signed_in", NOW)).await.expect("puts off");
+        write.commit().await.expect("commits");
+        let mut read = database.read().await;
+        assert_eq!(users::count(&mut read).await.expect("reads"), 1);
+        let entries = audit::list(&mut read, &audit::Filter::default(), None, 99).await.expect("reads");
+        assert_eq!(entries.len(), 1, "what was put off, too");
     })
     .await;
 }

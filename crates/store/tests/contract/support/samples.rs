@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hallpass_core::app::{Access, App, AppSecret, FirstContact};
 use hallpass_core::crypto::{Random, sha256};
-use hallpass_core::id::{AppKey, GroupId, RoleId, SecretId, SessionId, UserId};
+use hallpass_core::id::{AppKey, AuditId, GroupId, RoleId, SecretId, SessionId, UserId};
 use hallpass_core::secret::{Digest, Kind, Secret};
 use hallpass_core::session::{Acr, Amr, Session};
 use hallpass_core::time::Timestamp;
@@ -14,7 +14,8 @@ use hallpass_core::zone::Zone;
 use hallpass_store::groups::Group;
 use hallpass_store::roles::Role;
 use hallpass_store::sessions::NewSession;
-use hallpass_store::{Write, apps, users, zones};
+use hallpass_store::{Write, apps, audit, users, zones};
+use serde_json::json;
 
 /// When the tests take place.
 pub const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -43,6 +44,22 @@ pub fn digest<K: Kind>() -> Digest<K> {
 
 pub fn key(text: &str) -> AppKey {
     text.parse().expect("valid")
+}
+
+pub fn entry(event: &str, at: Timestamp) -> audit::Entry {
+    audit::Entry {
+        id: AuditId::mint(&mut Different),
+        at,
+        event: event.into(),
+        actor: "cli:root".into(),
+        user_id: None,
+        app: None,
+        session_id: None,
+        ip: None,
+        outcome: "success".into(),
+        reason: None,
+        details: json!({}),
+    }
 }
 
 pub fn user(name: &str) -> User {
