@@ -64,7 +64,7 @@ pub async fn exchange(
         Presented::Current => {
             made_at = call.now;
             let next = Secret::<RefreshToken>::mint(&mut context.random());
-            let profile = profile(&mut write, &session, family.claims).await?;
+            let profile = profile(call, &mut write, &session, scope, family.claims).await?;
             let grant = Grant { session: &session, family: family.id, scope, audience, profile, nonce: None };
             let answer = grant.answer(call, &next)?;
             let sealed = context.keys.refresh_answer.seal(&answer, digest.as_bytes(), &mut context.random());
