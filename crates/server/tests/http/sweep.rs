@@ -23,7 +23,7 @@ async fn fill(site: &Site, now: Timestamp) {
         let name = format!("{number} of {}", now.as_millis());
         let taken = upstream_answers::take(&mut write, &sha256(name.as_bytes()), now).await;
         assert!(taken.expect("writes"));
-        attempts::count(&mut write, &[(&name, Duration::from_secs(60))], now).await.expect("counts");
+        attempts::count(&mut write, &[(&name, Duration::from_mins(1))], now).await.expect("counts");
         let mark = Secret::<DeviceMark>::mint(&mut SystemRandom).digest();
         devices::remember(&mut write, &mark, &site.ana.id, now).await.expect("remembers");
         let (code, user_code) = (
@@ -49,17 +49,17 @@ async fn dead(site: &Site, before: Timestamp) -> [u64; 4] {
 
 #[tokio::test]
 async fn one_sweep_deletes_all_that_is_dead_and_nothing_else() {
-    const LONG: u64 = 500 * 24 * 3600;
+    const LONG: Duration = Duration::from_hours(500 * 24);
     let site = Site::start().await;
     fill(&site, site.now()).await;
-    site.wait(LONG);
+    site.wait(LONG.as_secs());
     let ago = site.now() - Duration::from_hours(24);
     fill(&site, site.now()).await;
     let before = dead(&site, ago).await;
     assert!(before.iter().all(|rows| *rows >= u64::from(MANY) - 10), "{before:?}");
     jobs::sweep(site.engine.context.clone()).await.expect("sweeps");
     assert_eq!(dead(&site, ago).await, [0; 4], "in one sweep");
-    let far = site.now() + Duration::from_secs(LONG);
+    let far = site.now() + LONG;
     let left = dead(&site, far).await;
     assert!(left.iter().all(|rows| *rows >= u64::from(MANY) - 10), "what is not dead stays: {left:?}");
 }

@@ -188,8 +188,7 @@ impl Held {
         match attribute {
             A::Time => site.wait(match credential {
                 C::HandoffCode => 30,
-                C::AuthorizationCode | C::ClientAssertion | C::PossessionProof => 60,
-                C::DownstreamToken => 60,
+                C::AuthorizationCode | C::ClientAssertion | C::PossessionProof | C::DownstreamToken => 60,
                 C::AccessToken | C::BoundAccessToken | C::ServiceToken => 5 * 60,
                 C::Pass => 15 * 60,
                 C::PushedRequest => 90,
