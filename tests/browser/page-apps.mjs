@@ -74,8 +74,11 @@ class Pages {
         });
         await eventually(`the engine knows ${client}`, 5_000, async () => {
             await visitor.open(`${this.demo.engine}/oauth/authorize?${query}`);
-            return visitor.page.url().startsWith(`${this.origin}/callback?`);
+            // Asked each time: any program of this computer could listen where the page is.
+            return (await visitor.page.getByTestId("any-program").count()) === 1;
         });
+        await visitor.page.getByTestId("allow").click();
+        await visitor.reaches(/\/callback\?code=/);
         const code = new URL(visitor.page.url()).searchParams.get("code");
         const answer = await this.ask(visitor, "/oauth/token", {
             grant_type: "authorization_code", client_id: client, code, redirect_uri: `${this.origin}/callback`, code_verifier: VERIFIER,

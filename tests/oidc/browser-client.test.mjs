@@ -100,6 +100,9 @@ async function goThrough(world, options, cookie) {
     ana.tolerate(/status of 40[01]/);
     await ana.open(origin);
     await ana.page.evaluate(begin, world.demo.engine);
+    // Any program of this computer could listen where the page is.
+    await ana.reaches(/\/oauth\/authorize/);
+    await ana.page.getByTestId("allow").click();
     await ana.reaches(/\/callback\?code=/);
     const answer = ana.page.waitForResponse((response) => response.url().endsWith("/oauth/token") && response.request().method() === "POST");
     const came = await ana.page.evaluate(finish, [world.demo.engine, cookie]);

@@ -190,6 +190,11 @@ impl Origin {
         self.scheme_end == other.scheme_end && (self.host() == other.host() || same_domain())
     }
 
+    /// Whether it is at the very computer of whoever opens it: any program there may be what answers.
+    pub fn is_loopback(&self) -> bool {
+        Url::parse(&self.text).is_ok_and(|url| is_loopback(&url))
+    }
+
     /// The origin of a URL, if it is one that we would register.
     pub fn of(url: &Url) -> Result<Self, InvalidOrigin> {
         url.origin().ascii_serialization().parse()

@@ -139,6 +139,9 @@ pub struct Add {
     /// All tokens that it gets by OIDC are bound to a key of its own (RFC 9449)
     #[arg(long)]
     require_dpop: bool,
+    /// Its ID tokens say what its scope brings, too: for programs that never ask the userinfo endpoint
+    #[arg(long)]
+    claims_in_id_token: bool,
     #[command(flatten)]
     file: SecretFile,
 }
@@ -247,6 +250,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
             subject_type: add.subject_type,
             sector_identifier: add.sector_identifier,
             require_dpop: add.require_dpop,
+            claims_in_id_token: add.claims_in_id_token,
         },
         audiences: add.audiences,
         client_credentials: add.client_credentials,
@@ -372,6 +376,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("people known as", app.client.subject_type.to_string()),
         ("sector", app.client.sector_identifier.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)),
         ("DPoP required", word(&app.client.require_dpop)),
+        ("claims in ID token", word(&app.client.claims_in_id_token)),
         ("audiences", joined(&app.audiences)),
         ("client credentials", word(&app.client_credentials)),
         ("device", word(&app.device)),
@@ -465,6 +470,7 @@ fn object(app: &App) -> Value {
         "subject_type": app.client.subject_type,
         "sector_identifier": app.client.sector_identifier,
         "require_dpop": app.client.require_dpop,
+        "claims_in_id_token": app.client.claims_in_id_token,
         "audiences": app.audiences,
         "client_credentials": app.client_credentials,
         "device": app.device,

@@ -68,6 +68,8 @@ pub struct Context {
     pub device_authorizations: Counter<IpAddr>,
     /// Authorization requests pushed by clients without a secret, by source address.
     pub pushes: Counter<IpAddr>,
+    /// Refused grants that are written down, by app (its slot) and reason.
+    pub grant_refusals: Counter<(u32, &'static str)>,
     /// Which apps hold a change stream here.
     pub streams: Streams,
     /// Turns true when the engine stops.
@@ -194,6 +196,8 @@ impl Context {
             device_authorizations: Counter::new(30, Duration::from_mins(1)),
             // An office behind one address may come to work at the same minute.
             pushes: Counter::new(300, Duration::from_mins(1)),
+            // By app and reason, not by address: whoever wants to fill the disk has many of those, and garbage must not crowd out a thief.
+            grant_refusals: Counter::new(20, Duration::from_mins(1)),
             streams: Streams::default(),
             stopping,
             telemetry: Telemetry::new(clock.now()),

@@ -2,6 +2,8 @@
 //!
 //! Several nodes may run the same jobs at once: each is idempotent, or guarded by its statement or a lease.
 
+mod sweep;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +11,12 @@ use hallpass_core::audit::{Actor, Entry, Event, Word};
 use hallpass_core::crypto::{Algorithm, MasterKey, PrivateKey, Sealer, SystemRandom};
 use hallpass_core::id::{AppKey, KeyId};
 use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
-use hallpass_core::oidc::PENDING_LIFETIME;
 use hallpass_core::time::Timestamp;
-use hallpass_store::{
-    Store, StoreError, apps, attempts, audit, changes, client_assertions, codes, device_codes, devices, dpop_proofs,
-    handoffs, keys, logouts, outbox, pushed_requests, sessions, tokens, upstream_answers, upstream_logouts, upstreams,
-};
+use hallpass_store::{Store, StoreError, apps, audit, keys, sessions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::sweep::sweep;
 use crate::alerts;
 use crate::context::Context;
 use crate::sign_out::deliver;
@@ -30,17 +29,6 @@ const KEYS: Duration = Duration::from_mins(1);
 /// How soon the first key is there that somebody has come to need.
 const FIRST_KEYS: Duration = Duration::from_millis(500);
 const SWEEP: Duration = Duration::from_mins(10);
-/// How long the feed reaches back: an app that was away for longer starts anew.
-const KEEP_CHANGES: Duration = Duration::from_hours(24);
-/// How long ended sessions are kept, for questions.
-const KEEP_SESSIONS: Duration = Duration::from_hours(30 * 24);
-/// How long delivered alerts are kept; those that were given up stay.
-const KEEP_DELIVERED: Duration = Duration::from_hours(7 * 24);
-/// How long used codes are kept, so that a second use is known for what it is.
-const KEEP_CODES: Duration = Duration::from_mins(10);
-/// How long it is known which answers of other providers have come: longer than the sign-ins that they are for.
-const KEEP_ANSWERS: Duration = Duration::from_hours(1);
-const KEEP_DEVICES: Duration = Duration::from_hours(400 * 24);
 /// Rows in one transaction: others wait for the writer meanwhile.
 const BATCH: usize = 200;
 
@@ -276,47 +264,5 @@ impl Stored {
         audit::append(&mut write, &(&entry).into()).await?;
         write.commit().await?;
         Ok(Some(kid))
-    }
-}
-
-/// Deletes what nobody can ask for any more.
-pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
-    const ROWS: u32 = 1000;
-    let now = context.now();
-    context.view.sessions.sweep(now);
-    context.verified.sweep(now);
-    let mut write = context.store.write().await?;
-    changes::prune(&mut write, now - KEEP_CHANGES, ROWS).await?;
-    sessions::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
-    attempts::prune(&mut write, now, ROWS).await?;
-    handoffs::prune(&mut write, now - KEEP_CODES, ROWS).await?;
-    codes::prune(&mut write, now - KEEP_CODES, ROWS).await?;
-    device_codes::prune(&mut write, now - KEEP_CODES, ROWS).await?;
-    // Whoever came with one may be signing in since then.
-    pushed_requests::prune(&mut write, now - PENDING_LIFETIME, ROWS).await?;
-    tokens::prune(&mut write, now, ROWS).await?;
-    devices::prune(&mut write, now - KEEP_DEVICES, ROWS).await?;
-    logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
-    upstreams::prune(&mut write, now, ROWS).await?;
-    upstream_answers::prune(&mut write, now - KEEP_ANSWERS, ROWS).await?;
-    upstream_logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
-    outbox::prune(&mut write, now - KEEP_DELIVERED, ROWS).await?;
-    write.commit().await?;
-    sweep_used(&context).await
-}
-
-/// Deletes what was used once and is refused for its age by now, all of it: there is one for every request of a client. A node whose clock is behind
-/// must still find what it would take.
-async fn sweep_used(context: &Context) -> Result<(), StoreError> {
-    const ROWS: u32 = 1000;
-    let before = context.now() - KEEP_CODES;
-    loop {
-        let mut write = context.store.write().await?;
-        let assertions = client_assertions::prune(&mut write, before, ROWS).await?;
-        let proofs = dpop_proofs::prune(&mut write, before, ROWS).await?;
-        write.commit().await?;
-        if assertions.max(proofs) < ROWS.into() {
-            return Ok(());
-        }
     }
 }

@@ -149,6 +149,11 @@ impl Telemetry {
         self.apps.of(app).reused[what as usize].add();
     }
 
+    /// A code, a refresh token or another credential brought no tokens.
+    pub fn grant_refused(&self, app: &AppEntry) {
+        self.apps.of(app).grants_refused.add();
+    }
+
     /// Somebody signed in.
     pub fn signed_in(&self) {
         self.signed_in.add();
@@ -294,6 +299,7 @@ pub(crate) mod tests {
         telemetry.csrf_refused(Some(&pos));
         telemetry.csrf_refused(None);
         telemetry.reused(&pos, Reused::RefreshToken);
+        telemetry.grant_refused(&cashier);
         let totals = telemetry.totals();
         let of = |app: &AppEntry| totals.apps[&app.app.key];
         assert_eq!((of(&pos).answered(), of(&pos).csrf, of(&pos).refused), (2, 1, 0));
@@ -309,6 +315,8 @@ pub(crate) mod tests {
             "hallpass_csrf_refusals_total{app=\"pos\"} 1",
             "hallpass_token_reuse_total{app=\"pos\",kind=\"refresh_token\"} 1",
             "hallpass_token_reuse_total{app=\"pos\",kind=\"code\"} 0",
+            "hallpass_grant_refusals_total{app=\"cashier\"} 1",
+            "hallpass_grant_refusals_total{app=\"pos\"} 0",
         ] {
             assert!(text.lines().any(|have| have == line), "{line}:\n{text}");
         }

@@ -26,7 +26,7 @@ pub struct IdToken<'a> {
     pub nonce: Option<&'a str>,
     /// `iat`; `exp` is [`TOKEN_LIFETIME`] later.
     pub issued_at: Timestamp,
-    /// What was asked for to be in it (§5.5).
+    /// What it says of the person, besides who it is (§5.4, §5.5).
     pub profile: &'a Profile,
 }
 

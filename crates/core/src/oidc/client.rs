@@ -22,6 +22,8 @@ pub struct ClientSettings {
     pub sector_identifier: Option<SectorIdentifier>,
     /// All its tokens are bound to a key of its own (RFC 9449 §5.2, `dpop_bound_access_tokens`).
     pub require_dpop: bool,
+    /// Its ID tokens say what its scope brings, too, and not the userinfo endpoint alone (OIDC Core 1.0 §5.4).
+    pub claims_in_id_token: bool,
 }
 
 impl Default for ClientSettings {
@@ -34,6 +36,7 @@ impl Default for ClientSettings {
             subject_type: SubjectType::default(),
             sector_identifier: None,
             require_dpop: false,
+            claims_in_id_token: false,
         }
     }
 }

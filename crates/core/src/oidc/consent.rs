@@ -28,7 +28,8 @@ impl Asks {
     /// By what the app is and where its codes go.
     pub fn of(app: &App, redirect_uri: &RedirectUri) -> Self {
         match (app.client.kind, app.third_party) {
-            (ClientKind::Native, _) if redirect_uri.is_for_any_program() => Self::EachTime,
+            // Whoever answers there needs no secret to redeem the code, and can say that it is the client's page.
+            (ClientKind::Native | ClientKind::Browser, _) if redirect_uri.is_for_any_program() => Self::EachTime,
             (_, true) => Self::Once,
             (_, false) => Self::Never,
         }
@@ -121,6 +122,12 @@ mod tests {
             (Confidential, false, "http://127.0.0.1/cb", Asks::Never),
             (Confidential, true, "https://tool.company.com/cb", Asks::Once),
             (Browser, false, "https://tool.company.com/cb", Asks::Never),
+            (Browser, false, "http://localhost:5173/cb", Asks::EachTime),
+            (Browser, false, "http://tool.company.localhost:5173/cb", Asks::EachTime),
+            (Browser, true, "http://127.0.0.1:5173/cb", Asks::EachTime),
+            (Browser, true, "https://localhost/cb", Asks::EachTime),
+            (Native, false, "https://localhost/cb", Asks::EachTime),
+            (Browser, true, "https://localhost.company.com/cb", Asks::Once),
         ] {
             let mut app = app(kind, &[uri]);
             app.third_party = third_party;

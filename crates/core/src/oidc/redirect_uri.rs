@@ -59,10 +59,10 @@ impl RedirectUri {
         }
     }
 
-    /// Whether any program of the person's own computer may be what answers there: whoever is first to listen at a loopback address, or to claim a scheme
-    /// (RFC 8252 §8.6).
+    /// Whether any program of the person's own computer may be what answers there: whoever is first to listen at a loopback address or name, or to claim
+    /// a scheme (RFC 8252 §8.6).
     pub fn is_for_any_program(&self) -> bool {
-        self.origin.is_none() || self.loopback().is_some()
+        self.origin.as_ref().is_none_or(Origin::is_loopback)
     }
 
     /// Of an address at this very computer: scheme and host, and what follows the port. Addresses only, no names that somebody answers for.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 
-use super::{AuthorizationRefused, Scope};
+use super::{AuthorizationRefused, ClientSettings, Scope};
 use crate::session::Acr;
 
 /// The longest text that is read, in bytes, and how deep it may nest: what we understand needs four.
@@ -76,6 +76,12 @@ impl ProfileClaims {
 }
 
 impl RequestedClaims {
+    /// What the ID token is to say to a client with these settings that was granted this scope: what it asked for by name, and with
+    /// `claims_in_id_token` what the scope brings, as at the userinfo endpoint.
+    pub fn in_id_token(&self, settings: &ClientSettings, scope: Scope) -> ProfileClaims {
+        if settings.claims_in_id_token { self.id_token.with(ProfileClaims::of(scope)) } else { self.id_token }
+    }
+
     /// The scopes that would have brought as much: what a person is asked about, however a client asks for it.
     pub fn as_scope(&self) -> Scope {
         let all = self.id_token.with(self.userinfo);
@@ -243,6 +249,19 @@ mod tests {
         assert_eq!(scope("id_token.email"), "openid email");
         assert_eq!(scope("userinfo.preferred_username"), "openid profile");
         assert_eq!(scope("id_token.name userinfo.email"), "openid profile email");
+    }
+
+    #[test]
+    fn an_id_token_says_more_only_where_the_setting_is_and_only_what_was_granted() {
+        let mut settings = ClientSettings::default();
+        let claims: RequestedClaims = "id_token.email userinfo.name".parse().expect("claims");
+        let said = |settings: &ClientSettings, scope: &str| {
+            claims.in_id_token(settings, scope.parse().expect("a scope")).names().collect::<Vec<_>>()
+        };
+        assert_eq!(said(&settings, "openid profile email"), ["email"]);
+        settings.claims_in_id_token = true;
+        assert_eq!(said(&settings, "openid"), ["email"], "what is for the userinfo endpoint stays there");
+        assert_eq!(said(&settings, "openid profile"), ["name", "preferred_username", "email"]);
     }
 
     #[test]

@@ -29,6 +29,18 @@ pub async fn of_client(call: &Call<Client>) -> Result<Option<Thumbprint>, Error>
     }
 }
 
+/// The key that comes with a pushed request: the code that it brings is that key's alone (§10.1). Not used up yet.
+pub fn of_pushed(call: &Call<Client>, named: Option<&str>) -> Result<Option<VerifiedProof>, Error> {
+    let proof = judge(&call.context, &call.parts, None, call.now)?;
+    match (&proof, named) {
+        (Some(proof), Some(named)) if proof.key.to_string() != named => {
+            Err(Error::invalid_request("dpop_jkt names another key than the proof in the DPoP header.")
+                .because("two keys"))
+        }
+        _ => Ok(proof),
+    }
+}
+
 /// The proof that a request brings, if it does. Not used up yet.
 pub fn judge(
     context: &Context,

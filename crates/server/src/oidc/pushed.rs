@@ -1,4 +1,5 @@
-//! `POST /oauth/par`: a client says by the back channel what it is going to ask for, and gets a name for it that a browser can carry (RFC 9126).
+//! `POST /oauth/par`: a client says by the back channel what it is going to ask for, and gets a name for it that a browser can carry (RFC 9126). A
+//! proof of possession that comes along binds its code to that key (RFC 9449 §10.1).
 //!
 //! What is pushed is judged by what judges every request at the authorization endpoint ([`judged`], advisory T6), and once more when a browser comes
 //! with the name. Loading that address uses nothing up: people reload, and programs look ahead. The code does, so there is never a second one.
@@ -16,8 +17,8 @@ use serde_json::json;
 
 use super::authorize::{self, judged};
 use super::client::{Client, ClientClaim, identify};
-use super::cors;
 use super::pending::Pending;
+use super::{cors, dpop};
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::Visitor;
@@ -37,13 +38,20 @@ async fn accept(call: &Call<Client>, parameters: Parameters) -> Result<Response,
     if call.proof.is_public() && context.pushes.count(throttle::address_block(call.ip), call.now) {
         return Err(too_many("too many requests from this address"));
     }
+    let proof = dpop::of_pushed(call, parameters.dpop_jkt.as_deref())?;
     let request = Secret::<PushedRequest>::mint(&mut context.random());
-    let parameters = Parameters { client_id: Some(app.to_string()), ..parameters.said() };
+    let mut parameters = Parameters { client_id: Some(app.to_string()), ..parameters.said() };
+    if let Some(proof) = &proof {
+        parameters.dpop_jkt = Some(proof.key.to_string());
+    }
     let mut pending = Pending::pushed(parameters, request.digest(), call.now);
     let client = authorize::Client::find(&call.proof.policy, &pending.parameters).map_err(|error| {
         Error::invalid_request("redirect_uri is missing, or not registered for this client.").because(error.because)
     })?;
     let understood = judged(context, &call.proof.policy, &client, &mut pending, None, call.now).map_err(refused)?;
+    if let Some(proof) = &proof {
+        dpop::use_up(context, proof).await?;
+    }
     let sealed = pending.understood(&understood).sealed(app, &context.keys.pending, &mut context.random());
     let mut write = context.store.write().await?;
     if !pushed_requests::push(&mut write, &request.digest(), app, &sealed, call.now).await? {

@@ -164,11 +164,16 @@ async fn refuse_grant(call: &Call<Client>, refused: GrantRefused) -> Result<Resp
     refuse(call, refused.as_str(), Error::new(StatusCode::BAD_REQUEST, "invalid_grant", message)).await
 }
 
-/// Writes down what was wrong with a credential: the client is not told.
+/// Writes down what was wrong with a credential: the client is not told. So often only, and always counted: clients without a secret can be named by
+/// anybody, as often as they like, and the log must not fill the disk.
 async fn refuse<P: Asking>(call: &Call<P>, reason: &'static str, told: Error) -> Result<Response, Error> {
-    tracing::info!(request_id = %call.request_id, app = %call.proof.app().app.key, reason, "grant refused");
-    let mut write = call.context.store.write().await?;
-    audit::append(&mut write, &(&entry(call, Event::TokensRefused).refused(reason)).into()).await?;
-    write.commit().await?;
+    let (context, app) = (&call.context, call.proof.app());
+    tracing::info!(request_id = %call.request_id, app = %app.app.key, reason, "grant refused");
+    context.telemetry.grant_refused(app);
+    if !context.grant_refusals.count((app.slot, reason), call.now) {
+        let mut write = context.store.write().await?;
+        audit::append(&mut write, &(&entry(call, Event::TokensRefused).refused(reason)).into()).await?;
+        write.commit().await?;
+    }
     Err(told.because(reason))
 }

@@ -64,6 +64,8 @@ pub struct AppCounts {
     pub csrf: Count,
     /// Credentials that came again after they were used up, as [`Reused`].
     pub reused: [Count; 2],
+    /// Codes, refresh tokens and other credentials that brought no tokens.
+    pub grants_refused: Count,
 }
 
 impl AppCounts {
@@ -107,6 +109,7 @@ impl Apps {
             total.refused += counts.refused.read();
             total.conflicts += counts.conflicts.read();
             total.csrf += counts.csrf.read();
+            total.grants_refused += counts.grants_refused.read();
             total.reused.iter_mut().zip(&counts.reused).for_each(|(total, count)| *total += count.read());
         }
         totals
@@ -133,6 +136,8 @@ pub struct AppTotals {
     /// Requests from elsewhere, or without their token.
     pub csrf: u64,
     reused: [u64; 2],
+    /// Codes, refresh tokens and other credentials that brought no tokens.
+    pub grants_refused: u64,
 }
 
 impl AppTotals {

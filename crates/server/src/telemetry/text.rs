@@ -107,6 +107,11 @@ fn apps(text: &mut Text, telemetry: &Telemetry) {
     for (app, total) in &totals {
         text.sample(name, &[("app", app.as_str())], total.csrf);
     }
+    let name = "hallpass_grant_refusals_total";
+    text.family(name, "counter", "Codes, refresh tokens and other credentials that brought no tokens, by app.");
+    for (app, total) in &totals {
+        text.sample(name, &[("app", app.as_str())], total.grants_refused);
+    }
     let name = "hallpass_token_reuse_total";
     text.family(name, "counter", "Codes and refresh tokens that came again after they were used up, by app and kind.");
     for (app, total) in &totals {

@@ -24,5 +24,6 @@ mod sign_in;
 mod sign_out;
 mod sign_out_everywhere;
 mod support;
+mod sweep;
 mod upstream;
 mod well_known;

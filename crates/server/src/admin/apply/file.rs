@@ -122,6 +122,8 @@ pub struct AppEntry {
     pub sector_identifier: Option<SectorIdentifier>,
     /// All tokens that it gets by OIDC are bound to a key of its own (RFC 9449).
     pub require_dpop: bool,
+    /// Its ID tokens say what its scope brings, too: for clients that never ask the userinfo endpoint.
+    pub claims_in_id_token: bool,
     /// Its SDK serves `/.sso/*`: it fetches passes by handoffs of its own.
     pub agent: bool,
     /// Whether a handoff brings it a signed assertion instead of a code: `none`, `form_post` or `query`.

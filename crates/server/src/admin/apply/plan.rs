@@ -372,6 +372,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
             subject_type: entry.subject_type,
             sector_identifier: entry.sector_identifier.clone(),
             require_dpop: entry.require_dpop,
+            claims_in_id_token: entry.claims_in_id_token,
         },
         audiences: audiences.into_iter().collect(),
         client_credentials: entry.client_credentials,
@@ -425,6 +426,11 @@ fn app_differences(before: &App, after: &App) -> String {
         ("subject_type", before.client.subject_type.to_string(), after.client.subject_type.to_string()),
         ("sector_identifier", sector(before), sector(after)),
         ("require_dpop", before.client.require_dpop.to_string(), after.client.require_dpop.to_string()),
+        (
+            "claims_in_id_token",
+            before.client.claims_in_id_token.to_string(),
+            after.client.claims_in_id_token.to_string(),
+        ),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
         ("client_credentials", before.client_credentials.to_string(), after.client_credentials.to_string()),
         ("device", before.device.to_string(), after.device.to_string()),
@@ -492,6 +498,9 @@ fn said_of(app: &App) -> String {
     }
     if app.client.require_dpop {
         text.push_str(", require_dpop");
+    }
+    if app.client.claims_in_id_token {
+        text.push_str(", claims_in_id_token");
     }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
     if app.client_credentials {

@@ -102,6 +102,8 @@ pub async fn look(mut call: Call<LiveSession>) -> Result<Response, Error> {
         action: format!("/device/decide?user_code={code}"),
         person: person(&call.proof.user),
         app: app.name,
+        // Judged at each use: the app's settings may have changed since it began.
+        offline: device.scope.offline_access && app.client.offline_access,
         third_party: app.third_party,
         learns,
         code: code.to_string(),

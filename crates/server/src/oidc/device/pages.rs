@@ -35,6 +35,8 @@ pub struct AskPage {
     pub person: Person,
     /// What people call the app.
     pub app: String,
+    /// It would go on when its person has signed out.
+    pub offline: bool,
     /// It is somebody else's.
     pub third_party: bool,
     /// What it will know, if it is.
@@ -86,6 +88,7 @@ mod tests {
             action: canary(),
             person: person(),
             app: canary(),
+            offline: true,
             third_party: true,
             learns: vec![Learns { what: "x", detail: canary() }],
             code: canary(),

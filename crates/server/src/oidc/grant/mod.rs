@@ -86,7 +86,7 @@ impl Granted<'_> {
         // From now on the client keeps a session of its own: it has to hear when this one ends.
         sessions::record_told_held(&mut write, &session.id, app, call.now).await?;
         let Self { scope, audience, nonce, .. } = self;
-        let profile = profile(&mut write, session, self.claims).await?;
+        let profile = profile(call, &mut write, session, scope, self.claims).await?;
         let answer = Grant { session, family: new.id, scope, audience, profile, nonce }.answer(call, &refresh_token)?;
         let entry = entry(call, Event::TokensIssued).session(session.id).user(session.user_id);
         audit::append(&mut write, &(&entry).into()).await?;
@@ -161,13 +161,20 @@ async fn is_allowed(
     Ok(given.is_some_and(|given| scope.with(claims.as_scope()).is_within(given.scope)))
 }
 
-/// What the ID token is to say of the session's person (OIDC Core 1.0 §5.5). As it is now, at each refresh too.
-async fn profile(write: &mut Write, session: &Session, claims: RequestedClaims) -> Result<Profile, Error> {
-    if claims.id_token.is_empty() {
+/// What the ID token is to say of the session's person (OIDC Core 1.0 §5.4, §5.5). As it is now, at each refresh too.
+async fn profile(
+    call: &Call<Client>,
+    write: &mut Write,
+    session: &Session,
+    scope: Scope,
+    claims: RequestedClaims,
+) -> Result<Profile, Error> {
+    let asked = claims.in_id_token(&call.proof.app().app.client, scope);
+    if asked.is_empty() {
         return Ok(Profile::default());
     }
     let user = users::find(write, &session.user_id).await?;
-    Ok(user.map(|user| Profile::of(&user, claims.id_token)).unwrap_or_default())
+    Ok(user.map(|user| Profile::of(&user, asked)).unwrap_or_default())
 }
 
 /// What a grant brings.

@@ -56,7 +56,7 @@ pub async fn exchange(
     let mut answer = None;
     if presented(generation, family.generation, family.rotated_at, call.now) == Presented::Current {
         let next = Secret::<RefreshToken>::mint(&mut context.random());
-        let profile = profile(&mut write, &session, family.claims).await?;
+        let profile = profile(call, &mut write, &session, scope, family.claims).await?;
         let grant = Grant { session: &session, family: family.id, scope, audience, profile, nonce: None };
         let made = grant.answer(call, &next)?;
         let sealed = context.keys.refresh_answer.seal(&made, digest.as_bytes(), &mut context.random());

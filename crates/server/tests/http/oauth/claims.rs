@@ -1,5 +1,5 @@
 //! The `claims` parameter: single claims in the ID token and at userinfo, asked about like scopes; and whom the answer must be about.
-//! OIDC Core 1.0 §5.5; T25.
+//! OIDC Core 1.0 §5.4, §5.5; T25. And the setting by which an ID token says what the scope brings.
 
 use serde_json::json;
 
@@ -67,6 +67,60 @@ async fn single_claims_come_where_they_were_asked_for_and_at_each_refresh() {
     let code = code_with(&mut ana, &json!({ "id_token": { "email": { "essential": true } } })).await;
     let there = site.ana.email.clone().map_or(json!({}), |email| json!({ "email": email }));
     assert_eq!(more(&Tokens::of(&redeem(&site, &crm, &code, &[]).await).id), there);
+}
+
+/// For programs that read the ID token alone: what the userinfo endpoint would say, no more, and for as long as the setting is there.
+#[tokio::test]
+async fn an_id_token_says_what_its_scope_brings_where_the_setting_says_so() {
+    let site = Site::start().await;
+    let crm = client_with(&site, "crm", |app| app.client.claims_in_id_token = true).await;
+    let eve = site.user_with("eve", |user| user.email = Some("eve@company.com".to_owned())).await;
+    let mut browser = Browser::new(&site);
+    browser.sign_in("/sign-in?app=wiki", "eve", PASSWORD).await;
+    let (name, email) = (eve.display_name.to_string(), "eve@company.com");
+    let all = json!({ "name": name, "preferred_username": "eve", "email": email });
+    for (scope, expected) in [
+        ("openid", json!({})),
+        ("openid email", json!({ "email": email })),
+        ("openid profile", json!({ "name": name, "preferred_username": "eve" })),
+        ("openid profile email", all.clone()),
+    ] {
+        let code = code(&mut browser, &[("scope", Some(scope))]).await;
+        let tokens = Tokens::of(&redeem(&site, &crm, &code, &[]).await);
+        assert_eq!(more(&tokens.id), expected, "{scope}");
+        let mut at_userinfo = userinfo(&site, &tokens.access).await.json();
+        at_userinfo.as_object_mut().expect("an object").remove("sub");
+        assert_eq!(at_userinfo, expected, "{scope}");
+    }
+    let code = code(&mut browser, &[("scope", Some("openid profile email"))]).await;
+    let first = Tokens::of(&redeem(&site, &crm, &code, &[]).await);
+    // It can be sent back, and says in a narrower answer no more than that answer may.
+    let hinted = browser.step(&authorize_url(&[("id_token_hint", Some(&first.id)), ("prompt", Some("none"))])).await;
+    assert!(said(hinted.location(), "code").is_some(), "{hinted:?}");
+    let narrower = [("grant_type", "refresh_token"), ("refresh_token", &*first.refresh), ("scope", "openid email")];
+    let second = Tokens::of(&site.send(Ask::post("/oauth/token").by(&crm).form(&narrower)).await);
+    assert_eq!(more(&second.id), json!({ "email": email }));
+    let third = Tokens::of(&refresh(&site, &crm, &second.refresh).await);
+    assert_eq!(more(&third.id), all);
+    let crm = client_with(&site, "crm", |_| ()).await;
+    let fourth = Tokens::of(&refresh(&site, &crm, &third.refresh).await);
+    assert_eq!(more(&fourth.id), json!({}), "taken back");
+}
+
+/// T25: an app of somebody else is told in the ID token what its person has allowed, too, and nothing else.
+#[tokio::test]
+async fn an_id_token_for_an_app_of_others_says_what_was_allowed() {
+    let site = Site::start().await;
+    let settings = |app: &mut App| (app.third_party, app.client.claims_in_id_token) = (true, true);
+    let crm = client_with(&site, "crm", settings).await;
+    let mut browser = at_home(&site).await;
+    let there = consent::allowed(&mut browser, &[("scope", Some("openid profile"))]).await;
+    let code = said(&there, "code").expect("a code");
+    let answer = redeem(&site, &crm, &code, &[]).await;
+    let said = more(&Tokens::of(&answer).id);
+    assert_eq!(said, json!({ "name": site.ana.display_name.to_string(), "preferred_username": "ana" }));
+    let wider = [("scope", Some("openid profile email")), ("prompt", Some("none"))];
+    assert_eq!(consent::outcome(&mut browser, &wider).await, "consent_required");
 }
 
 #[tokio::test]

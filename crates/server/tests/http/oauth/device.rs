@@ -110,6 +110,31 @@ async fn a_device_is_allowed_in_a_browser_and_gets_the_tokens_of_its_session() {
     assert_dead(&site, &cli, &next).await;
 }
 
+/// What the page promises of the end is what happens.
+#[tokio::test]
+async fn the_page_says_whether_the_device_goes_on_when_its_person_has_signed_out() {
+    let site = Site::start().await;
+    let mut browser = at_home(&site).await;
+    for (key, offline, third_party) in
+        [("one", false, false), ("two", true, false), ("three", false, true), ("four", true, true)]
+    {
+        let settings = |app: &mut App| {
+            app.access = Access::Everyone;
+            (app.device, app.third_party, app.client.offline_access) = (true, third_party, offline);
+        };
+        let cli = site.app(key, settings).await;
+        let asked = Ask::post("/oauth/device_authorization").by(&cli).form(&[("scope", "openid offline_access")]);
+        let begun = site.send(asked).await.json();
+        let typed = browser.open(begun["verification_uri_complete"].as_str().expect("an address")).await;
+        let user_code = begun["user_code"].as_str().expect("a code");
+        let fields = [("csrf_token", typed.answer.csrf_token()), ("user_code", user_code)];
+        let page = browser.submit(&typed.action(), &fields).await.answer;
+        assert_eq!(page.shows("offline"), offline, "{key} {page:?}");
+        assert_eq!(page.body.contains("until you sign out"), !offline, "{key} {page:?}");
+        assert_eq!(page.body.contains("Sign out everywhere"), offline && !third_party, "{key} {page:?}");
+    }
+}
+
 #[tokio::test]
 async fn whoever_denies_is_believed() {
     let site = Site::start().await;

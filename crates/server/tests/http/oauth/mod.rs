@@ -21,7 +21,7 @@ mod prompt;
 mod qr;
 mod refresh;
 mod refresh_cookie;
-mod registration;
+pub mod registration;
 mod resource;
 pub mod signer;
 mod step_up;

@@ -43,6 +43,35 @@ async fn what_any_program_could_receive_is_allowed_each_time() {
     assert!(there.starts_with(&format!("{LOOPBACK}?error=access_denied")), "{there}");
 }
 
+/// A page without a secret at an address of the person's own computer: whatever listens there is what gets the code.
+#[tokio::test]
+async fn a_page_at_a_loopback_origin_is_allowed_each_time() {
+    let site = Site::start().await;
+    let origins = ["http://localhost:5173", "http://tool.localhost:5173", "http://127.0.0.1:5173", SPA];
+    browser_client(&site, "tool", |app| {
+        app.origins = origins.map(|origin| origin.parse().expect("an origin")).into();
+        app.redirect_uris = origins.map(|origin| format!("{origin}/callback").parse().expect("a URI")).into();
+    })
+    .await;
+    let mut browser = at_home(&site).await;
+    for origin in &origins[..3] {
+        let uri = format!("{origin}/callback");
+        for _ in 0..2 {
+            let silent = [asks_for(&uri)[0], asks_for(&uri)[1], ("prompt", Some("none"))];
+            assert_eq!(outcome(&mut browser, &silent).await, "consent_required", "{uri}");
+            let page = asked(&mut browser, &asks_for(&uri)).await;
+            assert!(page.answer.shows("any-program"), "{page:?}");
+            let there = allowed(&mut browser, &asks_for(&uri)).await;
+            assert!(there.starts_with(&format!("{uri}?code=")), "{there}");
+        }
+    }
+    assert_eq!(
+        outcome(&mut browser, &asks_for(SPA_CALLBACK)).await,
+        "code",
+        "only whoever owns the domain answers there"
+    );
+}
+
 /// A program has had a request of its own sealed, and opens it when the person has just allowed the real one.
 #[tokio::test]
 async fn what_was_allowed_to_one_program_lets_no_other_one_through() {

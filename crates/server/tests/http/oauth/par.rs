@@ -1,19 +1,27 @@
-//! Pushed authorization requests: judged like every other, for the client that pushed them, good for one code. RFC 9126; T6, T82.
+//! Pushed authorization requests: judged like every other, for the client that pushed them, good for one code. RFC 9126, RFC 9449 §10.1; T6, T82.
 
+use hallpass_core::crypto::Algorithm;
 use hallpass_core::oidc::ClientKind;
 
+use super::signer::Signer;
 use super::*;
 
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
 
 /// The request that every client library makes, pushed, with these parameters changed, or taken out.
 async fn push(site: &Site, by: Option<&Caller>, changes: &[(&str, Option<&str>)]) -> Answer {
+    push_with(site, by, changes, &[]).await
+}
+
+/// The same with these proofs of possession.
+async fn push_with(site: &Site, by: Option<&Caller>, changes: &[(&str, Option<&str>)], proofs: &[&str]) -> Answer {
     let url = url::Url::parse(&authorize_url(changes)).expect("a URL");
     let ask = Ask::post("/oauth/par");
     let ask = match by {
         Some(by) => ask.by(by),
         None => ask,
     };
+    let ask = proofs.iter().fold(ask, |ask, proof| ask.header("dpop", *proof));
     let fields: Vec<_> = url.query_pairs().into_owned().collect();
     let fields: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
     site.send(ask.form(&fields)).await
@@ -231,6 +239,82 @@ async fn a_client_that_has_to_push_gets_nothing_without() {
     site.wait(1);
     let landing = browser.sign_in(waiting.url.as_str(), "ana", PASSWORD).await;
     assert_eq!(said(landing.url.as_str(), "error").as_deref(), Some("invalid_request"), "{landing:?}");
+}
+
+/// RFC 9449 §10.1: whoever pushes with a key is the only one who can redeem the code.
+#[tokio::test]
+async fn a_pushed_request_is_bound_to_the_key_that_came_with_it() {
+    let site = Site::start().await;
+    let tool = native_client(&site, "tool", &[CALLBACK]).await;
+    let (key, thief) = (Signer::new(Algorithm::Es256), Signer::new(Algorithm::Es256));
+    let mut browser = at_home(&site).await;
+    let jkt = key.thumbprint();
+    for named_too in [None, Some(&*jkt)] {
+        let changes = [("client_id", Some("tool")), ("dpop_jkt", named_too)];
+        let answer = push_with(&site, None, &changes, &[&key.proof(&site, "POST", "/oauth/par")]).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let name = answer.json()["request_uri"].as_str().expect("a name").to_owned();
+        // What the address says of a key is not taken, as nothing else is.
+        let more = [("dpop_jkt", &*thief.thumbprint())];
+        let answer = browser.step(&named(&tool.key, &name, &more)).await;
+        let code = said(answer.location(), "code").expect("a code");
+        let redeem = async |by: Option<&Signer>| {
+            let fields = [("grant_type", "authorization_code"), ("code", &*code), ("redirect_uri", CALLBACK)];
+            let fields = [&fields[..], &[("code_verifier", VERIFIER), ("client_id", "tool")]].concat();
+            let ask = Ask::post("/oauth/token").form(&fields);
+            site.send(match by {
+                Some(by) => ask.header("dpop", by.proof(&site, "POST", "/oauth/token")),
+                None => ask,
+            })
+            .await
+        };
+        for by in [None, Some(&thief)] {
+            assert_eq!(error(&redeem(by).await), (400, "invalid_grant".to_owned()));
+        }
+        let answer = redeem(Some(&key)).await;
+        assert_eq!((answer.status, &answer.json()["token_type"]), (200, &"DPoP".into()), "{answer:?}");
+    }
+    assert_eq!(reasons(&site, "tokens_refused").await, ["wrong_key"; 4]);
+}
+
+/// A proof is looked at as everywhere, and a push without one that is good leaves nothing behind.
+#[tokio::test]
+async fn a_pushed_request_with_a_bad_proof_is_refused() {
+    let site = Site::start().await;
+    let crm = client(&site, "crm").await;
+    let (key, other) = (Signer::new(Algorithm::EdDsa), Signer::new(Algorithm::EdDsa));
+    let path = "/oauth/par";
+    let good = || key.proof(&site, "POST", path);
+    let now = site.now().as_seconds();
+    let used = good();
+    assert_eq!(push_with(&site, Some(&crm), &[], &[&used]).await.status, 201);
+    let of = |name: &str, value: Value| key.proof_with(&site, "POST", path, &[(name, value)]);
+    for proofs in [
+        vec![used],
+        vec![good(), good()],
+        vec![String::new()],
+        vec![key.proof(&site, "GET", path)],
+        vec![key.proof(&site, "POST", "/oauth/token")],
+        vec![of("htu", "https://evil.com/oauth/par".into())],
+        vec![of("iat", (now - 60).into())],
+        vec![of("iat", (now + 60).into())],
+    ] {
+        let proofs: Vec<_> = proofs.iter().map(|proof| &**proof).collect();
+        let answer = push_with(&site, Some(&crm), &[], &proofs).await;
+        assert_eq!(error(&answer), (400, "invalid_dpop_proof".to_owned()), "{proofs:?}");
+    }
+    // Of two keys one would win, and nobody could say which; no key at all is another one, too.
+    for jkt in [&*other.thumbprint(), "", &format!("{}=", key.thumbprint()), "x"] {
+        let answer = push_with(&site, Some(&crm), &[("dpop_jkt", Some(jkt))], &[&good()]).await;
+        assert_eq!(error(&answer), (400, "invalid_request".to_owned()), "{jkt}");
+    }
+    // What is refused for something else has not used the proof up.
+    let proof = good();
+    assert_eq!(push_with(&site, Some(&crm), &[("scope", Some("email"))], &[&proof]).await.status, 400);
+    assert_eq!(push_with(&site, Some(&crm), &[], &[&proof]).await.status, 201);
+    // Whose tokens must be bound says so at the token endpoint, as ever: a push alone brings none.
+    let strict = client_with(&site, "strict", |app| app.client.require_dpop = true).await;
+    assert_eq!(push(&site, Some(&strict), &[("client_id", Some("strict"))]).await.status, 201);
 }
 
 #[tokio::test]

@@ -14,18 +14,26 @@ use super::*;
 pub const INITIAL: &str = "a-token-of-more-than-thirty-two-characters";
 pub const PLANNER: &str = "https://planner.example/callback";
 
+pub fn configure(config: &mut Config) {
+    let file = config.data_dir.join("initial-access-token");
+    std::fs::write(&file, format!("{INITIAL}\n")).expect("writes");
+    config.registration = Some(RegistrationConfig {
+        initial_access_token: SecretSource { file: Some(file), ..SecretSource::default() },
+        access: Access::Everyone,
+        maximum: 3,
+    });
+}
+
+/// A client that has registered itself, and what it manages that with.
+pub async fn registered(site: &Site) -> (Caller, String) {
+    let new = Registered::new(site, &json!({})).await;
+    let token = new.token().to_owned();
+    (new.caller, token)
+}
+
 /// Registration is on, for at most three clients that everybody may enter.
 pub async fn open() -> Site {
-    let site = Site::start_with(|config| {
-        let file = config.data_dir.join("initial-access-token");
-        std::fs::write(&file, format!("{INITIAL}\n")).expect("writes");
-        config.registration = Some(RegistrationConfig {
-            initial_access_token: SecretSource { file: Some(file), ..SecretSource::default() },
-            access: Access::Everyone,
-            maximum: 3,
-        });
-    })
-    .await;
+    let site = Site::start_with(configure).await;
     jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
     site
 }

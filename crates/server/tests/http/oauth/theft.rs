@@ -49,6 +49,46 @@ async fn audited(site: &Site) -> Vec<(String, Option<String>, Value)> {
     entries.into_iter().map(|entry| (entry.event, entry.app.map(|app| app.to_string()), entry.details)).collect()
 }
 
+/// Anybody can send codes in the name of a client without a secret. The log must not fill the disk with them, nor what matters be crowded out.
+#[tokio::test]
+async fn garbage_is_counted_and_written_down_so_often_only() {
+    let site = Site::start().await;
+    native_client(&site, "tool", &[CALLBACK]).await;
+    let crm = client(&site, "crm").await;
+    let mut browser = at_home(&site).await;
+    let real = code(&mut browser, &[("client_id", Some("tool"))]).await;
+    let send = async |client: &str, code: &str, address: &str| {
+        let fields = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", CALLBACK)];
+        let fields = [&fields[..], &[("code_verifier", "x"), ("client_id", client)]].concat();
+        site.send(Ask::post("/oauth/token").form(&fields).from(address)).await
+    };
+    let unknown = hallpass_core::secret::Secret::<hallpass_core::secret::AuthorizationCode>::mint(
+        &mut hallpass_core::crypto::SystemRandom,
+    );
+    for number in 0..60 {
+        // From everywhere, with what is no code at all, and with what could be one.
+        let address = format!("198.51.100.{number}");
+        let code = if number % 2 == 0 { "garbage" } else { &*unknown.expose() };
+        assert_eq!(error(&send("tool", code, &address).await), (400, "invalid_grant".to_owned()));
+    }
+    assert_eq!(reasons(&site, "tokens_refused").await, ["unknown"; 20]);
+    // What is wrong in another way is still seen, of this app and of others.
+    for _ in 0..2 {
+        assert_eq!(send("tool", &real, "198.51.100.1").await.status, 400);
+    }
+    assert_eq!(error(&redeem(&site, &crm, "garbage", &[]).await), (400, "invalid_grant".to_owned()));
+    let said = reasons(&site, "tokens_refused").await;
+    let of = |reason: &str| said.iter().filter(|said| *said == reason).count();
+    assert_eq!((of("unknown"), of("wrong_verifier")), (21, 2), "{said:?}");
+    let metrics = site.engine.context.telemetry.render(&Facts::default());
+    for line in ["hallpass_grant_refusals_total{app=\"tool\"} 62", "hallpass_grant_refusals_total{app=\"crm\"} 1"] {
+        assert!(metrics.lines().any(|have| have == line), "{line}");
+    }
+    site.wait(120);
+    assert_eq!(send("tool", "garbage", "198.51.100.1").await.status, 400);
+    assert_eq!(reasons(&site, "tokens_refused").await.len(), 24, "a minute later it is written down again");
+}
+
 #[tokio::test]
 async fn a_stolen_old_refresh_token_ends_the_family_and_somebody_is_told() {
     let (config, mut heard) = hook().await;

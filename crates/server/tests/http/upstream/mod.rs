@@ -2,7 +2,7 @@
 
 mod attacks;
 mod choice;
-mod fake;
+pub mod fake;
 mod hallpass;
 mod link;
 mod people;
@@ -22,7 +22,7 @@ use crate::support::{Browser, HOME, Landing, SESSION, Site, digest_of};
 const SECRET: &str = "s3cret/~ +é:x";
 
 /// One provider, as the file of configuration would have it.
-fn provider(name: &str, issuer: &str, change: impl FnOnce(&mut OidcConfig)) -> OidcConfig {
+pub fn provider(name: &str, issuer: &str, change: impl FnOnce(&mut OidcConfig)) -> OidcConfig {
     let text = format!(
         "[[oidc]]\nname = \"{name}\"\nissuer = \"{issuer}\"\nclient_id = \"hallpass\"\nclient_secret = {{ command = [\"printf\", \"%s\", \"{SECRET}\"] }}\ncreate_users = true\n",
     );
@@ -51,14 +51,14 @@ async fn with_fake(change: impl FnOnce(&mut OidcConfig)) -> (Site, Fake) {
 }
 
 /// What a browser left with.
-struct Trip {
-    state: String,
-    nonce: String,
+pub struct Trip {
+    pub state: String,
+    pub nonce: String,
     there: String,
 }
 
 /// Leaves for a provider.
-async fn leave(browser: &mut Browser<'_>, name: &str, query: &str) -> Trip {
+pub async fn leave(browser: &mut Browser<'_>, name: &str, query: &str) -> Trip {
     let there = browser.open(&format!("/upstream/oidc/start/{name}{query}")).await;
     let there = there.url.to_string();
     let of = |name| said(&there, name).unwrap_or_else(|| panic!("no {name} in {there}"));

@@ -116,6 +116,7 @@ pub fn app(text: &str, zone: &str) -> App {
             subject_type: hallpass_core::oidc::SubjectType::Pairwise,
             sector_identifier: Some("company.com".parse().expect("valid")),
             require_dpop: true,
+            claims_in_id_token: true,
         },
         audiences: vec!["billing".parse().expect("valid"), "stock".parse().expect("valid")],
         logout_urls: vec!["https://backend.company.com/logout".parse().expect("valid")],
