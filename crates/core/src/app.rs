@@ -67,6 +67,36 @@ pub struct App {
 }
 
 impl App {
+    /// An app that may do nothing yet: nobody is led to it, it is told nothing and asks for nothing.
+    pub fn new(key: AppKey, name: impl Into<String>, zone: ZoneName) -> Self {
+        Self {
+            key,
+            name: name.into(),
+            zone,
+            origins: Vec::new(),
+            access: Access::Assigned,
+            first_contact: FirstContact::Trust,
+            sensitive: false,
+            relayed_sign_in: false,
+            client: ClientSettings::default(),
+            audiences: Vec::new(),
+            logout_urls: Vec::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            initiate_login_uri: None,
+            id_token_alg: IdTokenAlgorithm::default(),
+            jwks: None,
+            client_credentials: false,
+            device: false,
+            third_party: false,
+            registered: false,
+            forward_auth: false,
+            agent: false,
+            assertion: Assertion::None,
+            disabled_at: None,
+        }
+    }
+
     /// The keys that sign its ID tokens and its logout tokens. An app that is no OIDC client checks, if it checks, what it always has.
     pub fn token_purpose(&self) -> Purpose {
         if self.redirect_uris.is_empty() { Purpose::Token } else { self.id_token_alg.purpose() }
@@ -255,30 +285,9 @@ mod tests {
     #[test]
     fn a_client_gets_its_algorithm_and_every_other_app_what_it_always_got() {
         let app = |redirect_uris: &[&str], id_token_alg| App {
-            key: "wiki".parse().expect("valid"),
-            name: "Wiki".to_owned(),
-            zone: "home".parse().expect("valid"),
-            origins: Vec::new(),
-            access: Access::Assigned,
-            first_contact: FirstContact::Trust,
-            sensitive: false,
-            relayed_sign_in: false,
-            audiences: Vec::new(),
-            logout_urls: Vec::new(),
             redirect_uris: redirect_uris.iter().map(|uri| uri.parse().expect("valid")).collect(),
-            post_logout_redirect_uris: Vec::new(),
-            initiate_login_uri: None,
-            forward_auth: false,
-            registered: false,
             id_token_alg,
-            client: ClientSettings::default(),
-            client_credentials: false,
-            device: false,
-            third_party: false,
-            jwks: None,
-            agent: false,
-            assertion: Assertion::None,
-            disabled_at: None,
+            ..App::new("wiki".parse().expect("valid"), "Wiki", "home".parse().expect("valid"))
         };
         let (one, none) = (&["https://wiki.company.com/callback"][..], &[][..]);
         let [usual, small] = [IdTokenAlgorithm::Rs256, IdTokenAlgorithm::EdDsa];

@@ -76,9 +76,6 @@ pub const JWKS: &str =
 
 pub fn app(text: &str, zone: &str) -> App {
     App {
-        key: key(text),
-        name: format!("The {text}"),
-        zone: zone.parse().expect("valid"),
         origins: vec![
             format!("https://{text}.company.com").parse().expect("valid"),
             format!("https://a-{text}.company.com").parse().expect("valid"),
@@ -112,7 +109,7 @@ pub fn app(text: &str, zone: &str) -> App {
         registered: true,
         initiate_login_uri: Some(format!("https://{text}.company.com/begin").parse().expect("valid")),
         jwks: Some(JWKS.parse().expect("valid")),
-        disabled_at: None,
+        ..App::new(key(text), format!("The {text}"), zone.parse().expect("valid"))
     }
 }
 
