@@ -1,4 +1,4 @@
-//! Applications: one registry for introspection and, later, OAuth, where `app_key` is `client_id`.
+//! Applications: one registry for introspection and OAuth, where the key of an app is its `client_id`, unless it describes itself at an address.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,15 +9,17 @@ use url::Url;
 use crate::id::{AppKey, Audience, SecretId, ZoneName};
 use crate::keyring::Purpose;
 use crate::logout::LogoutUrl;
-use crate::oidc::{ClientKeys, ClientSettings, IdTokenAlgorithm, RedirectUri};
+use crate::oidc::{ClientIdUrl, ClientKeys, ClientSettings, IdTokenAlgorithm, RedirectUri};
 use crate::secret::{Digest, SecretKey};
 use crate::time::Timestamp;
 
 /// A registered application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
-    /// Its public name, `client_id` on the OAuth wire.
+    /// Its name in the registry.
     pub key: AppKey,
+    /// Of a client that describes itself: where. It is called by that address on the OAuth wire; every other app by its key.
+    pub client_id: Option<ClientIdUrl>,
     /// What people read.
     pub name: String,
     /// The zone whose passes it may ask about.
@@ -71,6 +73,7 @@ impl App {
     pub fn new(key: AppKey, name: impl Into<String>, zone: ZoneName) -> Self {
         Self {
             key,
+            client_id: None,
             name: name.into(),
             zone,
             origins: Vec::new(),
@@ -95,6 +98,11 @@ impl App {
             assertion: Assertion::None,
             disabled_at: None,
         }
+    }
+
+    /// Its public name, `client_id` on the OAuth wire.
+    pub fn client_id(&self) -> &str {
+        self.client_id.as_ref().map_or(self.key.as_str(), ClientIdUrl::as_str)
     }
 
     /// The keys that sign its ID tokens and its logout tokens. An app that is no OIDC client checks, if it checks, what it always has.

@@ -230,6 +230,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
             None => home_zone(&mut write).await?,
         },
         key: add.app,
+        client_id: None,
         origins: add.origins,
         access: if add.everyone { Access::Everyone } else { Access::Assigned },
         first_contact: if add.confirm_first_contact { FirstContact::Confirm } else { FirstContact::Trust },
@@ -354,6 +355,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
     }
     let mut shown = vec![
         ("app key", app.key.to_string()),
+        ("client ID", app.client_id().to_owned()),
         ("name", app.name.clone()),
         ("zone", app.zone.to_string()),
         ("origins", joined(&app.origins)),
@@ -447,6 +449,7 @@ fn secret_object(secret: &AppSecret) -> Value {
 fn object(app: &App) -> Value {
     json!({
         "app_key": app.key,
+        "client_id": app.client_id(),
         "name": app.name,
         "zone": app.zone,
         "origins": app.origins,

@@ -98,7 +98,7 @@ const TABLES: &[Table] = &[
         ("require_pushed", Integer), ("initiate_login_uri", Text), ("forward_auth", Integer),
         ("jwks", Text),
         ("subject_type", Text), ("sector_identifier", Text), ("registered", Integer),
-        ("require_dpop", Integer),
+        ("require_dpop", Integer), ("client_id", Text),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },

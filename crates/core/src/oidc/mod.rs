@@ -6,6 +6,7 @@ mod authorization_request;
 mod claims;
 mod client;
 mod client_assertion;
+mod client_id;
 mod client_keys;
 mod client_token;
 mod consent;
@@ -36,6 +37,7 @@ pub use client::{
     ClientAuthentication, ClientKind, ClientSettings, Unfit, check_redirect_uri, registered_redirect_uri,
 };
 pub use client_assertion::{ASSERTION_LIFETIME, ASSERTION_TYPE, ClientAssertion, STRANGERS_LEEWAY, VerifiedAssertion};
+pub use client_id::{ClientIdUrl, DESCRIBED_KEY_PREFIX, InvalidClientIdUrl};
 pub use client_keys::{ClientKeys, InvalidKeys};
 pub use client_token::{ClientToken, LooksLikeUser, VerifiedClientToken};
 pub use consent::{Asks, Consent, Waiting, must_ask as must_ask_for_consent};

@@ -100,7 +100,7 @@ impl<'p> Client<'p> {
             let message = "The link that led here names an application or an address that is not registered. Open the application again from its own address.";
             Error::invalid_request(message).because(why)
         };
-        let index = parameters.client_id.as_deref().and_then(|key| policy.by_key(key));
+        let index = parameters.client_id.as_deref().and_then(|id| policy.by_client_id(id));
         let index = index.ok_or_else(|| wrong("unknown client_id"))?;
         let app = &policy.apps[index].app;
         if app.disabled_at.is_some() {
@@ -158,7 +158,7 @@ pub fn judged(
         return Err(AuthorizationRefused::invalid_request("this client has to push its requests"));
     }
     let issuer = context.public_url.as_str();
-    pending.look_up(client.key, &policy.keyring, issuer, now)?;
+    pending.look_up(client.app.client_id(), &policy.keyring, issuer, now)?;
     let known_as = here.map(|live| Subject::of(client.app, live.user.id, &context.keys.pairwise).to_string());
     pending.compare(&request, here.map(|live| live.user.id).zip(known_as.as_deref()));
     let resources = request.resources.declared(client.app, &policy.apps.iter().map(|entry| &entry.app), issuer);

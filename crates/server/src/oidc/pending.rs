@@ -97,13 +97,13 @@ impl Pending {
     /// Finds out whom `id_token_hint` names. One whose time is over is as good; one that we did not make for this client is a forgery.
     pub fn look_up(
         &mut self,
-        client: &AppKey,
+        client_id: &str,
         keyring: &Keyring,
         issuer: &str,
         now: Timestamp,
     ) -> Result<(), AuthorizationRefused> {
         let Some(hint) = self.parameters.id_token_hint.take() else { return Ok(()) };
-        let hint = verify_hint(&hint, keyring, issuer, now).ok().filter(|hint| hint.app == *client);
+        let hint = verify_hint(&hint, keyring, issuer, now).ok().filter(|hint| hint.client_id == client_id);
         let hint = hint.ok_or(AuthorizationRefused::invalid_request("no id_token_hint of this client's"))?;
         self.hinted = Some(hint.subject.to_string());
         Ok(())

@@ -5,6 +5,7 @@ mod authorize;
 mod claims;
 mod client_assertion;
 mod client_credentials;
+mod client_id;
 mod clients;
 mod consent;
 mod cors;

@@ -107,6 +107,7 @@ pub fn app(text: &str, zone: &str) -> App {
         third_party: true,
         forward_auth: true,
         registered: true,
+        client_id: Some(format!("https://{text}.company.com/client.json").parse().expect("valid")),
         initiate_login_uri: Some(format!("https://{text}.company.com/begin").parse().expect("valid")),
         jwks: Some(JWKS.parse().expect("valid")),
         ..App::new(key(text), format!("The {text}"), zone.parse().expect("valid"))
