@@ -324,11 +324,16 @@ async fn list(store: &Store, shell: &Shell) -> Result<(), Failure> {
             app.name.clone(),
             app.zone.to_string(),
             word(&app.access),
-            app.origins.first().map_or_else(|| "-".to_owned(), ToString::to_string),
-            match (app.disabled_at.is_some(), app.registered) {
-                (true, _) => "disabled",
-                (false, true) => "enabled, registered itself",
-                (false, false) => "enabled",
+            match (app.origins.first(), &app.client_id) {
+                (Some(origin), _) => origin.to_string(),
+                (None, Some(document)) => document.to_string(),
+                (None, None) => "-".to_owned(),
+            },
+            match (app.disabled_at.is_some(), app.client_id.is_some(), app.registered) {
+                (true, _, _) => "disabled",
+                (false, true, _) => "enabled, describes itself",
+                (false, false, true) => "enabled, registered itself",
+                (false, false, false) => "enabled",
             }
             .to_owned(),
         ];

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::alerts;
 use crate::context::Context;
+use crate::oidc::documents;
 use crate::sign_out::deliver;
 use crate::upstream::{recheck, sign_out};
 
@@ -302,6 +303,7 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     upstream_logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     outbox::prune(&mut write, now - KEEP_DELIVERED, ROWS).await?;
     write.commit().await?;
+    documents::sweep(&context).await?;
     sweep_used(&context).await
 }
 

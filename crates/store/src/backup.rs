@@ -114,6 +114,7 @@ const TABLES: &[Table] = &[
     Table { name: "app_registrations", key: 1, columns: &[
         ("app_key", Text), ("token", Bytes), ("auth_method", Text),
     ] },
+    Table { name: "client_documents", key: 1, columns: &[("app_key", Text), ("seen_at", Integer)] },
     Table { name: "consents", key: 2, columns: &[
         ("user_id", Text), ("app_key", Text), ("scope", Text), ("granted_at", Integer),
     ] },

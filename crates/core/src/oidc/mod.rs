@@ -6,6 +6,7 @@ mod authorization_request;
 mod claims;
 mod client;
 mod client_assertion;
+pub mod client_document;
 mod client_id;
 mod client_keys;
 mod client_token;

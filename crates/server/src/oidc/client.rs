@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use sync_wrapper::SyncWrapper;
 
 use super::client_assertion::Shown;
-use super::cors;
+use super::{cors, documents};
 use crate::context::Context;
 use crate::web::call::{Call, content_type, from_json};
 use crate::web::cookies;
@@ -163,6 +163,9 @@ pub async fn identify<T: DeserializeOwned>(mut call: Call<ClientClaim>) -> Resul
         }
     };
     let app = &policy.apps[index].app;
+    if !documents::is_taken(&context, app) {
+        return Err(client_refused(&context, ip, now, "clients of that address are not taken any more"));
+    }
     let way = match (shown.is_assertion(), client_secret.is_some() || parts.headers.contains_key(header::AUTHORIZATION))
     {
         (true, _) => ClientAuthentication::PrivateKeyJwt,

@@ -39,7 +39,7 @@ async fn accept(call: &Call<Client>, parameters: Parameters) -> Result<Response,
     let request = Secret::<PushedRequest>::mint(&mut context.random());
     let parameters = Parameters { client_id: Some(call.proof.app().app.client_id().to_owned()), ..parameters.said() };
     let mut pending = Pending::pushed(parameters, request.digest(), call.now);
-    let client = authorize::Client::find(&call.proof.policy, &pending.parameters).map_err(|error| {
+    let client = authorize::Client::find(&call.proof.policy, None, &pending.parameters).map_err(|error| {
         Error::invalid_request("redirect_uri is missing, or not registered for this client.").because(error.because)
     })?;
     let understood = judged(context, &call.proof.policy, &client, &mut pending, None, call.now).map_err(refused)?;

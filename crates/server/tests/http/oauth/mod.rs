@@ -10,6 +10,7 @@ mod clients;
 mod consent;
 mod cors;
 pub mod device;
+pub mod documents;
 mod dpop;
 mod form_post;
 mod interoperability;
