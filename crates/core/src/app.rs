@@ -105,6 +105,11 @@ impl App {
         self.client_id.as_ref().map_or(self.key.as_str(), ClientIdUrl::as_str)
     }
 
+    /// What people are told that it is: its name. Of one that describes itself that is its own choice, and anything; there it is the host where it does.
+    pub fn title(&self) -> &str {
+        self.client_id.as_ref().map_or(&self.name, |url| url.origin().authority())
+    }
+
     /// The keys that sign its ID tokens and its logout tokens. An app that is no OIDC client checks, if it checks, what it always has.
     pub fn token_purpose(&self) -> Purpose {
         if self.redirect_uris.is_empty() { Purpose::Token } else { self.id_token_alg.purpose() }

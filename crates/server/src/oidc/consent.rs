@@ -21,8 +21,10 @@ use crate::web::guard::{LiveSession, Visitor};
 use crate::web::onward::OnwardPage;
 use crate::web::respond::{html, person};
 
-/// What the token of the form is for.
-const ASKS: &str = "consent";
+/// What the token of the form is for: a question about what the page called by this name. A client may change it meanwhile.
+fn asks(client: &Client<'_>) -> String {
+    format!("consent {}", client.app.name)
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +53,7 @@ pub fn page(
     let journey = client.journey(pending, context);
     html(&ConsentPage {
         brand: context.config.brand.clone(),
-        csrf_token: call.page_token(&form_binding(ASKS, &live.session.id, &journey)),
+        csrf_token: call.page_token(&form_binding(&asks(client), &live.session.id, &journey)),
         action: format!("/oauth/consent{}", journey.query()),
         app: client.app.name.clone(),
         third_party: client.app.third_party,
@@ -69,12 +71,12 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let journey: Journey = call.query()?;
     let mut pending = authorize::waiting(&call, &journey)?;
     let (session, user) = (call.proof.session.id, call.proof.user.id);
-    let Fields { decision, .. } = call.form(&form_binding(ASKS, &session, &journey)).await?;
-    let context = &call.context;
     // Again: registry and document may have changed since the page was shown.
     let named = documents::named(&call, &pending.parameters, Some(user)).await?;
-    let policy = context.view.policy().await?;
+    let policy = call.context.view.policy().await?;
     let client = Client::find(&policy, named.stranger(), &pending.parameters)?;
+    let Fields { decision, .. } = call.form(&form_binding(&asks(&client), &session, &journey)).await?;
+    let context = &call.context;
     let request = match AuthorizationRequest::read(&pending.parameters) {
         Ok(request) => request,
         Err(refused) => return Ok(client.refuse_after_form(&call, refused.code, refused.because)),

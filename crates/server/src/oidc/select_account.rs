@@ -33,7 +33,7 @@ pub fn page(call: &Call<Visitor>, client: &Client<'_>, pending: &Pending, live: 
         brand: context.config.brand.clone(),
         csrf_token: call.page_token(&form_binding(ASKS, &live.session.id, &journey)),
         action: format!("/oauth/account{}", journey.query()),
-        app: client.app.name.clone(),
+        app: client.app.title().to_owned(),
         person: person(&live.user),
         another: format!("/sign-in{}&another=1", journey.query()),
     })

@@ -17,6 +17,7 @@ use serde_json::json;
 use self::host::{Host, LOOPBACK};
 use super::consent::{asked, decide};
 use super::*;
+use crate::nodes::on_two_nodes_with;
 
 const DAY: u64 = 24 * 3600;
 
@@ -27,13 +28,17 @@ pub async fn open() -> (Site, Host) {
 
 async fn open_with(change: impl FnOnce(&mut Config)) -> (Site, Host) {
     let site = Site::start_with(|config| {
-        let here = Network::try_from("127.0.0.1".to_owned()).expect("a network");
-        config.client_metadata_documents =
-            ClientDocumentsConfig { enabled: true, allow_internal: vec![here], ..ClientDocumentsConfig::default() };
+        documents_from_here(config);
         change(config);
     })
     .await;
     (site, Host::start().await)
+}
+
+fn documents_from_here(config: &mut Config) {
+    let here = Network::try_from("127.0.0.1".to_owned()).expect("a network");
+    config.client_metadata_documents =
+        ClientDocumentsConfig { enabled: true, allow_internal: vec![here], ..ClientDocumentsConfig::default() };
 }
 
 pub fn by(client_id: &str) -> [(&str, Option<&str>); 2] {
@@ -197,6 +202,54 @@ async fn a_document_that_has_become_another_ends_what_was_allowed() {
     asked(&mut browser, &by(&client_id)).await;
     assert_eq!(app(&site, &client_id).await.expect("there").post_logout_redirect_uris.len(), 1);
     assert_eq!(refreshed(&site, &client_id, &tokens.refresh).await.status, 200);
+}
+
+/// Whoever has been shown one name has not allowed another.
+#[tokio::test]
+async fn what_was_shown_is_what_is_allowed() {
+    let (site, host) = open().await;
+    let client_id = host.describes("/client.json", &json!({}));
+    let mut browser = at_home(&site).await;
+    let page = asked(&mut browser, &by(&client_id)).await;
+    host.describes("/client.json", &json!({ "client_name": "Payroll" }));
+    site.wait(301);
+    let fields = [("csrf_token", page.answer.csrf_token()), ("decision", "allow")];
+    let landing = browser.submit(&page.action(), &fields).await;
+    assert_eq!((landing.answer.status, host.asked("/client.json")), (403, 2), "{landing:?}");
+    assert!(app(&site, &client_id).await.is_none() && !is_allowed(&site, &client_id).await);
+    let page = asked(&mut browser, &by(&client_id)).await;
+    assert!(page.answer.body.contains("Payroll"), "{page:?}");
+}
+
+/// A node that has an older copy in memory must not bring back what was taken out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_an_older_copy_does_not_undo_a_change() {
+    let host = Host::start().await;
+    let client_id = host.describes(
+        "/client.json",
+        &json!({ "redirect_uris": ["http://127.0.0.1/callback", "http://127.0.0.1/other"] }),
+    );
+    on_two_nodes_with(documents_from_here, |one, two| {
+        let (host, client_id) = (host.clone(), client_id.clone());
+        async move {
+            let mut there = at_home(&two).await;
+            let page = asked(&mut there, &by(&client_id)).await;
+            host.describes("/client.json", &json!({ "redirect_uris": ["http://127.0.0.1/other"] }));
+            let mut browser = at_home(&one).await;
+            assert_stopped(&browser.step(&authorize_url(&by(&client_id))).await);
+            let other = [("client_id", Some(&*client_id)), ("redirect_uri", Some("http://127.0.0.1:7000/other"))];
+            consent::allow(&mut browser, &other).await;
+            two.engine.context.view.catch_up_now().await.expect("reads");
+            // What it holds is still in its time; the registry counts.
+            let fields = [("csrf_token", page.answer.csrf_token()), ("decision", "allow")];
+            let landing = there.submit(&page.action(), &fields).await;
+            assert_stopped(&landing.answer);
+            assert_stopped(&there.step(&authorize_url(&by(&client_id))).await);
+            asked(&mut there, &other).await;
+            assert_eq!(app(&one, &client_id).await.expect("there").redirect_uris.len(), 1);
+        }
+    })
+    .await;
 }
 
 /// One minute is enough for an address to be taken out.
