@@ -29,8 +29,11 @@ impl Default for ClientDocumentsConfig {
 impl ClientDocumentsConfig {
     /// Whether its names are names.
     pub(super) fn check(&self) -> Result<(), String> {
-        let is_host =
-            |host: &String| format!("https://{host}").parse::<Origin>().is_ok_and(|origin| origin.host() == host);
+        // No wildcards, which would match nothing: hosts are compared.
+        let is_host = |host: &String| {
+            let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-[]:".contains(&byte));
+            plain && format!("https://{host}").parse::<Origin>().is_ok_and(|origin| origin.host() == host)
+        };
         match self.hosts.iter().flatten().find(|host| !is_host(host)) {
             Some(host) => Err(format!(
                 "hosts: {host:?} must be the name of a host, in lower case, without scheme, port and wildcard"
