@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use hallpass_core::app::{Access, App, AppSecret, FirstContact};
+use hallpass_core::app::{Access, App, AppSecret};
 use hallpass_core::authenticator::Workspace;
 use hallpass_core::authenticator::password::{self, Argon2Cost, Password};
 use hallpass_core::crypto::{MasterKey, SystemRandom};
@@ -233,30 +233,10 @@ impl Installation {
         ];
         for (key, zone, host) in apps {
             let app = App {
-                key: key.parse()?,
-                name: key.to_owned(),
-                zone: zone.parse()?,
                 origins: vec![format!("https://{host}").parse()?],
                 access: if zone == "home" { Access::Assigned } else { Access::Everyone },
-                first_contact: FirstContact::Trust,
-                sensitive: false,
-                relayed_sign_in: false,
                 agent: zone == "three",
-                assertion: hallpass_core::app::Assertion::None,
-                audiences: Vec::new(),
-                logout_urls: Vec::new(),
-                redirect_uris: Vec::new(),
-                post_logout_redirect_uris: Vec::new(),
-                id_token_alg: IdTokenAlgorithm::default(),
-                client_credentials: false,
-                device: false,
-                third_party: false,
-                jwks: None,
-                registered: false,
-                client: hallpass_core::oidc::ClientSettings::default(),
-                initiate_login_uri: None,
-                forward_auth: false,
-                disabled_at: None,
+                ..App::new(key.parse()?, key, zone.parse()?)
             };
             apps::upsert(&mut write, &app, now).await?;
             let secret = Secret::<SecretKey>::mint(random);

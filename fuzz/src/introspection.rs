@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hallpass_core::app::{Access, App, AppSecret, FirstContact};
+use hallpass_core::app::{Access, App, AppSecret};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::SecretId;
 use hallpass_core::secret::{Secret, SecretKey};
@@ -79,30 +79,10 @@ static RUNNING: LazyLock<Running> = LazyLock::new(|| {
         let engine = Engine::start(config, Clock::default()).await.expect("starts");
         let (now, secret) = (engine.context.now(), Secret::<SecretKey>::mint(&mut SystemRandom));
         let app = App {
-            key: "pos".parse().expect("a key"),
-            name: "The till".to_owned(),
-            zone: "home".parse().expect("a name"),
             origins: vec!["https://pos.company.com".parse().expect("an origin")],
             access: Access::Everyone,
-            first_contact: FirstContact::Trust,
-            sensitive: false,
-            relayed_sign_in: false,
-            agent: false,
-            assertion: hallpass_core::app::Assertion::None,
             audiences: vec!["billing".parse().expect("an audience")],
-            logout_urls: Vec::new(),
-            redirect_uris: Vec::new(),
-            post_logout_redirect_uris: Vec::new(),
-            id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
-            client_credentials: false,
-            device: false,
-            third_party: false,
-            jwks: None,
-            initiate_login_uri: None,
-            forward_auth: false,
-            registered: false,
-            client: hallpass_core::oidc::ClientSettings::default(),
-            disabled_at: None,
+            ..App::new("pos".parse().expect("a key"), "The till", "home".parse().expect("a name"))
         };
         let row = AppSecret {
             id: SecretId::mint(&mut SystemRandom),

@@ -1,12 +1,16 @@
-//! What others sign with keys of their own, client assertions and proofs of possession: nothing is taken but, byte for byte, what was signed.
+//! What others sign with keys of their own, client assertions and proofs of possession: nothing is taken but, byte for byte, what was signed. And what they say
+//! of themselves: keys, documents of clients, the addresses of those.
 
 use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallpass_core::crypto::{Algorithm, PrivateKey};
+use hallpass_core::id::AppKey;
 use hallpass_core::jwk;
-use hallpass_core::oidc::{ClientAssertion, ClientKeys, ProvenRequest, verify_proof};
+use hallpass_core::oidc::{
+    ClientAssertion, ClientIdUrl, ClientKeys, ProvenRequest, RedirectUri, client_document, verify_proof,
+};
 use hallpass_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -80,10 +84,34 @@ fn run(input: &[u8]) -> u64 {
     if let Ok(declared) = &declared {
         assert_eq!(declared.to_string().parse().as_ref(), Ok(declared), "keys that do not read back");
     }
-    kind(&(as_assertion.err(), as_proof.err(), declared.err()))
+    // So is what a client says of itself, and where: it is somebody else's whatever it says, and its codes go to its own origin or its person's computer.
+    let described = client_document::read(&AT, input, "home".parse().expect("a name"));
+    if let Ok(app) = &described {
+        let own = ["https://planner.example/", "http://127.0.0.1", "http://[::1]", "example.planner"];
+        let stays = |uri: &RedirectUri| own.iter().any(|own| uri.as_str().starts_with(own));
+        assert!(app.redirect_uris.iter().all(stays) && !app.redirect_uris.is_empty(), "{app:?}");
+        assert!(
+            app.third_party && app.registered && app.client_id() == AT.as_str() && app.origins.is_empty(),
+            "{app:?}"
+        );
+        assert!(!(app.client_credentials || app.device || app.client.offline_access), "{app:?}");
+    }
+    let address = text.parse::<ClientIdUrl>();
+    if let Ok(address) = &address {
+        assert!(address.as_str() == text && text.parse::<AppKey>().is_err(), "{address}");
+    }
+    kind(&(as_assertion.err(), as_proof.err(), declared.err(), described.err(), address.is_ok()))
 }
+
+static AT: LazyLock<ClientIdUrl> = LazyLock::new(|| "https://planner.example/client.json".parse().expect("an address"));
 
 fn seeds() -> Vec<Vec<u8>> {
     let Known { keys, assertion, proof } = &*KNOWN;
-    [assertion, proof, &keys.to_string()].map(|text| text.clone().into_bytes()).into()
+    let document = json!({
+        "client_id": AT.as_str(), "client_name": "Planner", "token_endpoint_auth_method": "none", "grant_types": ["authorization_code"],
+        "redirect_uris": ["https://planner.example/cb", "http://127.0.0.1/cb", "example.planner:/cb", "https://evil.example/cb"],
+    });
+    [assertion, proof, &keys.to_string(), &document.to_string(), AT.as_str()]
+        .map(|text| text.as_bytes().to_vec())
+        .into()
 }

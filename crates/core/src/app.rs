@@ -1,4 +1,4 @@
-//! Applications: one registry for introspection and, later, OAuth, where `app_key` is `client_id`.
+//! Applications: one registry for introspection and OAuth, where the key of an app is its `client_id`, unless it describes itself at an address.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,15 +9,17 @@ use url::Url;
 use crate::id::{AppKey, Audience, SecretId, ZoneName};
 use crate::keyring::Purpose;
 use crate::logout::LogoutUrl;
-use crate::oidc::{ClientKeys, ClientSettings, IdTokenAlgorithm, RedirectUri};
+use crate::oidc::{ClientIdUrl, ClientKeys, ClientSettings, IdTokenAlgorithm, RedirectUri};
 use crate::secret::{Digest, SecretKey};
 use crate::time::Timestamp;
 
 /// A registered application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
-    /// Its public name, `client_id` on the OAuth wire.
+    /// Its name in the registry.
     pub key: AppKey,
+    /// Of a client that describes itself: where. It is called by that address on the OAuth wire; every other app by its key.
+    pub client_id: Option<ClientIdUrl>,
     /// What people read.
     pub name: String,
     /// The zone whose passes it may ask about.
@@ -67,6 +69,47 @@ pub struct App {
 }
 
 impl App {
+    /// An app that may do nothing yet: nobody is led to it, it is told nothing and asks for nothing.
+    pub fn new(key: AppKey, name: impl Into<String>, zone: ZoneName) -> Self {
+        Self {
+            key,
+            client_id: None,
+            name: name.into(),
+            zone,
+            origins: Vec::new(),
+            access: Access::Assigned,
+            first_contact: FirstContact::Trust,
+            sensitive: false,
+            relayed_sign_in: false,
+            client: ClientSettings::default(),
+            audiences: Vec::new(),
+            logout_urls: Vec::new(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            initiate_login_uri: None,
+            id_token_alg: IdTokenAlgorithm::default(),
+            jwks: None,
+            client_credentials: false,
+            device: false,
+            third_party: false,
+            registered: false,
+            forward_auth: false,
+            agent: false,
+            assertion: Assertion::None,
+            disabled_at: None,
+        }
+    }
+
+    /// Its public name, `client_id` on the OAuth wire.
+    pub fn client_id(&self) -> &str {
+        self.client_id.as_ref().map_or(self.key.as_str(), ClientIdUrl::as_str)
+    }
+
+    /// What people are told that it is: its name. Of one that describes itself that is its own choice, and anything; there it is the host where it does.
+    pub fn title(&self) -> &str {
+        self.client_id.as_ref().map_or(&self.name, |url| url.origin().authority())
+    }
+
     /// The keys that sign its ID tokens and its logout tokens. An app that is no OIDC client checks, if it checks, what it always has.
     pub fn token_purpose(&self) -> Purpose {
         if self.redirect_uris.is_empty() { Purpose::Token } else { self.id_token_alg.purpose() }
@@ -260,30 +303,9 @@ mod tests {
     #[test]
     fn a_client_gets_its_algorithm_and_every_other_app_what_it_always_got() {
         let app = |redirect_uris: &[&str], id_token_alg| App {
-            key: "wiki".parse().expect("valid"),
-            name: "Wiki".to_owned(),
-            zone: "home".parse().expect("valid"),
-            origins: Vec::new(),
-            access: Access::Assigned,
-            first_contact: FirstContact::Trust,
-            sensitive: false,
-            relayed_sign_in: false,
-            audiences: Vec::new(),
-            logout_urls: Vec::new(),
             redirect_uris: redirect_uris.iter().map(|uri| uri.parse().expect("valid")).collect(),
-            post_logout_redirect_uris: Vec::new(),
-            initiate_login_uri: None,
-            forward_auth: false,
-            registered: false,
             id_token_alg,
-            client: ClientSettings::default(),
-            client_credentials: false,
-            device: false,
-            third_party: false,
-            jwks: None,
-            agent: false,
-            assertion: Assertion::None,
-            disabled_at: None,
+            ..App::new("wiki".parse().expect("valid"), "Wiki", "home".parse().expect("valid"))
         };
         let (one, none) = (&["https://wiki.company.com/callback"][..], &[][..]);
         let [usual, small] = [IdTokenAlgorithm::Rs256, IdTokenAlgorithm::EdDsa];

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use url::{Host, Url};
 
 use crate::crypto::Random;
-use crate::id::{AppKey, SessionId, TokenId};
+use crate::id::{SessionId, TokenId};
 use crate::jose::{self, Kind};
 use crate::keyring::SigningKey;
 use crate::oidc::Subject;
@@ -31,7 +31,7 @@ pub struct LogoutToken<'a> {
     /// `iss`: the home host's URL.
     pub issuer: &'a str,
     /// `aud`: the app that is told.
-    pub app: &'a AppKey,
+    pub client_id: &'a str,
     /// `sub`: the person, as the app knows them.
     pub subject: Subject,
     /// `sid`: which session.
@@ -45,7 +45,7 @@ impl LogoutToken<'_> {
     pub fn mint(&self, key: &SigningKey, random: &mut dyn Random) -> String {
         let claims = Claims {
             iss: self.issuer,
-            aud: self.app.as_str(),
+            aud: self.client_id,
             iat: self.issued_at.as_seconds(),
             exp: (self.issued_at + LIFETIME).as_seconds(),
             jti: TokenId::mint(random),
@@ -175,10 +175,10 @@ mod tests {
         let kid = KeyId::mint(&mut Seeded(1));
         let ring = Keyring::new(Vec::new());
         let key = ring.rotate(Purpose::Token, kid, private, Duration::ZERO, &policy, now).successor;
-        let app: AppKey = "pos".parse().expect("a key");
         let (user_id, session_id) = (UserId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
         let subject = Subject::Public(user_id);
-        let token = LogoutToken { issuer: "https://auth.company.com", app: &app, subject, session_id, issued_at: now };
+        let token =
+            LogoutToken { issuer: "https://auth.company.com", client_id: "pos", subject, session_id, issued_at: now };
         let token = token.mint(&key, &mut Seeded(2));
         assert_eq!(jose::kind_of(&token), Some(Kind::LogoutToken));
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).expect("claims")).expect("base64url");

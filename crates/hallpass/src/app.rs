@@ -233,6 +233,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
             None => home_zone(&mut write).await?,
         },
         key: add.app,
+        client_id: None,
         origins: add.origins,
         access: if add.everyone { Access::Everyone } else { Access::Assigned },
         first_contact: if add.confirm_first_contact { FirstContact::Confirm } else { FirstContact::Trust },
@@ -327,11 +328,16 @@ async fn list(store: &Store, shell: &Shell) -> Result<(), Failure> {
             app.name.clone(),
             app.zone.to_string(),
             word(&app.access),
-            app.origins.first().map_or_else(|| "-".to_owned(), ToString::to_string),
-            match (app.disabled_at.is_some(), app.registered) {
-                (true, _) => "disabled",
-                (false, true) => "enabled, registered itself",
-                (false, false) => "enabled",
+            match (app.origins.first(), &app.client_id) {
+                (Some(origin), _) => origin.to_string(),
+                (None, Some(document)) => document.to_string(),
+                (None, None) => "-".to_owned(),
+            },
+            match (app.disabled_at.is_some(), app.client_id.is_some(), app.registered) {
+                (true, _, _) => "disabled",
+                (false, true, _) => "enabled, describes itself",
+                (false, false, true) => "enabled, registered itself",
+                (false, false, false) => "enabled",
             }
             .to_owned(),
         ];
@@ -358,6 +364,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
     }
     let mut shown = vec![
         ("app key", app.key.to_string()),
+        ("client ID", app.client_id().to_owned()),
         ("name", app.name.clone()),
         ("zone", app.zone.to_string()),
         ("origins", joined(&app.origins)),
@@ -452,6 +459,7 @@ fn secret_object(secret: &AppSecret) -> Value {
 fn object(app: &App) -> Value {
     json!({
         "app_key": app.key,
+        "client_id": app.client_id(),
         "name": app.name,
         "zone": app.zone,
         "origins": app.origins,

@@ -34,7 +34,7 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
         let object = json!({
             "issuer": issuer,
             "discovery": discovery,
-            "client_id": key,
+            "client_id": app.client_id(),
             "redirect_uris": app.redirect_uris,
             "post_logout_redirect_uris": app.post_logout_redirect_uris,
             "logout_urls": app.logout_urls,
@@ -77,7 +77,7 @@ pub fn show(app: &App, shell: &Shell) -> Result<(), Failure> {
     let shown = [
         ("issuer", issuer.to_string()),
         ("discovery", discovery),
-        ("client ID", key.to_string()),
+        ("client ID", app.client_id().to_owned()),
         ("client secret", secret),
         ("sent by", joined(methods)),
         ("redirect URI", joined(&app.redirect_uris)),

@@ -1,5 +1,6 @@
 //! Configuration: one TOML file, every key also an environment variable, defaults that are safe. Protocol §1, §14–§17.
 
+mod client_documents;
 mod kratos;
 mod registration;
 mod upstream;
@@ -17,6 +18,7 @@ use hallpass_core::zone::CookieDomain;
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 
+pub use self::client_documents::ClientDocumentsConfig;
 pub use self::kratos::{BaseUrl, KratosConfig};
 pub use self::registration::RegistrationConfig;
 pub use self::upstream::{ClaimPaths, GroupMapping, OidcConfig, Required, UpstreamConfig};
@@ -63,6 +65,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// Whether OIDC clients may register themselves; absent, they may not.
     pub registration: Option<RegistrationConfig>,
+    /// Whether OIDC clients may describe themselves at the address that is their `client_id`.
+    pub client_metadata_documents: ClientDocumentsConfig,
     /// How many connections may be open at once.
     pub maximum_connections: usize,
     /// How many sessions a node keeps in memory.
@@ -102,6 +106,7 @@ impl Default for Config {
             kratos: None,
             upstream: UpstreamConfig::default(),
             registration: None,
+            client_metadata_documents: ClientDocumentsConfig::default(),
             maximum_connections: 10_000,
             maximum_sessions_in_memory: 2_000_000,
         }
@@ -432,6 +437,9 @@ impl Config {
         if let Some(kratos) = &self.kratos {
             kratos.check(self.public_url.as_ref()).map_err(|why| ConfigError::Value(format!("kratos: {why}")))?;
         }
+        self.client_metadata_documents
+            .check()
+            .map_err(|why| ConfigError::Value(format!("client_metadata_documents: {why}")))?;
         self.upstream.check(self.kratos.as_ref()).map_err(|why| ConfigError::Value(format!("upstream: {why}")))?;
         if let (Some(url), Some(domain)) = (&self.public_url, self.home_domain()?)
             && !domain.covers(url.host())
@@ -525,6 +533,34 @@ mod tests {
             let refused = load(&format!("[refresh]\n{wrong}\n")).expect_err(wrong);
             assert!(refused.contains(said), "{wrong}: {refused}");
         }
+    }
+
+    #[test]
+    fn hosts_of_documents_are_names_and_an_empty_list_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("hallpass.toml");
+        let load = |text: &str| {
+            std::fs::write(&file, format!("[client_metadata_documents]\n{text}\n")).expect("written");
+            let config = Config::load(Some(&file), nothing).map_err(|error| error.to_string())?;
+            Ok::<_, String>(config.client_metadata_documents)
+        };
+        assert!(!Config::default().client_metadata_documents.enabled);
+        let all = load("enabled = true").expect("valid");
+        assert!(all.enabled && all.hosts.is_none());
+        assert_eq!(load("hosts = []").expect("valid").hosts, Some(Vec::new()));
+        assert!(load("hosts = [\"client.example\", \"127.0.0.1\"]").is_ok());
+        for wrong in [
+            "*.client.example",
+            "Client.example",
+            "https://client.example",
+            "client.example:443",
+            "client.example/",
+            "",
+        ] {
+            let refused = load(&format!("hosts = [\"{wrong}\"]")).expect_err(wrong);
+            assert!(refused.contains("client_metadata_documents: hosts"), "{wrong}: {refused}");
+        }
+        assert!(load("host = []").is_err());
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::alerts::Alerts;
 use crate::changes::Streams;
 use crate::config::{Config, ConfigError};
 use crate::handoff::token;
+use crate::oidc::documents::Documents;
 use crate::oidc::grant::refresh_token;
 use crate::oidc::pending;
 use crate::oidc::registration::Registration;
@@ -84,6 +85,8 @@ pub struct Context {
     pub kratos: Option<Arc<Kratos>>,
     /// Whether and how OIDC clients may register themselves.
     pub registration: Option<Arc<Registration>>,
+    /// Whether and how OIDC clients may describe themselves.
+    pub documents: Option<Arc<Documents>>,
     /// Other providers where they may, in the order of their buttons.
     pub providers: Vec<Arc<Provider>>,
     /// Refused sign-ins by way of any of them, by source address.
@@ -179,6 +182,7 @@ impl Context {
             providers.push(Arc::new(Provider::new(provider).await?));
         }
         let registration = Registration::configured(&config).await?.map(Arc::new);
+        let documents = Documents::configured(&config.client_metadata_documents)?.map(Arc::new);
         let mut seed = [0u8; 8];
         SystemRandom.fill(&mut seed);
         Ok(Arc::new(Self {
@@ -206,6 +210,7 @@ impl Context {
             kratos,
             providers,
             registration,
+            documents,
             upstream_refusals: Counter::new(20, Duration::from_mins(1)),
             next_request: AtomicU64::new(u64::from_be_bytes(seed)),
             config,

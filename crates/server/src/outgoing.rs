@@ -138,6 +138,15 @@ impl Outgoing {
         Self::answer_up_to(self.client.get(url.clone()), limit).await
     }
 
+    /// Gets something of up to `limit` bytes, and what is said of it beside.
+    pub async fn get_with_headers(&self, url: &Url, limit: usize) -> Result<(Answer, HeaderMap), OutgoingError> {
+        self.check(url)?;
+        let sent = self.client.get(url.clone()).header("accept", "application/json").send().await;
+        let response = sent.map_err(|error| failed(&error))?;
+        let headers = response.headers().clone();
+        Ok((Self::read(response, limit).await?, headers))
+    }
+
     /// Sends a request without a body. What `headers` hold is sent beside our own name and nothing else.
     pub async fn send(&self, method: Method, url: &Url, headers: HeaderMap) -> Result<Answer, OutgoingError> {
         self.check(url)?;
@@ -180,7 +189,10 @@ impl Outgoing {
 
     async fn answer_up_to(request: reqwest::RequestBuilder, limit: usize) -> Result<Answer, OutgoingError> {
         let sent = request.send().await;
-        let mut response = sent.map_err(|error| failed(&error))?;
+        Self::read(sent.map_err(|error| failed(&error))?, limit).await
+    }
+
+    async fn read(mut response: reqwest::Response, limit: usize) -> Result<Answer, OutgoingError> {
         let mut answer = Answer { status: response.status(), body: Vec::new(), complete: true };
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
             let room = limit - answer.body.len();

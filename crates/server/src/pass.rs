@@ -147,7 +147,7 @@ impl Journey {
         let mut checked = Checked {
             index,
             app: app.clone(),
-            name: entry.app.name.clone(),
+            name: entry.app.title().to_owned(),
             destination,
             zone: entry.zone.clone(),
             stations: Vec::new(),

@@ -242,7 +242,7 @@ impl Telemetry {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use hallpass_core::app::{Access, App, FirstContact};
+    use hallpass_core::app::{Access, App};
     use hallpass_core::zone::{CookieName, Zone};
 
     use super::*;
@@ -258,32 +258,8 @@ pub(crate) mod tests {
             bound: false,
             at_sign_in: false,
         };
-        let app = App {
-            key: key.parse().expect("an app key"),
-            name: key.to_owned(),
-            zone: zone.name.clone(),
-            origins: Vec::new(),
-            access: Access::Everyone,
-            first_contact: FirstContact::Trust,
-            sensitive: false,
-            relayed_sign_in: false,
-            agent: false,
-            assertion: hallpass_core::app::Assertion::None,
-            audiences: Vec::new(),
-            logout_urls: Vec::new(),
-            redirect_uris: Vec::new(),
-            post_logout_redirect_uris: Vec::new(),
-            id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
-            client_credentials: false,
-            device: false,
-            third_party: false,
-            initiate_login_uri: None,
-            forward_auth: false,
-            jwks: None,
-            registered: false,
-            client: hallpass_core::oidc::ClientSettings::default(),
-            disabled_at: None,
-        };
+        let app =
+            App { access: Access::Everyone, ..App::new(key.parse().expect("an app key"), key, zone.name.clone()) };
         AppEntry { app, zone: Arc::new(zone), slot }
     }
 

@@ -30,9 +30,9 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
                           id_token_alg, disabled_at, slot, client_credentials, device, third_party, client,
                           refresh_cookie, offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                          subject_type, sector_identifier, registered, require_dpop, claims_in_id_token)
+                          subject_type, sector_identifier, registered, require_dpop, claims_in_id_token, client_id)
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                          $22, $23, $24, $25, $26, $27)
+                          $22, $23, $24, $25, $26, $27, $28)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
@@ -45,7 +45,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
                           initiate_login_uri = excluded.initiate_login_uri, forward_auth = excluded.forward_auth,
                           subject_type = excluded.subject_type, sector_identifier = excluded.sector_identifier,
                           registered = excluded.registered, require_dpop = excluded.require_dpop,
-                          claims_in_id_token = excluded.claims_in_id_token");
+                          claims_in_id_token = excluded.claims_in_id_token,
+                          client_id = excluded.client_id");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -73,7 +74,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&app.client.sector_identifier)
         .bind(&app.registered)
         .bind(&app.client.require_dpop)
-        .bind(&app.client.claims_in_id_token);
+        .bind(&app.client.claims_in_id_token)
+        .bind(&app.client_id);
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -122,7 +124,7 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                         disabled_at, client_credentials, device, third_party, client, refresh_cookie,
                         offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                        subject_type, sector_identifier, registered, require_dpop, claims_in_id_token
+                        subject_type, sector_identifier, registered, require_dpop, claims_in_id_token, client_id
                     FROM apps WHERE key = $1",
     );
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
@@ -159,7 +161,7 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                 disabled_at, slot, client_credentials, device, third_party, client, refresh_cookie,
                 offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                subject_type, sector_identifier, registered, require_dpop, claims_in_id_token
+                subject_type, sector_identifier, registered, require_dpop, claims_in_id_token, client_id
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -307,6 +309,7 @@ fn uris_of_mut(app: &mut App) -> [&mut Vec<RedirectUri>; 2] {
 fn app(row: &Row) -> Result<App, StoreError> {
     Ok(App {
         key: row.column("key")?,
+        client_id: row.optional("client_id")?,
         name: row.column("name")?,
         zone: row.column("zone")?,
         origins: Vec::new(),

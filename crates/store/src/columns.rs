@@ -14,7 +14,9 @@ use hallpass_core::id::{
 };
 use hallpass_core::jwk::Thumbprint;
 use hallpass_core::logout::LogoutUrl;
-use hallpass_core::oidc::{ClientKeys, RedirectUri, RequestedClaims, Resources, Scope, SectorIdentifier, UserCode};
+use hallpass_core::oidc::{
+    ClientIdUrl, ClientKeys, RedirectUri, RequestedClaims, Resources, Scope, SectorIdentifier, UserCode,
+};
 use hallpass_core::secret::Digest;
 use hallpass_core::session::{Acr, Amr, EndReason};
 use hallpass_core::time::Timestamp;
@@ -93,7 +95,7 @@ macro_rules! texts {
 texts! {
     AppKey Audience AuditId FamilyId GroupId GroupName KeyId PermissionName RoleId RoleName SecretId SessionId UserId ZoneName
     Origin DisplayName CookieDomain Username LogoutUrl RedirectUri RequestedClaims Resources Scope SectorIdentifier UpstreamId UserCode
-    ClientKeys
+    ClientKeys ClientIdUrl
 }
 
 impl Parameter for str {

@@ -23,6 +23,7 @@ pub mod authenticators;
 pub mod backup;
 pub mod changes;
 pub mod client_assertions;
+pub mod client_documents;
 pub mod codes;
 pub mod consents;
 pub mod device_codes;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hallpass_core::app::{Access, App, AppSecret, FirstContact};
+use hallpass_core::app::{Access, App, AppSecret};
 use hallpass_core::authenticator::Workspace;
 use hallpass_core::authenticator::password::{Argon2Cost, Password, hash};
 use hallpass_core::crypto::SystemRandom;
@@ -94,30 +94,10 @@ pub fn instant() -> Timestamp {
 pub async fn furnish(store: &Store) -> Checked<Furnished> {
     let (now, random) = (instant(), &mut SystemRandom);
     let app = App {
-        key: APP.parse()?,
-        name: "Point of sale".to_owned(),
-        zone: "home".parse()?,
         origins: vec![APP_ORIGIN.parse()?],
         access: Access::Everyone,
-        first_contact: FirstContact::Trust,
-        sensitive: false,
         relayed_sign_in: true,
-        agent: false,
-        assertion: hallpass_core::app::Assertion::None,
-        audiences: Vec::new(),
-        logout_urls: Vec::new(),
-        redirect_uris: Vec::new(),
-        post_logout_redirect_uris: Vec::new(),
-        id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
-        client_credentials: false,
-        device: false,
-        third_party: false,
-        jwks: None,
-        initiate_login_uri: None,
-        forward_auth: false,
-        registered: false,
-        client: hallpass_core::oidc::ClientSettings::default(),
-        disabled_at: None,
+        ..App::new(APP.parse()?, "Point of sale", "home".parse()?)
     };
     let mut write = store.write().await?;
     apps::upsert(&mut write, &app, now).await?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Confirmation, Scope, Subject, TOKEN_LIFETIME, there};
 use crate::crypto::Random;
-use crate::id::{AppKey, Audience, FamilyId, SessionId, TokenId};
+use crate::id::{Audience, FamilyId, SessionId, TokenId};
 use crate::jose::{self, Buffer, Kind, Refused};
 use crate::jwk::Thumbprint;
 use crate::keyring::{Keyring, SigningKey};
@@ -22,7 +22,7 @@ pub struct AccessToken<'a> {
     /// `aud`: the one service that may accept it; none for ourselves.
     pub audience: Option<&'a Audience>,
     /// `client_id`
-    pub app: &'a AppKey,
+    pub client_id: &'a str,
     /// `sub`: whom it stands for, as the client knows them.
     pub subject: Subject,
     /// `sid`
@@ -44,7 +44,7 @@ impl AccessToken<'_> {
             iss: self.issuer,
             sub: self.subject,
             aud: self.audience.map_or(self.issuer, Audience::as_str),
-            client_id: self.app.as_str(),
+            client_id: self.client_id,
             iat: self.issued_at.as_seconds(),
             exp: (self.issued_at + TOKEN_LIFETIME).as_seconds(),
             jti: TokenId::mint(random),
@@ -63,7 +63,7 @@ pub struct VerifiedAccessToken {
     /// Whom it is for: ourselves, or a service.
     pub audience: String,
     /// The client that it was issued to.
-    pub app: AppKey,
+    pub client_id: String,
     /// Whom it stands for, as the client knows them.
     pub subject: Subject,
     /// The session that it came of.
@@ -106,7 +106,7 @@ pub fn verify_for(
     let (issued_at, expires_at) = lifetime(claims.iat, claims.exp, now)?;
     Ok(VerifiedAccessToken {
         audience: claims.aud.to_owned(),
-        app: claims.client_id.parse().map_err(|_| Refused::Malformed)?,
+        client_id: claims.client_id.to_owned(),
         subject: claims.sub,
         session_id: claims.sid,
         family: claims.fam,
@@ -186,11 +186,10 @@ mod tests {
     #[test]
     fn what_was_minted_is_read_back_until_it_expires() {
         let ring = keyring(Purpose::Token, Algorithm::EdDsa);
-        let app: AppKey = "wiki".parse().expect("a key");
         let minted = AccessToken {
             issuer: ISSUER,
             audience: None,
-            app: &app,
+            client_id: "wiki",
             subject: Subject::Public(UserId::mint(&mut Seeded(1))),
             session_id: SessionId::mint(&mut Seeded(3)),
             family: FamilyId::mint(&mut Seeded(4)),
@@ -201,7 +200,7 @@ mod tests {
         let token = minted.mint(&ring.keys()[0], &mut Seeded(9));
         let second = Duration::from_secs(1);
         let read = verify(&token, &ring, ISSUER, NOW + TOKEN_LIFETIME - second).expect("good");
-        assert_eq!((&read.app, read.subject, read.family), (&app, minted.subject, minted.family));
+        assert_eq!((&*read.client_id, read.subject, read.family), ("wiki", minted.subject, minted.family));
         assert_eq!((read.session_id, read.scope, read.key), (minted.session_id, minted.scope, minted.key));
         assert_eq!(verify(&token, &ring, ISSUER, NOW + TOKEN_LIFETIME), Err(Refused::Expired));
         assert_eq!(verify(&token, &ring, ISSUER, NOW - CLOCK_LEEWAY - second), Err(Refused::NotYetValid));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ProfileClaims, Scope, Subject, TOKEN_LIFETIME};
-use crate::id::{AppKey, SessionId};
+use crate::id::SessionId;
 use crate::jose::{self, Buffer, Kind, Refused};
 use crate::keyring::{Keyring, SigningKey};
 use crate::session::Session;
@@ -17,7 +17,7 @@ pub struct IdToken<'a> {
     /// `iss`: the home host's URL.
     pub issuer: &'a str,
     /// `aud`: the client.
-    pub app: &'a AppKey,
+    pub client_id: &'a str,
     /// `sub`: the person, as the client knows them.
     pub subject: Subject,
     /// `sid`, `auth_time`, `acr`, `amr`
@@ -58,7 +58,7 @@ impl IdToken<'_> {
         let claims = Claims {
             iss: self.issuer.to_owned(),
             sub: self.subject,
-            aud: self.app.to_string(),
+            aud: self.client_id.to_owned(),
             iat: self.issued_at.as_seconds(),
             exp: (self.issued_at + TOKEN_LIFETIME).as_seconds(),
             auth_time: session.authenticated_at.as_seconds(),
@@ -78,7 +78,7 @@ impl IdToken<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedIdToken {
     /// The client that it was issued to.
-    pub app: AppKey,
+    pub client_id: String,
     /// Whom it tells of, as the client knows them.
     pub subject: Subject,
     /// In which session.
@@ -92,8 +92,7 @@ pub fn verify_hint(token: &str, keyring: &Keyring, issuer: &str, now: Timestamp)
     if claims.iss != issuer {
         return Err(Refused::WrongIssuer);
     }
-    let app = claims.aud.parse().map_err(|_| Refused::WrongAudience)?;
-    Ok(VerifiedIdToken { app, subject: claims.sub, session_id: claims.sid })
+    Ok(VerifiedIdToken { client_id: claims.aud, subject: claims.sub, session_id: claims.sid })
 }
 
 /// What the userinfo endpoint answers (§5.3.2): what the scope stands for, and what was asked for by name.
@@ -169,11 +168,11 @@ mod tests {
     fn a_hint_is_read_back_even_late_and_only_if_it_is_an_id_token_of_ours() {
         for (purpose, algorithm) in [(Purpose::Token, Algorithm::EdDsa), (Purpose::IdToken, Algorithm::Rs256)] {
             let ring = keyring(purpose, algorithm);
-            let (session, app) = (session(), "wiki".parse().expect("a key"));
+            let session = session();
             let nonce = Some("a \"nonce\"");
             let token = IdToken {
                 issuer: ISSUER,
-                app: &app,
+                client_id: "wiki",
                 subject: Subject::Public(session.user_id),
                 session: &session,
                 nonce,
@@ -182,7 +181,10 @@ mod tests {
             };
             let token = token.mint(&ring.keys()[0]);
             let read = verify_hint(&token, &ring, ISSUER, NOW + Duration::from_hours(2)).expect("ours");
-            assert_eq!((read.app, read.subject, read.session_id), (app, Subject::Public(session.user_id), session.id));
+            assert_eq!(
+                (&*read.client_id, read.subject, read.session_id),
+                ("wiki", Subject::Public(session.user_id), session.id)
+            );
             assert_eq!(verify_hint(&token, &ring, "https://evil.com", NOW), Err(Refused::WrongIssuer));
             let strangers = keyring(purpose, algorithm);
             assert_eq!(verify_hint(&token, &strangers, ISSUER, NOW), Err(Refused::BadSignature));

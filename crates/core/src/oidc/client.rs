@@ -155,35 +155,16 @@ pub fn registered_redirect_uri(app: &App, asked: &str) -> Option<RedirectUri> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::app::{Access, Assertion, FirstContact};
+    use crate::app::Access;
 
     /// A client with these addresses.
     pub fn app(kind: ClientKind, uris: &[&str]) -> App {
         App {
-            key: "wiki".parse().expect("a key"),
-            name: "Wiki".to_owned(),
-            zone: "home".parse().expect("a name"),
             origins: vec!["https://wiki.company.com".parse().expect("an origin")],
             access: Access::Everyone,
-            first_contact: FirstContact::Trust,
-            sensitive: false,
-            relayed_sign_in: false,
-            agent: false,
-            assertion: Assertion::None,
             client: ClientSettings { kind, ..ClientSettings::default() },
-            id_token_alg: crate::oidc::IdTokenAlgorithm::default(),
-            client_credentials: false,
-            device: false,
-            third_party: false,
-            initiate_login_uri: None,
-            forward_auth: false,
-            jwks: None,
-            registered: false,
-            audiences: Vec::new(),
-            logout_urls: Vec::new(),
             redirect_uris: uris.iter().map(|uri| uri.parse().expect("a URI")).collect(),
-            post_logout_redirect_uris: Vec::new(),
-            disabled_at: None,
+            ..App::new("wiki".parse().expect("a key"), "Wiki", "home".parse().expect("a name"))
         }
     }
 

@@ -46,6 +46,8 @@ pub enum GrantRefused {
     NoAccess,
     /// The user has not allowed the app so much, or not any more.
     NoConsent,
+    /// The client describes itself, and its document has not been there for a long time.
+    Undescribed,
 }
 
 impl GrantRefused {
@@ -65,6 +67,7 @@ impl GrantRefused {
             Self::UserMayNot => "user_may_not",
             Self::NoAccess => "no_access",
             Self::NoConsent => "no_consent",
+            Self::Undescribed => "undescribed",
         }
     }
 }

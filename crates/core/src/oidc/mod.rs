@@ -6,6 +6,8 @@ mod authorization_request;
 mod claims;
 mod client;
 mod client_assertion;
+pub mod client_document;
+mod client_id;
 mod client_keys;
 mod client_token;
 mod consent;
@@ -36,6 +38,7 @@ pub use client::{
     ClientAuthentication, ClientKind, ClientSettings, Unfit, check_redirect_uri, registered_redirect_uri,
 };
 pub use client_assertion::{ASSERTION_LIFETIME, ASSERTION_TYPE, ClientAssertion, STRANGERS_LEEWAY, VerifiedAssertion};
+pub use client_id::{ClientIdUrl, DESCRIBED_KEY_PREFIX, InvalidClientIdUrl};
 pub use client_keys::{ClientKeys, InvalidKeys};
 pub use client_token::{ClientToken, LooksLikeUser, VerifiedClientToken};
 pub use consent::{Asks, Consent, Waiting, must_ask as must_ask_for_consent};

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ClientKind, ClientSettings, IdTokenAlgorithm, RedirectUri, check_redirect_uri};
-use crate::app::{Access, App, Assertion, FirstContact};
+use crate::app::{Access, App};
 use crate::crypto::Random;
 use crate::id::{AppKey, SecretId, ZoneName};
 use crate::user::DisplayName;
@@ -57,12 +57,12 @@ pub struct ClientMetadata {
     pub client_id: Option<String>,
     /// In an update: the secret that it has; nobody can choose one.
     pub client_secret: Option<String>,
-    redirect_uris: Option<Vec<String>>,
-    post_logout_redirect_uris: Option<Vec<String>>,
-    token_endpoint_auth_method: Option<AuthMethod>,
-    grant_types: Option<Vec<String>>,
-    response_types: Option<Vec<String>>,
-    client_name: Option<String>,
+    pub(super) redirect_uris: Option<Vec<String>>,
+    pub(super) post_logout_redirect_uris: Option<Vec<String>>,
+    pub(super) token_endpoint_auth_method: Option<AuthMethod>,
+    pub(super) grant_types: Option<Vec<String>>,
+    pub(super) response_types: Option<Vec<String>>,
+    pub(super) client_name: Option<String>,
     application_type: Option<String>,
     subject_type: Option<String>,
     id_token_signed_response_alg: Option<IdTokenAlgorithm>,
@@ -189,31 +189,15 @@ impl Registrable {
     /// The app that it is. What is not in the metadata is what an app of somebody else has: next to nothing.
     pub fn app(&self, key: AppKey, zone: ZoneName, access: Access) -> App {
         App {
-            key,
-            name: self.name.clone(),
-            zone,
-            // None: no pass reaches it, and no sign-in leads to it but by its own requests.
-            origins: Vec::new(),
+            // No origins: no pass reaches it, and no sign-in leads to it but by its own requests.
             access,
-            first_contact: FirstContact::default(),
-            sensitive: false,
-            relayed_sign_in: false,
             client: ClientSettings { kind: self.kind, ..ClientSettings::default() },
-            audiences: Vec::new(),
-            logout_urls: Vec::new(),
             redirect_uris: self.redirect_uris.clone(),
             post_logout_redirect_uris: self.post_logout_redirect_uris.clone(),
-            initiate_login_uri: None,
             id_token_alg: self.id_token_alg,
-            client_credentials: false,
-            device: false,
             third_party: true,
             registered: true,
-            jwks: None,
-            forward_auth: false,
-            agent: false,
-            assertion: Assertion::None,
-            disabled_at: None,
+            ..App::new(key, self.name.clone(), zone)
         }
     }
 

@@ -185,37 +185,18 @@ pub fn is_named(app: &App, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Access, Assertion, FirstContact};
+    use crate::app::Access;
     use crate::time::Timestamp;
 
     const ISSUER: &str = "https://auth.company.com";
 
     fn app(key: &str, audiences: &[&str]) -> App {
         App {
-            key: key.parse().expect("a key"),
-            name: key.to_owned(),
-            zone: "home".parse().expect("a name"),
             origins: ["", "-2"].map(|end| format!("https://{key}{end}.company.com").parse().expect("an origin")).into(),
             access: Access::Everyone,
-            first_contact: FirstContact::Trust,
-            sensitive: false,
-            relayed_sign_in: false,
             audiences: audiences.iter().map(|audience| audience.parse().expect("an audience")).collect(),
-            logout_urls: Vec::new(),
-            redirect_uris: Vec::new(),
-            post_logout_redirect_uris: Vec::new(),
-            id_token_alg: crate::oidc::IdTokenAlgorithm::default(),
             client_credentials: true,
-            device: false,
-            third_party: false,
-            jwks: None,
-            client: crate::oidc::ClientSettings::default(),
-            initiate_login_uri: None,
-            forward_auth: false,
-            agent: false,
-            assertion: Assertion::None,
-            registered: false,
-            disabled_at: None,
+            ..App::new(key.parse().expect("a key"), key, "home".parse().expect("a name"))
         }
     }
 

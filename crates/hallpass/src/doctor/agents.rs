@@ -113,7 +113,6 @@ fn judge(agent: Agent<'_>, at: &Origin, issuer: &Origin, answer: Result<(u16, &[
 
 #[cfg(test)]
 mod tests {
-    use hallpass_core::app::{Access, FirstContact};
     use hallpass_core::zone::CookieName;
 
     use super::super::Severity;
@@ -132,32 +131,7 @@ mod tests {
             bound: false,
             at_sign_in: false,
         };
-        let shop = App {
-            key: "shop".parse().expect("valid"),
-            name: "Shop".to_owned(),
-            zone: two.name.clone(),
-            origins: Vec::new(),
-            access: Access::Assigned,
-            first_contact: FirstContact::Trust,
-            sensitive: false,
-            relayed_sign_in: false,
-            agent: true,
-            assertion: Assertion::None,
-            audiences: Vec::new(),
-            logout_urls: Vec::new(),
-            redirect_uris: Vec::new(),
-            post_logout_redirect_uris: Vec::new(),
-            id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
-            client_credentials: false,
-            device: false,
-            third_party: false,
-            initiate_login_uri: None,
-            forward_auth: false,
-            jwks: None,
-            registered: false,
-            client: hallpass_core::oidc::ClientSettings::default(),
-            disabled_at: None,
-        };
+        let shop = App { agent: true, ..App::new("shop".parse().expect("valid"), "Shop", two.name.clone()) };
         let about =
             |issuer: &str, what: &str, name: &str| format!(r#"{{"issuer":"{issuer}","{what}":"{name}"}}"#).into_bytes();
         for (agent, what, name) in [(Agent::Alias(&two), "zone", "two"), (Agent::App(&shop), "app", "shop")] {

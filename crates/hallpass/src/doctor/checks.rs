@@ -348,7 +348,7 @@ fn keys(config: &Config, registry: &Registry, now: Timestamp, findings: &mut Vec
 mod tests {
     use std::path::PathBuf;
 
-    use hallpass_core::app::{Access, AppSecret, FirstContact};
+    use hallpass_core::app::AppSecret;
     use hallpass_core::crypto::Algorithm;
     use hallpass_core::id::{KeyId, SecretId};
     use hallpass_core::keyring::SealedKey;
@@ -375,30 +375,8 @@ mod tests {
 
     fn app() -> App {
         App {
-            key: "pos".parse().expect("valid"),
-            name: "POS".to_owned(),
-            zone: "home".parse().expect("valid"),
             origins: vec!["https://pos.apps.company.com".parse().expect("valid")],
-            access: Access::Assigned,
-            first_contact: FirstContact::Trust,
-            sensitive: false,
-            relayed_sign_in: false,
-            agent: false,
-            assertion: Assertion::None,
-            audiences: Vec::new(),
-            logout_urls: Vec::new(),
-            redirect_uris: Vec::new(),
-            post_logout_redirect_uris: Vec::new(),
-            id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
-            client_credentials: false,
-            device: false,
-            third_party: false,
-            initiate_login_uri: None,
-            forward_auth: false,
-            jwks: None,
-            registered: false,
-            client: hallpass_core::oidc::ClientSettings::default(),
-            disabled_at: None,
+            ..App::new("pos".parse().expect("valid"), "POS", "home".parse().expect("valid"))
         }
     }
 

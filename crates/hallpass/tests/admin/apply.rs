@@ -257,3 +257,37 @@ fn what_has_registered_itself_is_nobodys_to_prune_and_has_keys_of_its_own() {
     installation.ok(&["app", "disable", "dyn-planner"]);
     installation.ok(&["app", "remove", "dyn-planner"]);
 }
+
+/// So do clients that describe themselves: they are shown by the address where, and have no secret that anybody could make for them.
+#[test]
+fn what_describes_itself_is_nobodys_to_prune_and_is_shown_by_its_address() {
+    let installation = Installation::furnished();
+    let refused = installation.fails(&["app", "add", "doc-mine", "--origin", "https://mine.company.localhost"]);
+    assert!(refused.contains("describe themselves"), "{refused}");
+    let file = installation.write("mine.toml", "[apps.doc-mine]\n");
+    assert!(installation.fails(&["apply", &file, "--yes"]).contains("describe themselves"));
+
+    let address = "https://planner.example/client.json";
+    let url: hallpass_core::oidc::ClientIdUrl = address.parse().expect("an address");
+    let (runtime, store) = installation.store();
+    runtime.block_on(async {
+        let mut write = store.write().await.expect("writes");
+        let said = format!("{{\"client_id\":\"{address}\",\"redirect_uris\":[\"https://planner.example/cb\"]}}");
+        let zone = "home".parse().expect("a name");
+        let app = hallpass_core::oidc::client_document::read(&url, said.as_bytes(), zone).expect("a document");
+        hallpass_store::apps::upsert(&mut write, &app, hallpass_core::time::Timestamp::from_seconds(1))
+            .await
+            .expect("adds");
+        write.commit().await.expect("commits");
+    });
+    let key = url.key().to_string();
+    let none = installation.write("none.toml", "[apps]\n");
+    assert!(!installation.ok(&["apply", &none, "--prune", "--yes"]).contains("doc-"));
+    let listed = installation.ok(&["app", "list"]);
+    assert!(listed.contains(address) && listed.contains("enabled, describes itself"), "{listed}");
+    let shown = installation.json(&["app", "show", &key]);
+    assert_eq!((&shown["client_id"], &shown["registered"]), (&address.into(), &true.into()));
+    assert!(installation.fails(&["app", "rotate-secret", &key]).contains("describes itself"));
+    installation.ok(&["app", "disable", &key]);
+    installation.ok(&["app", "remove", &key]);
+}

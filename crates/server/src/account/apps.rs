@@ -3,7 +3,7 @@
 use axum::response::Response;
 use hallpass_core::audit::{Actor, Entry, Event};
 use hallpass_core::id::AppKey;
-use hallpass_core::oidc::Consent;
+use hallpass_core::oidc::{Consent, RedirectUri};
 use hallpass_core::time::Timestamp;
 use hallpass_store::view::Policy;
 use hallpass_store::{audit, consents};
@@ -20,11 +20,14 @@ use crate::web::words;
 /// One of them, for the person's own page. The company's own apps need no leave, so there is nothing to take back from them.
 pub fn line(policy: &Policy, app: &AppKey, consent: &Consent, now: Timestamp) -> Option<AllowedLine> {
     let app = &policy.apps[policy.by_key(app.as_str())?].app;
-    let place = app.redirect_uris.first();
+    let place = match &app.client_id {
+        Some(document) => document.origin().authority(),
+        None => app.redirect_uris.first().map(RedirectUri::place).unwrap_or_default(),
+    };
     app.third_party.then(|| AllowedLine {
         key: app.key.to_string(),
         name: app.name.clone(),
-        domain: place.map(|uri| uri.place().to_owned()).unwrap_or_default(),
+        domain: place.to_owned(),
         learns: consent::in_short(consent.scope),
         since: words::ago(consent.given_at, now),
     })

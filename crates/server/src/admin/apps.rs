@@ -6,7 +6,9 @@ use hallpass_core::app::{App, AppSecret, Assertion};
 use hallpass_core::audit::{Actor, Event};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::{AppKey, SecretId, UserId};
-use hallpass_core::oidc::{ClientKind, REGISTERED_KEY_PREFIX, check_redirect_uri, check_subjects};
+use hallpass_core::oidc::{
+    ClientKind, DESCRIBED_KEY_PREFIX, REGISTERED_KEY_PREFIX, check_redirect_uri, check_subjects,
+};
 use hallpass_core::secret::{Secret, SecretKey};
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::DisplayName;
@@ -70,6 +72,12 @@ pub(crate) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
     if app.key.as_str().starts_with(REGISTERED_KEY_PREFIX) && !app.registered {
         return Err(AdminError::Refused(format!(
             "app {}: keys that begin with {REGISTERED_KEY_PREFIX} are those of clients that register themselves; give it another one",
+            app.key
+        )));
+    }
+    if app.key.as_str().starts_with(DESCRIBED_KEY_PREFIX) && app.client_id.is_none() {
+        return Err(AdminError::Refused(format!(
+            "app {}: keys that begin with {DESCRIBED_KEY_PREFIX} are those of clients that describe themselves; give it another one",
             app.key
         )));
     }
@@ -179,7 +187,11 @@ pub struct Minted {
 
 /// Makes a secret for an app that has none or one.
 pub async fn mint_secret(write: &mut Write, key: &AppKey, actor: &Actor, now: Timestamp) -> Result<Minted, AdminError> {
-    find(write, key).await?;
+    if find(write, key).await?.client_id.is_some() {
+        return Err(AdminError::Refused(format!(
+            "app {key} describes itself: it shows who it is as its document says, and has no secret"
+        )));
+    }
     let minted = Minted { id: SecretId::mint(&mut SystemRandom), secret: Secret::mint(&mut SystemRandom) };
     let row = AppSecret {
         id: minted.id,

@@ -14,6 +14,7 @@ use hallpass_store::{
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::oidc::documents;
 
 /// How long the feed reaches back: an app that was away for longer starts anew.
 const KEEP_CHANGES: Duration = Duration::from_hours(24);
@@ -110,6 +111,7 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     let (now, began) = (context.now(), Instant::now());
     context.view.sessions.sweep(now);
     context.verified.sweep(now);
+    documents::sweep(&context).await?;
     // In turn, so that one table that is full of dead rows does not keep the others from being swept.
     let mut left = Rows::ALL.to_vec();
     while !left.is_empty() {

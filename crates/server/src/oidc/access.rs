@@ -4,7 +4,7 @@ use hallpass_core::id::UserId;
 use hallpass_core::jose::Refused;
 use hallpass_core::oidc::{RequestedClaims, Subject, VerifiedAccessToken, verify_access_token_for};
 use hallpass_core::time::Timestamp;
-use hallpass_store::tokens;
+use hallpass_store::tokens::{self, Family};
 use hallpass_store::view::Standing;
 
 use crate::context::Context;
@@ -39,11 +39,12 @@ pub async fn live_for(
     };
     let policy = context.view.policy().await?;
     let family = tokens::find(&mut context.store.read().await?, &token.family).await?;
-    // Both must be those that the token was made for: a database that was set back may have given their names away again.
-    let family = family.filter(|family| family.app == token.app && family.session == token.session_id);
-    let Some(family) = family.filter(|family| family.revoked_at.is_none()) else { return Ok(Err("revoked")) };
-    let index = policy.by_key(token.app.as_str()).filter(|index| policy.apps[*index].app.disabled_at.is_none());
+    let index = policy.by_client_id(&token.client_id).filter(|index| policy.apps[*index].app.disabled_at.is_none());
     let Some(index) = index else { return Ok(Err("app_disabled")) };
+    // Both must be those that the token was made for: a database that was set back may have given their names away again.
+    let its_own = |family: &Family| family.app == policy.apps[index].app.key && family.session == token.session_id;
+    let family = family.filter(|family| its_own(family) && family.revoked_at.is_none());
+    let Some(family) = family else { return Ok(Err("revoked")) };
     // Whose it is says the session; the token says what its client knows them as.
     let app = &policy.apps[index].app;
     let known_as = |user| Subject::of(app, user, &context.keys.pairwise);

@@ -17,6 +17,7 @@ use hallpass_store::view::{Policy, Standing};
 use hallpass_store::{consents, pushed_requests};
 use http::StatusCode;
 
+use super::documents::{self, Named};
 use super::pending::Pending;
 use super::{consent, pushed, response_mode, select_account};
 use crate::context::Context;
@@ -79,9 +80,10 @@ pub fn waiting<P>(call: &Call<P>, journey: &Journey) -> Result<Pending, Error> {
     })
 }
 
-/// A client that is ours, and one of its addresses.
+/// A client that is ours, or that describes itself, and one of its addresses.
 pub struct Client<'p> {
-    index: usize,
+    /// Its entry in the registry. A client that describes itself has none until somebody has allowed it.
+    index: Option<usize>,
     /// The app.
     pub app: &'p App,
     key: &'p AppKey,
@@ -95,14 +97,14 @@ pub struct Client<'p> {
 
 impl<'p> Client<'p> {
     /// The one validator: of bytes against bytes, but for a native client's port at its own computer. Whoever registered none has none (advisory T4).
-    pub fn find(policy: &'p Policy, parameters: &Parameters) -> Result<Self, Error> {
+    pub fn find(policy: &'p Policy, stranger: Option<&'p App>, parameters: &Parameters) -> Result<Self, Error> {
         let wrong = |why: &'static str| {
             let message = "The link that led here names an application or an address that is not registered. Open the application again from its own address.";
             Error::invalid_request(message).because(why)
         };
-        let index = parameters.client_id.as_deref().and_then(|key| policy.by_key(key));
-        let index = index.ok_or_else(|| wrong("unknown client_id"))?;
-        let app = &policy.apps[index].app;
+        let index = parameters.client_id.as_deref().and_then(|id| policy.by_client_id(id));
+        let known = index.map(|index| &policy.apps[index].app);
+        let app = known.or(stranger).ok_or_else(|| wrong("unknown client_id"))?;
         if app.disabled_at.is_some() {
             return Err(wrong("the client is disabled"));
         }
@@ -111,6 +113,17 @@ impl<'p> Client<'p> {
         let (offline, state, mode) =
             (app.client.offline_access, parameters.state().map(str::to_owned), parameters.response_mode());
         Ok(Self { index, app, key: &app.key, redirect_uri, offline, state, mode })
+    }
+
+    /// A client that nobody here has allowed yet, to be written down by whoever does.
+    pub fn stranger(&self) -> Option<&'p App> {
+        self.index.is_none().then_some(self.app)
+    }
+
+    /// The journey by the pages that ask, and back.
+    pub fn journey(&self, pending: &Pending, context: &Context) -> Journey {
+        let app = self.index.map(|_| self.key.as_str());
+        pending.journey(app, &context.keys.pending, &mut context.random())
     }
 
     /// What is granted of it: access that outlives the session only to an app whose settings say so.
@@ -125,6 +138,9 @@ impl<'p> Client<'p> {
 
     fn refuse(&self, call: &Call<Visitor>, code: &'static str, because: &'static str) -> Response {
         tracing::debug!(request_id = %call.request_id, app = %self.key, code, because, "authorization refused");
+        if self.index.is_none() {
+            return stopped(call, code, because);
+        }
         self.send(call, ("error", code))
     }
 
@@ -158,7 +174,7 @@ pub fn judged(
         return Err(AuthorizationRefused::invalid_request("this client has to push its requests"));
     }
     let issuer = context.public_url.as_str();
-    pending.look_up(client.key, &policy.keyring, issuer, now)?;
+    pending.look_up(client.app.client_id(), &policy.keyring, issuer, now)?;
     let known_as = here.map(|live| Subject::of(client.app, live.user.id, &context.keys.pairwise).to_string());
     pending.compare(&request, here.map(|live| live.user.id).zip(known_as.as_deref()));
     let resources = request.resources.declared(client.app, &policy.apps.iter().map(|entry| &entry.app), issuer);
@@ -167,10 +183,31 @@ pub fn judged(
     Ok(AuthorizationRequest { scope: client.grantable(request.scope), resources, ..request })
 }
 
+/// What somebody sees instead of being sent on to a client that describes itself, and that nobody here has allowed: whoever writes such a document could
+/// otherwise have people sent wherever they like, in our name (RFC 9700 §4.11.2).
+fn stopped(call: &Call<Visitor>, code: &'static str, because: &'static str) -> Response {
+    let message = format!("The application asked for something that it cannot have here ({code}).");
+    let error = Error { message: message.into(), ..Error::invalid_request("") }.because(because);
+    let page = ErrorPage::of(&error, &call.context.config.brand, &call.request_id.to_string());
+    html_with(error.status, &page)
+}
+
 async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Result<Response, Error> {
     let context = &call.context;
+    let person = call.proof.session.as_ref().map(|live| live.user.id);
+    let named = documents::named(call, &pending.parameters, person).await?;
+    if matches!(named, Named::UnknownBeforeSignIn) {
+        return Ok(match AuthorizationRequest::read(&pending.parameters) {
+            Ok(request) if request.silent => stopped(call, "login_required", "nobody is signed in"),
+            Ok(request) => {
+                let pending = pending.understood(&request);
+                sign_in::redirect(&pending.journey(None, &context.keys.pending, &mut context.random()), &call.proof)
+            }
+            Err(AuthorizationRefused { code, because }) => stopped(call, code, because),
+        });
+    }
     let policy = context.view.policy().await?;
-    let client = Client::find(&policy, &pending.parameters)?;
+    let client = Client::find(&policy, named.stranger(), &pending.parameters)?;
     let request = match judged(context, &policy, &client, &mut pending, call.proof.session.as_ref(), call.now) {
         Ok(request) => request,
         Err(AuthorizationRefused { code, because }) => return Ok(client.refuse(call, code, because)),
@@ -181,8 +218,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
             return Ok(client.refuse(call, "login_required", "nobody is signed in, or not lately enough"));
         }
         here => {
-            let journey =
-                pending.understood(&request).journey(client.key.as_str(), &context.keys.pending, &mut context.random());
+            let journey = client.journey(&pending.understood(&request), context);
             return Ok(match here {
                 Here::MustChangePassword => see_other(&format!("/continue{}", journey.query())),
                 _ => sign_in::redirect(&journey, &call.proof),
@@ -202,7 +238,12 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
     if !chosen && (wants_choice || wants_click(call, &client, &request, live).await?) {
         return Ok(select_account::page(call, &client, &pending.understood(&request), live));
     }
-    if !matches!(context.view.standing(&policy, live.user.id, client.index).await?, Standing::Admitted(_)) {
+    let may_enter = match client.index {
+        Some(index) => matches!(context.view.standing(&policy, live.user.id, index).await?, Standing::Admitted(_)),
+        // Whoever is here may, who may sign in: what is not in the registry is assigned to nobody.
+        None => true,
+    };
+    if !may_enter {
         return Ok(client.refuse(call, "access_denied", "the person has no access to this app"));
     }
     let asks = Asks::of(client.app, &client.redirect_uri);
@@ -216,6 +257,9 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
                 consent::page(call, &client, &pending.understood(&request), request.learns(), live)
             });
         }
+    }
+    if client.index.is_none() {
+        return Ok(client.refuse(call, "consent_required", "nobody has allowed it"));
     }
     // A client that does not understand its answer asks again, and again.
     if context.handoffs.count((live.session.id, true, client.key.to_string()), call.now) {

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use sync_wrapper::SyncWrapper;
 
 use super::client_assertion::Shown;
-use super::cors;
+use super::{cors, documents};
 use crate::context::Context;
 use crate::web::call::{Call, content_type, from_json};
 use crate::web::cookies;
@@ -128,7 +128,7 @@ pub async fn identify<T: DeserializeOwned>(mut call: Call<ClientClaim>) -> Resul
     let (policy, index) = match proof {
         ClientClaim::BySecret(AppCaller { policy, index }) => {
             // One way of saying who asks, and one answer to it.
-            let other = client_id.is_some_and(|id| id != policy.apps[index].app.key.as_str());
+            let other = client_id.is_some_and(|id| id != policy.apps[index].app.client_id());
             if client_secret.is_some() || shown.is_assertion() || other {
                 return Err(Error::invalid_request("The client is named by the Authorization header, once."));
             }
@@ -155,7 +155,7 @@ pub async fn identify<T: DeserializeOwned>(mut call: Call<ClientClaim>) -> Resul
                 let app = &policy.apps[*index].app;
                 app.client.kind.is_public() && app.disabled_at.is_none()
             };
-            match client_id.and_then(|id| policy.by_key(id)).filter(public) {
+            match client_id.and_then(|id| policy.by_client_id(id)).filter(public) {
                 Some(index) => (policy, index),
                 None if by_browser(&parts.headers) => return Err(not_for_browsers()),
                 None => return Err(client_refused(&context, ip, now, "no credentials, and no client without")),
@@ -163,6 +163,9 @@ pub async fn identify<T: DeserializeOwned>(mut call: Call<ClientClaim>) -> Resul
         }
     };
     let app = &policy.apps[index].app;
+    if !documents::is_taken(&context, app) {
+        return Err(client_refused(&context, ip, now, "clients of that address are not taken any more"));
+    }
     let way = match (shown.is_assertion(), client_secret.is_some() || parts.headers.contains_key(header::AUTHORIZATION))
     {
         (true, _) => ClientAuthentication::PrivateKeyJwt,

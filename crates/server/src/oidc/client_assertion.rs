@@ -59,7 +59,7 @@ impl Shown {
             if refused.code == "invalid_client" { Error { message: message.into(), ..refused } } else { refused }
         };
         let (index, verified) = judged.map_err(|why| {
-            let claimed = ClientAssertion::read(text).ok().and_then(|claimed| policy.by_key(claimed.client()));
+            let claimed = ClientAssertion::read(text).ok().and_then(|claimed| policy.by_client_id(claimed.client()));
             context.telemetry.app_credentials_refused(claimed.map(|index| &policy.apps[index]));
             refused(why.as_str())
         })?;
@@ -83,7 +83,7 @@ impl Shown {
         if self.client_id.as_deref().is_some_and(|id| id != assertion.client()) {
             return Err(Refused::WrongIssuer);
         }
-        let index = policy.by_key(assertion.client()).ok_or(Refused::UnknownKey)?;
+        let index = policy.by_client_id(assertion.client()).ok_or(Refused::UnknownKey)?;
         let app = &policy.apps[index].app;
         // What is registered decides, not what is presented: keys of a client that has become another kind are no keys.
         let keys = app.jwks.as_ref().filter(|_| ClientAuthentication::of(app) == ClientAuthentication::PrivateKeyJwt);

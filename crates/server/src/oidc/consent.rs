@@ -11,6 +11,7 @@ use hallpass_store::{audit, consents, sessions};
 use serde::Deserialize;
 
 use super::authorize::{self, Client};
+use super::documents;
 use super::pages::{ConsentPage, Learns};
 use super::pending::{Pending, form_binding};
 use crate::pass::Journey;
@@ -20,8 +21,10 @@ use crate::web::guard::{LiveSession, Visitor};
 use crate::web::onward::OnwardPage;
 use crate::web::respond::{html, person};
 
-/// What the token of the form is for.
-const ASKS: &str = "consent";
+/// What the token of the form is for: a question about what the page called by this name. A client may change it meanwhile.
+fn asks(client: &Client<'_>) -> String {
+    format!("consent {}", client.app.name)
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,13 +50,14 @@ pub fn page(
     live: &LiveSession,
 ) -> Response {
     let context = &call.context;
-    let journey = pending.journey(client.app.key.as_str(), &context.keys.pending, &mut context.random());
+    let journey = client.journey(pending, context);
     html(&ConsentPage {
         brand: context.config.brand.clone(),
-        csrf_token: call.page_token(&form_binding(ASKS, &live.session.id, &journey)),
+        csrf_token: call.page_token(&form_binding(&asks(client), &live.session.id, &journey)),
         action: format!("/oauth/consent{}", journey.query()),
         app: client.app.name.clone(),
         third_party: client.app.third_party,
+        described_at: client.app.client_id.as_ref().map(|url| url.origin().authority().to_owned()),
         any_program: Asks::of(client.app, &client.redirect_uri) == Asks::EachTime,
         domain: client.redirect_uri.place().to_owned(),
         person: person(&live.user),
@@ -67,11 +71,12 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let journey: Journey = call.query()?;
     let mut pending = authorize::waiting(&call, &journey)?;
     let (session, user) = (call.proof.session.id, call.proof.user.id);
-    let Fields { decision, .. } = call.form(&form_binding(ASKS, &session, &journey)).await?;
+    // Again: registry and document may have changed since the page was shown.
+    let named = documents::named(&call, &pending.parameters, Some(user)).await?;
+    let policy = call.context.view.policy().await?;
+    let client = Client::find(&policy, named.stranger(), &pending.parameters)?;
+    let Fields { decision, .. } = call.form(&form_binding(&asks(&client), &session, &journey)).await?;
     let context = &call.context;
-    let policy = context.view.policy().await?;
-    // Again: the registry may have changed since the page was shown.
-    let client = Client::find(&policy, &pending.parameters)?;
     let request = match AuthorizationRequest::read(&pending.parameters) {
         Ok(request) => request,
         Err(refused) => return Ok(client.refuse_after_form(&call, refused.code, refused.because)),
@@ -82,6 +87,9 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let app = &client.app.key;
     let mut write = context.store.write().await?;
     sessions::record_interaction(&mut write, &session, call.now).await?;
+    if let Some(stranger) = client.stranger() {
+        documents::adopt(&call, &mut write, stranger).await?;
+    }
     let allowed = client.grantable(request.learns());
     consents::give(&mut write, &user, app, allowed, call.now).await?;
     let entry = Entry::new(Event::ConsentGiven, Actor::User(user), call.now, &mut context.random());
@@ -89,7 +97,7 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     audit::append(&mut write, &(&self::entry(entry, allowed)).into()).await?;
     write.commit().await?;
     pending.allowed = Some(session);
-    let onward = pending.journey(app.as_str(), &context.keys.pending, &mut context.random());
+    let onward = pending.journey(Some(app.as_str()), &context.keys.pending, &mut context.random());
     Ok(html(&OnwardPage { brand: context.config.brand.clone(), there: authorize::way_back(&onward) }))
 }
 

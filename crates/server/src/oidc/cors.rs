@@ -64,11 +64,11 @@ pub fn readable(client: &Client, result: Result<Response, Error>) -> Result<Resp
     with(headers, result)
 }
 
-/// What lets a page read what the userinfo endpoint says to this client. `client` may be what a token merely claims: then all there is to read is
+/// What lets a page read what the userinfo endpoint says to this client. `client_id` may be what a token merely claims: then all there is to read is
 /// that the token is not good.
-pub async fn of_client(context: &Context, headers: &HeaderMap, client: &str) -> Result<Headers, Error> {
+pub async fn of_client(context: &Context, headers: &HeaderMap, client_id: &str) -> Result<Headers, Error> {
     let policy = context.view.policy().await?;
-    let app = policy.by_key(client).map(|index| &policy.apps[index].app);
+    let app = policy.by_client_id(client_id).map(|index| &policy.apps[index].app);
     Ok(app.and_then(|app| own_page(app, headers)).map_or_else(|| vec![vary()], |origin| reading(origin, false)))
 }
 

@@ -22,6 +22,9 @@ pub async fn metadata(call: Call<Anybody>) -> Result<Response, Error> {
     if call.context.registration.is_some() {
         document["registration_endpoint"] = format!("{}/oauth/register", call.context.public_url).into();
     }
+    if call.context.documents.is_some() {
+        document["client_id_metadata_document_supported"] = true.into();
+    }
     let mut response = json(document.to_string());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));

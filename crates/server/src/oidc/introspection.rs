@@ -5,7 +5,7 @@
 //! may enter no longer, or that the declaration has been taken back.
 
 use hallpass_core::app::{App, Origin};
-use hallpass_core::id::{AppKey, Audience, TokenId};
+use hallpass_core::id::{Audience, TokenId};
 use hallpass_core::jose::Refused;
 use hallpass_core::jwk::Thumbprint;
 use hallpass_core::oidc::{self, verify_client_token};
@@ -52,14 +52,14 @@ async fn access_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error>
         Err(because) => return Ok(Err(because)),
     };
     if token.audience == issuer {
-        if token.app != caller.key {
+        if token.client_id != caller.client_id() {
             return Ok(Err("wrong_app"));
         }
-    } else if let Err(because) = may_call(call, &call.context.view.policy().await?, &token.app, &token.audience) {
+    } else if let Err(because) = may_call(call, &call.context.view.policy().await?, &token.client_id, &token.audience) {
         return Ok(Err(because));
     }
     let mut said =
-        members(call, &token.app, &token.audience, &token.id, (token.issued_at, token.expires_at), token.key);
+        members(call, &token.client_id, &token.audience, &token.id, (token.issued_at, token.expires_at), token.key);
     said["sub"] = token.subject.to_string().into();
     said["sid"] = token.session_id.to_string().into();
     said["scope"] = token.scope.to_string().into();
@@ -75,7 +75,7 @@ async fn request_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error
         Ok(token) => token,
         Err(refused) => return Ok(Err(refused.as_str())),
     };
-    let index = match may_call(call, &policy, &token.app_key, token.audience.as_str()) {
+    let index = match may_call(call, &policy, token.app_key.as_str(), token.audience.as_str()) {
         Ok(index) => index,
         Err(because) => return Ok(Err(because)),
     };
@@ -89,7 +89,7 @@ async fn request_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error
     }
     let mut said = members(
         call,
-        &token.app_key,
+        token.app_key.as_str(),
         token.audience.as_str(),
         &token.id,
         (token.issued_at, token.expires_at),
@@ -110,7 +110,7 @@ async fn client_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error>
         Ok(token) => token,
         Err(refused) => return Ok(Err(refused.as_str())),
     };
-    let index = match may_call(call, &policy, &token.app, &token.audience) {
+    let index = match may_call(call, &policy, token.app.as_str(), &token.audience) {
         Ok(index) => index,
         Err(because) => return Ok(Err(because)),
     };
@@ -118,14 +118,14 @@ async fn client_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error>
         return Ok(Err("not_given_this_grant"));
     }
     let mut said =
-        members(call, &token.app, &token.audience, &token.id, (token.issued_at, token.expires_at), token.key);
+        members(call, token.app.as_str(), &token.audience, &token.id, (token.issued_at, token.expires_at), token.key);
     said["sub"] = token.app.to_string().into();
     Ok(Ok(said))
 }
 
 fn members(
     call: &Call<AppCaller>,
-    client: &AppKey,
+    client_id: &str,
     audience: &str,
     id: &TokenId,
     (issued_at, expires_at): (Timestamp, Timestamp),
@@ -136,7 +136,7 @@ fn members(
         "token_type": token_type(key),
         "iss": call.context.public_url.as_str(),
         "aud": audience,
-        "client_id": client.as_str(),
+        "client_id": client_id,
         "jti": id,
         "iat": issued_at.as_seconds(),
         "exp": expires_at.as_seconds(),
@@ -164,10 +164,10 @@ fn names(call: &Call<AppCaller>) -> Vec<Audience> {
 fn may_call(
     call: &Call<AppCaller>,
     policy: &PolicyGuard,
-    client: &AppKey,
+    client_id: &str,
     audience: &str,
 ) -> Result<usize, &'static str> {
-    let index = policy.by_key(client.as_str()).ok_or("app_unknown")?;
+    let index = policy.by_client_id(client_id).ok_or("app_unknown")?;
     let client: &App = &policy.apps[index].app;
     if client.disabled_at.is_some() {
         return Err("app_disabled");

@@ -5,6 +5,7 @@
 
 use axum::response::Response;
 use hallpass_core::audit::{Actor, Entry, Event};
+use hallpass_core::id::AppKey;
 use hallpass_core::oidc::{RedirectUri, VerifiedIdToken, verify_hint};
 use hallpass_core::session::EndReason;
 use hallpass_store::view::Policy;
@@ -36,7 +37,7 @@ pub async fn logout(call: Call<Visitor>) -> Result<Response, Error> {
     let hint = request.id_token_hint.as_deref().map(|hint| verify_hint(hint, &policy.keyring, issuer, call.now));
     let hint = hint.and_then(Result::ok).filter(|hint| {
         // Two names for one client: whoever mixes them up gets no redirect out of it.
-        request.client_id.as_deref().is_none_or(|client| client == hint.app.as_str())
+        request.client_id.as_deref().is_none_or(|client| client == hint.client_id)
     });
     let Some(hint) = hint else { return Ok(see_other("/sign-out")) };
     let there = registered(&policy, &hint, &request).map(|uri| match &request.state {
@@ -44,7 +45,10 @@ pub async fn logout(call: Call<Visitor>) -> Result<Response, Error> {
         None => uri.as_str().to_owned(),
     });
     match &call.proof.session {
-        Some(live) if live.session.id == hint.session_id => end(&call, live, &hint, there).await,
+        Some(live) if live.session.id == hint.session_id => {
+            let by = policy.by_client_id(&hint.client_id).map(|index| &policy.apps[index].app.key);
+            end(&call, live, by, there).await
+        }
         // Another session: the client's word on the old one is no word on this one.
         Some(_) => Ok(see_other("/sign-out")),
         None => Ok(see_other(there.as_deref().unwrap_or("/sign-out"))),
@@ -53,7 +57,7 @@ pub async fn logout(call: Call<Visitor>) -> Result<Response, Error> {
 
 fn registered<'p>(policy: &'p Policy, hint: &VerifiedIdToken, request: &Request) -> Option<&'p RedirectUri> {
     let asked = request.post_logout_redirect_uri.as_deref()?;
-    let app = &policy.apps[policy.by_key(hint.app.as_str())?].app;
+    let app = &policy.apps[policy.by_client_id(&hint.client_id)?].app;
     let uris = Some(&app.post_logout_redirect_uris).filter(|_| app.disabled_at.is_none())?;
     uris.iter().find(|uri| uri.as_str() == asked)
 }
@@ -61,14 +65,18 @@ fn registered<'p>(policy: &'p Policy, hint: &VerifiedIdToken, request: &Request)
 async fn end(
     call: &Call<Visitor>,
     live: &LiveSession,
-    hint: &VerifiedIdToken,
+    by: Option<&AppKey>,
     there: Option<String>,
 ) -> Result<Response, Error> {
     let (context, id, user) = (&call.context, live.session.id, live.user.id);
     let mut write = context.store.write().await?;
     if sessions::end(&mut write, &id, EndReason::SignedOut, call.now).await? {
         let entry = Entry::new(Event::SignedOut, Actor::User(user), call.now, &mut context.random());
-        let entry = entry.user(user).session(id).app(&hint.app).ip(call.ip);
+        let entry = entry.user(user).session(id).ip(call.ip);
+        let entry = match by {
+            Some(app) => entry.app(app),
+            None => entry,
+        };
         audit::append(&mut write, &(&entry).into()).await?;
     }
     write.commit().await?;

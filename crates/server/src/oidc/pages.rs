@@ -18,6 +18,8 @@ pub struct ConsentPage {
     pub app: String,
     /// It is somebody else's; otherwise one of the company's own, which wants people to be asked.
     pub third_party: bool,
+    /// Of one that describes itself: the host where, which nobody but its owner can choose. Its name it has chosen freely.
+    pub described_at: Option<String>,
     /// Whatever runs on this device may be what asks.
     pub any_program: bool,
     /// Where the answer goes, which nobody can choose freely: the host of the redirect URI.
@@ -72,6 +74,7 @@ mod tests {
             action: canary(),
             app: canary(),
             third_party: true,
+            described_at: None,
             any_program: false,
             domain: canary(),
             person: person(),
@@ -79,6 +82,7 @@ mod tests {
             another: canary(),
         };
         let ours = ConsentPage { third_party: false, any_program: true, ..consent.clone() };
+        let described = ConsentPage { described_at: Some(canary()), any_program: true, ..consent.clone() };
         let select = SelectAccountPage {
             brand: canary(),
             csrf_token: canary(),
@@ -87,7 +91,9 @@ mod tests {
             person: person(),
             another: canary(),
         };
-        for (html, shown) in [(render(&consent), 13), (render(&ours), 13), (render(&select), 10)] {
+        for (html, shown) in
+            [(render(&consent), 13), (render(&ours), 13), (render(&described), 13), (render(&select), 10)]
+        {
             assert!(!html.contains("<script") && !html.contains("\"'&canary"), "{html}");
             let found = html.matches("&#60;script&#62;&#34;&#39;&#38;canary").count();
             assert_eq!(found, shown, "{html}");

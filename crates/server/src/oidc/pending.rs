@@ -20,6 +20,9 @@ use crate::web::guard::LiveSession;
 /// The purpose of the key that requests are sealed with.
 pub const SEALER: &str = "authorization request";
 
+/// What requests of clients are bound to that are not in the registry. No key of an app has spaces.
+const STRANGER: &str = "a client that describes itself";
+
 /// The request as it came, and when.
 #[derive(Serialize, Deserialize)]
 pub struct Pending {
@@ -97,13 +100,13 @@ impl Pending {
     /// Finds out whom `id_token_hint` names. One whose time is over is as good; one that we did not make for this client is a forgery.
     pub fn look_up(
         &mut self,
-        client: &AppKey,
+        client_id: &str,
         keyring: &Keyring,
         issuer: &str,
         now: Timestamp,
     ) -> Result<(), AuthorizationRefused> {
         let Some(hint) = self.parameters.id_token_hint.take() else { return Ok(()) };
-        let hint = verify_hint(&hint, keyring, issuer, now).ok().filter(|hint| hint.app == *client);
+        let hint = verify_hint(&hint, keyring, issuer, now).ok().filter(|hint| hint.client_id == client_id);
         let hint = hint.ok_or(AuthorizationRefused::invalid_request("no id_token_hint of this client's"))?;
         self.hinted = Some(hint.subject.to_string());
         Ok(())
@@ -152,15 +155,16 @@ impl Pending {
         Timestamp::from_millis(self.asked_at)
     }
 
-    /// The journey to the sign-in page and back. It is bound to the app whose name the page shows.
-    pub fn journey(&self, app: &str, sealer: &Sealer, random: &mut dyn Random) -> Journey {
-        let pending = URL_SAFE_NO_PAD.encode(sealer.seal(&self.plain(), app.as_bytes(), random));
-        Journey { app: Some(app.to_owned()), return_to: None, pending: Some(pending) }
+    /// The journey to the sign-in page and back. It is bound to the app whose name the page shows; none of a client that is not in the registry: what a
+    /// stranger is called is not said where people type passwords.
+    pub fn journey(&self, app: Option<&str>, sealer: &Sealer, random: &mut dyn Random) -> Journey {
+        let sealed = sealer.seal(&self.plain(), app.unwrap_or(STRANGER).as_bytes(), random);
+        Journey { app: app.map(str::to_owned), return_to: None, pending: Some(URL_SAFE_NO_PAD.encode(sealed)) }
     }
 
     /// What a journey carries, if it is ours, for this app, and not too old.
     pub fn of(journey: &Journey, sealer: &Sealer, now: Timestamp) -> Option<Self> {
-        let (app, pending) = (journey.app.as_ref()?, journey.pending.as_ref()?);
+        let (app, pending) = (journey.app.as_deref().unwrap_or(STRANGER), journey.pending.as_ref()?);
         let sealed = URL_SAFE_NO_PAD.decode(pending).ok()?;
         let pending: Self = serde_json::from_slice(&sealer.open(&sealed, app.as_bytes())?).ok()?;
         (now.since(pending.asked_at()) < PENDING_LIFETIME).then_some(pending)
@@ -237,13 +241,15 @@ mod tests {
         let now = Timestamp::from_seconds(1_800_000_000);
         let sealer = MasterKey::new([7; 32]).sealer(SEALER);
         let parameters = Parameters { state: Some("x".to_owned()), ..Parameters::default() };
-        let journey = Pending::new(parameters, now).journey("wiki", &sealer, &mut SystemRandom);
+        let journey = Pending::new(parameters, now).journey(Some("wiki"), &sealer, &mut SystemRandom);
         let late = now + PENDING_LIFETIME;
         let opened = Pending::of(&journey, &sealer, late - Duration::from_millis(1)).expect("opens");
         assert_eq!((opened.asked_at(), opened.parameters.state()), (now, Some("x")));
         assert!(Pending::of(&journey, &sealer, late).is_none());
         let other = Journey { app: Some("pos".to_owned()), ..journey.clone() };
         assert!(Pending::of(&other, &sealer, now).is_none());
+        let stranger = Journey { app: None, ..journey.clone() };
+        assert!(Pending::of(&stranger, &sealer, now).is_none());
         let altered = Journey { pending: journey.pending.map(|text| text.replace('A', "B") + "A"), ..other };
         assert!(Pending::of(&altered, &sealer, now).is_none());
     }

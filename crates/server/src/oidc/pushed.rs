@@ -5,7 +5,6 @@
 //! with the name. Loading that address uses nothing up: people reload, and programs look ahead. The code does, so there is never a second one.
 
 use axum::response::Response;
-use hallpass_core::id::AppKey;
 use hallpass_core::oidc::{
     AuthorizationRefused, PUSHED_REQUEST_LIFETIME, Parameters, is_pushed, named_request, request_uri,
 };
@@ -40,12 +39,13 @@ async fn accept(call: &Call<Client>, parameters: Parameters) -> Result<Response,
     }
     let proof = dpop::of_pushed(call, parameters.dpop_jkt.as_deref())?;
     let request = Secret::<PushedRequest>::mint(&mut context.random());
-    let mut parameters = Parameters { client_id: Some(app.to_string()), ..parameters.said() };
+    let mut parameters =
+        Parameters { client_id: Some(call.proof.app().app.client_id().to_owned()), ..parameters.said() };
     if let Some(proof) = &proof {
         parameters.dpop_jkt = Some(proof.key.to_string());
     }
     let mut pending = Pending::pushed(parameters, request.digest(), call.now);
-    let client = authorize::Client::find(&call.proof.policy, &pending.parameters).map_err(|error| {
+    let client = authorize::Client::find(&call.proof.policy, None, &pending.parameters).map_err(|error| {
         Error::invalid_request("redirect_uri is missing, or not registered for this client.").because(error.because)
     })?;
     let understood = judged(context, &call.proof.policy, &client, &mut pending, None, call.now).map_err(refused)?;
@@ -79,13 +79,15 @@ pub async fn named(call: &Call<Visitor>, parameters: &Parameters) -> Result<Opti
     if parameters.request.is_some() {
         return Err(wrong("a request object beside a pushed request"));
     }
-    let app = parameters.client_id.as_deref().and_then(|id| id.parse::<AppKey>().ok());
-    let app = app.ok_or_else(|| wrong("a pushed request without a client_id"))?;
-    let request = named_request(name).ok_or_else(|| wrong("no name of a pushed request"))?;
     let context = &call.context;
-    let found = pushed_requests::find(&mut context.store.read().await?, &request.digest(), &app, call.now).await?;
+    let policy = context.view.policy().await?;
+    let index = parameters.client_id.as_deref().and_then(|id| policy.by_client_id(id));
+    let app = index.map(|index| &policy.apps[index].app.key);
+    let app = app.ok_or_else(|| wrong("a pushed request without a client_id of ours"))?;
+    let request = named_request(name).ok_or_else(|| wrong("no name of a pushed request"))?;
+    let found = pushed_requests::find(&mut context.store.read().await?, &request.digest(), app, call.now).await?;
     let sealed = found.ok_or_else(|| wrong("no such pushed request of this client, or not any more"))?;
-    let pending = Pending::unsealed(&sealed, &app, &context.keys.pending, call.now);
+    let pending = Pending::unsealed(&sealed, app, &context.keys.pending, call.now);
     // A fault of ours, or of whoever wrote into the database.
     pending.map(Some).ok_or_else(|| Error::internal().because("a pushed request does not open"))
 }

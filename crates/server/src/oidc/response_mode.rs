@@ -41,7 +41,7 @@ fn address(client: &Client<'_>, answer: &Answer) -> String {
 fn form_post(context: &Context, client: &Client<'_>, answer: Answer) -> Response {
     let mut response = html(&FormPostPage {
         brand: context.config.brand.clone(),
-        app: client.app.name.clone(),
+        app: client.app.title().to_owned(),
         signed_in: answer.iter().any(|(name, _)| *name == "code"),
         action: client.redirect_uri.to_string(),
         fields: answer,

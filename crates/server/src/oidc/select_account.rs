@@ -28,12 +28,12 @@ struct Fields {
 /// Asks whoever is signed in about a request that has been understood.
 pub fn page(call: &Call<Visitor>, client: &Client<'_>, pending: &Pending, live: &LiveSession) -> Response {
     let context = &call.context;
-    let journey = pending.journey(client.app.key.as_str(), &context.keys.pending, &mut context.random());
+    let journey = client.journey(pending, context);
     html(&SelectAccountPage {
         brand: context.config.brand.clone(),
         csrf_token: call.page_token(&form_binding(ASKS, &live.session.id, &journey)),
         action: format!("/oauth/account{}", journey.query()),
-        app: client.app.name.clone(),
+        app: client.app.title().to_owned(),
         person: person(&live.user),
         another: format!("/sign-in{}&another=1", journey.query()),
     })
@@ -50,7 +50,6 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     sessions::record_interaction(&mut write, &session, call.now).await?;
     write.commit().await?;
     pending.chosen = Some(session);
-    let app = journey.app.unwrap_or_default();
-    let onward = pending.journey(&app, &context.keys.pending, &mut context.random());
+    let onward = pending.journey(journey.app.as_deref(), &context.keys.pending, &mut context.random());
     Ok(html(&OnwardPage { brand: context.config.brand.clone(), there: authorize::way_back(&onward) }))
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::client::{Asking, Client, ClientClaim, identify};
 use super::grant::token_exchange::{self, Exchange};
 use super::grant::{authorization_code, client_credentials, device_code, refresh_cookie, refresh_token};
-use super::{cors, dpop, entry, json};
+use super::{cors, documents, dpop, entry, json};
 use crate::telemetry::Reused;
 use crate::web::call::Call;
 use crate::web::cookies::{self, Presented};
@@ -86,7 +86,10 @@ async fn by_app(call: Call<Client>, grant: GrantType, request: &Request) -> Resu
 
 /// What a client gets for something that only it was given.
 async fn by_client(call: &Call<Client>, grant: GrantType, request: &Request) -> Result<Response, Error> {
-    let resource = request.resource.as_deref();
+    let (resource, app) = (request.resource.as_deref(), &call.proof.app().app);
+    if !documents::is_current(&call.context, app, call.now).await? {
+        return refuse_grant(call, GrantRefused::Undescribed).await;
+    }
     let outcome = match grant {
         GrantType::RefreshToken => {
             let token = presented(call, request.refresh_token.as_deref())?;
@@ -109,7 +112,10 @@ async fn by_client(call: &Call<Client>, grant: GrantType, request: &Request) -> 
         }
     };
     match outcome {
-        Ok(tokens) => tokens.response(call),
+        Ok(tokens) => {
+            documents::look_again(&call.context, app, call.now).await?;
+            tokens.response(call)
+        }
         Err(refused) => refuse_grant(call, refused).await,
     }
 }

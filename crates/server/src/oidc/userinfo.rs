@@ -19,6 +19,6 @@ pub async fn userinfo(call: Call<Bearer>) -> Result<Response, Error> {
         let message = "The access token is not good, or not any more.";
         Error::new(StatusCode::UNAUTHORIZED, "invalid_token", message).because("the user was removed a moment ago")
     })?;
-    let readable = cors::of_client(&call.context, call.headers(), token.app.as_str()).await?;
+    let readable = cors::of_client(&call.context, call.headers(), &token.client_id).await?;
     cors::with(readable, Ok(json(oidc::userinfo(&user, token.subject, token.scope, claims.userinfo).to_string())))
 }

@@ -70,7 +70,7 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
     // Without a destination somebody has come here on purpose, perhaps to sign in as another person: show who is here, and the form.
     // So does whoever has to prove again who they are.
     let goes_on = |live| !another && !pending::wants_sign_in(&call.context, &journey, live, call.now);
-    if call.proof.session.as_ref().is_some_and(goes_on) && leads_on(&journey, checked.as_ref()) {
+    if call.proof.session.as_ref().is_some_and(goes_on) && leads_on(&call, &journey, checked.as_ref()) {
         return Ok(see_other(&format!("/continue{}", journey.query())));
     }
     if !local
@@ -94,8 +94,8 @@ pub async fn page(call: Call<Visitor>) -> Result<Response, Error> {
 }
 
 /// Whether the journey leads somewhere after the sign-in.
-fn leads_on(journey: &Journey, checked: Option<&Checked>) -> bool {
-    checked.is_some() || device::way_back(journey).is_some()
+fn leads_on(call: &Call<Visitor>, journey: &Journey, checked: Option<&Checked>) -> bool {
+    checked.is_some() || device::way_back(journey).is_some() || pending::waits(&call.context, journey, call.now)
 }
 
 /// `POST /sign-in?app&return_to`.
@@ -105,7 +105,7 @@ pub async fn submit(mut call: Call<Visitor>) -> Result<Response, Error> {
     // Without the flow cookie that came with the page there is nothing to check the form against: somebody else's form, or a
     // browser without cookies. Show a fresh page rather than an error.
     let Some(flow) = presented_flow(&call) else {
-        if leads_on(&journey, checked.as_ref()) && is_here_already(&mut call).await? {
+        if leads_on(&call, &journey, checked.as_ref()) && is_here_already(&mut call).await? {
             return Ok(see_other(&format!("/continue{}", journey.query())));
         }
         return Ok(render(&call, &journey, checked.as_ref(), "", Some(Problem::Expired)));

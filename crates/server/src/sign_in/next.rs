@@ -7,7 +7,7 @@ use hallpass_store::view::Standing;
 use http::header;
 
 use crate::handoff::{self, chain};
-use crate::oidc::{authorize, device};
+use crate::oidc::{authorize, device, pending};
 use crate::pass::{self, Journey, see_other};
 use crate::web::call::Call;
 use crate::web::cookies;
@@ -44,6 +44,7 @@ pub async fn next(call: Call<LiveSession>) -> Result<Response, Error> {
         Step::Return | Step::Account => {
             let line = pass::home_line(&call.context, &call.proof, call.now).await?;
             let there = match &checked {
+                None if pending::waits(&call.context, &journey, call.now) => authorize::way_back(&journey),
                 None => device::way_back(&journey).unwrap_or_else(|| "/".to_owned()),
                 Some(_) if journey.pending.is_some() => authorize::way_back(&journey),
                 Some(checked) => {

@@ -84,7 +84,7 @@ async fn send(context: &Context, logout: &Logout) -> Result<(), String> {
     let signer = policy.keyring.signer(app.token_purpose(), now).ok_or("no key to sign with")?;
     let token = LogoutToken {
         issuer: context.public_url.as_str(),
-        app: &logout.app,
+        client_id: app.client_id(),
         subject: Subject::of(app, logout.user, &context.keys.pairwise),
         session_id: logout.session,
         issued_at: now,

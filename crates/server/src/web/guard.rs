@@ -238,8 +238,8 @@ impl AppCaller {
             policy = context.view.policy().await.map_err(unavailable)?;
             found = policy.caller(&digest, now);
         }
-        let Some(index) = found.filter(|index| policy.apps[*index].app.key.as_str() == key) else {
-            context.telemetry.app_credentials_refused(policy.by_key(key).map(|index| &policy.apps[index]));
+        let Some(index) = found.filter(|index| policy.apps[*index].app.client_id() == key) else {
+            context.telemetry.app_credentials_refused(policy.by_client_id(key).map(|index| &policy.apps[index]));
             return refused("wrong app key or secret key");
         };
         if policy.apps[index].app.disabled_at.is_some() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hallpass_core::audit::Actor;
 use hallpass_core::keyring::Purpose;
+use hallpass_server::config::Config;
 use hallpass_server::jobs;
 use hallpass_store::keys;
 use serde_json::json;
@@ -19,10 +20,18 @@ const NEEDED: [Purpose; 2] = [Purpose::Pass, Purpose::Token];
 
 /// Two nodes that share a database and a master key; `test` gets them and the database goes away whatever happens.
 pub async fn on_two_nodes<Running: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Site, Site) -> Running) {
+    on_two_nodes_with(|_| (), test).await;
+}
+
+/// The same with another configuration of both.
+pub async fn on_two_nodes_with<Running: Future<Output = ()> + Send + 'static>(
+    change: fn(&mut Config),
+    test: impl FnOnce(Site, Site) -> Running,
+) {
     let (url, name) = postgres::create().await;
     let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-    let one = Site::node(&url, &directory, None).await;
-    let other = Site::node(&url, &directory, Some(&one)).await;
+    let one = Site::node_with(&url, &directory, None, change).await;
+    let other = Site::node_with(&url, &directory, Some(&one), change).await;
     let outcome = tokio::spawn(test(one, other)).await;
     postgres::drop(&name).await;
     outcome.expect("passes");
@@ -182,12 +191,12 @@ async fn two_nodes_that_start_at_once_agree() {
     let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
     // The master key is made by whoever starts first; nodes are given the same one.
     std::fs::write(directory.path().join("master.key"), "A".repeat(43)).expect("writes");
-    let config = || hallpass_server::config::Config {
+    let config = || Config {
         public_url: Some(crate::support::HOME.parse().expect("an origin")),
         cookie_domain: Some("company.com".to_owned()),
         data_dir: directory.path().to_owned(),
         database_url: Some(url.clone()),
-        ..hallpass_server::config::Config::default()
+        ..Config::default()
     };
     let start = || hallpass_server::engine::Engine::start(config(), hallpass_server::context::Clock::default());
     let (one, other) = tokio::join!(start(), start());

@@ -77,6 +77,8 @@ pub struct Policy {
     /// The signing keys, opened.
     pub keyring: Keyring,
     by_key: HashMap<String, usize>,
+    /// Those that describe themselves, by the addresses where.
+    by_document: HashMap<String, usize>,
     by_authority: HashMap<String, usize>,
     by_secret: HashMap<[u8; 32], SecretEntry>,
     roles: HashMap<RoleId, RoleEntry>,
@@ -106,6 +108,9 @@ impl Policy {
         }
         let by_key: HashMap<String, usize> =
             apps.iter().enumerate().map(|(index, entry)| (entry.app.key.as_str().to_owned(), index)).collect();
+        let documents = apps.iter().enumerate();
+        let documents = documents.filter_map(|(index, entry)| Some((entry.app.client_id.as_ref()?.to_string(), index)));
+        let by_document = documents.collect();
         let by_authority = apps
             .iter()
             .enumerate()
@@ -149,6 +154,7 @@ impl Policy {
             zones,
             keyring,
             by_key,
+            by_document,
             by_authority,
             by_secret,
             roles,
@@ -160,6 +166,12 @@ impl Policy {
     /// The app with this key.
     pub fn by_key(&self, key: &str) -> Option<usize> {
         self.by_key.get(key).copied()
+    }
+
+    /// The app that is called this on the OAuth wire: by its key, or, if it describes itself, by the address where, and by nothing else.
+    pub fn by_client_id(&self, client_id: &str) -> Option<usize> {
+        let by_key = || self.by_key(client_id).filter(|index| self.apps[*index].app.client_id.is_none());
+        self.by_document.get(client_id).copied().or_else(by_key)
     }
 
     /// The app that is reached at this host and port.

@@ -72,7 +72,7 @@ async fn who_learned_of_it_at_the_last_moment_is_told_too() {
         let new = told(&mut write).await;
         let id = new.session.id;
         let mut late = apps::find(&mut write, &key("wiki")).await.expect("reads").expect("there");
-        late.key = key("late");
+        (late.key, late.client_id) = (key("late"), None);
         late.logout_urls = vec!["https://late.company.com/out".parse().expect("valid")];
         apps::upsert(&mut write, &late, NOW).await.expect("adds");
         assert!(sessions::end(&mut write, &id, EndReason::SignedOut, later(10)).await.expect("ends"));

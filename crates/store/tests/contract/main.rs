@@ -3,6 +3,7 @@
 //! PostgreSQL is the server named by `HALLPASS_TEST_POSTGRES` (an administrator's URL), or one started for this run.
 
 mod backup;
+mod client_documents;
 mod consents;
 mod device_codes;
 mod handoffs;

@@ -353,6 +353,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
     let audiences: BTreeSet<_> = entry.audiences.iter().cloned().collect();
     App {
         key: key.clone(),
+        client_id: known.and_then(|known| known.client_id.clone()),
         name: entry.name.as_deref().unwrap_or(key.as_str()).trim().to_owned(),
         zone: entry.zone.clone().or_else(home).unwrap_or_else(fallback),
         origins: entry.origins.clone(),

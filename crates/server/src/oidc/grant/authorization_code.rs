@@ -1,7 +1,7 @@
 //! Tokens for an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.6). Everything that can be wrong with a code is looked at before one guarded
 //! statement uses it up: whoever has seen a code, but not the verifier, cannot use it up in the client's place.
 
-use hallpass_core::oidc::{GrantRefused, pkce};
+use hallpass_core::oidc::{GrantRefused, pkce, registered_redirect_uri};
 use hallpass_core::secret::{AuthorizationCode, Secret};
 use hallpass_store::codes::{self, Code};
 use hallpass_store::tokens::{self, CameOf};
@@ -59,7 +59,10 @@ pub async fn exchange(
 fn fits(call: &Call<Client>, code: &Code, redirect_uri: &str, verifier: &str) -> Result<(), GrantRefused> {
     if code.app != call.proof.app().app.key {
         Err(GrantRefused::WrongApp)
-    } else if code.redirect_uri != redirect_uri {
+    } else if code.redirect_uri != redirect_uri
+        || registered_redirect_uri(&call.proof.app().app, redirect_uri).is_none()
+    {
+        // Also one that was taken out since.
         Err(GrantRefused::WrongRedirectUri)
     } else if !pkce::is_answered_by(&code.challenge, verifier) {
         Err(GrantRefused::WrongVerifier)

@@ -249,12 +249,12 @@ impl Grant<'_> {
             signer.ok_or_else(|| Error::unavailable().because(format!("no {} key to sign with", purpose.as_str())))
         };
         let client = &proof.app().app;
-        let (issuer, app) = (context.public_url.as_str(), &client.key);
+        let (issuer, client_id) = (context.public_url.as_str(), client.client_id());
         let subject = Subject::of(client, self.session.user_id, &context.keys.pairwise);
         let access_token = AccessToken {
             issuer,
             audience: self.audience,
-            app,
+            client_id,
             subject,
             session_id: self.session.id,
             family: self.family,
@@ -264,7 +264,7 @@ impl Grant<'_> {
         };
         let id_token = IdToken {
             issuer,
-            app,
+            client_id,
             subject,
             session: self.session,
             nonce: self.nonce,

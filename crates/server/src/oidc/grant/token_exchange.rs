@@ -95,7 +95,7 @@ async fn of_access_token(call: &Call<AppCaller>, text: &str, key: Option<Thumbpr
     let live = match access::live(context, text, *now).await? {
         // Otherwise exchanging it would be the way to be rid of its key.
         Ok(live) if live.token.key.is_some() && live.token.key != key => return Ok(Err("wrong_key")),
-        Ok(live) if live.token.app == proof.app().app.key => live,
+        Ok(live) if live.token.client_id == proof.app().app.client_id() => live,
         Ok(_) => return Ok(Err("wrong_app")),
         Err(because) => return Ok(Err(because)),
     };

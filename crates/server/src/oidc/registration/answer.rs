@@ -23,7 +23,7 @@ impl Client<'_> {
     pub fn told(&self, context: &Context) -> Value {
         let Self { app, method, token } = self;
         let mut told = json!({
-            "client_id": app.key,
+            "client_id": app.client_id(),
             "client_name": app.name,
             "redirect_uris": app.redirect_uris,
             "token_endpoint_auth_method": method,

@@ -29,7 +29,7 @@ pub async fn read(call: Call<Registered>) -> Result<Response, Error> {
 pub async fn update(mut call: Call<Registered>) -> Result<Response, Error> {
     let said = metadata(&mut call).await?;
     let known = &call.proof.app;
-    if said.client_id.as_deref() != Some(known.key.as_str()) || said.says_what_is_ours() {
+    if said.client_id.as_deref() != Some(known.client_id()) || said.says_what_is_ours() {
         let message = "An update says client_id, the one in its address, and none of what the server says.";
         return Err(refused(RegistrationRefused::Metadata(message)));
     }

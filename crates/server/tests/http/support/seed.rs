@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use hallpass_core::app::{Access, App, AppSecret, FirstContact};
+use hallpass_core::app::{Access, App, AppSecret};
 use hallpass_core::authenticator::Workspace;
 use hallpass_core::authenticator::password::{Argon2Cost, Password, hash};
 use hallpass_core::crypto::SystemRandom;
@@ -76,33 +76,12 @@ pub(super) async fn company(engine: &Engine) -> (Caller, Caller, User) {
 /// An app of the home zone, for people with a role in it.
 pub fn app(key: &str) -> App {
     App {
-        key: key.parse().expect("a key"),
-        name: format!("The {key}"),
-        zone: "home".parse().expect("a name"),
         origins: vec![
             format!("https://{key}.company.com").parse().expect("an origin"),
             format!("https://{key}-2.company.com").parse().expect("an origin"),
         ],
-        access: Access::Assigned,
-        first_contact: FirstContact::Trust,
-        sensitive: false,
-        relayed_sign_in: false,
-        agent: false,
-        assertion: hallpass_core::app::Assertion::None,
         audiences: vec!["billing".parse().expect("an audience")],
-        logout_urls: Vec::new(),
-        redirect_uris: Vec::new(),
-        post_logout_redirect_uris: Vec::new(),
-        id_token_alg: hallpass_core::oidc::IdTokenAlgorithm::default(),
-        client_credentials: false,
-        device: false,
-        third_party: false,
-        initiate_login_uri: None,
-        forward_auth: false,
-        jwks: None,
-        registered: false,
-        client: hallpass_core::oidc::ClientSettings::default(),
-        disabled_at: None,
+        ..App::new(key.parse().expect("a key"), format!("The {key}"), "home".parse().expect("a name"))
     }
 }
 

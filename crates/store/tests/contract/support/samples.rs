@@ -93,9 +93,6 @@ pub const JWKS: &str =
 
 pub fn app(text: &str, zone: &str) -> App {
     App {
-        key: key(text),
-        name: format!("The {text}"),
-        zone: zone.parse().expect("valid"),
         origins: vec![
             format!("https://{text}.company.com").parse().expect("valid"),
             format!("https://a-{text}.company.com").parse().expect("valid"),
@@ -128,9 +125,10 @@ pub fn app(text: &str, zone: &str) -> App {
         third_party: true,
         forward_auth: true,
         registered: true,
+        client_id: Some(format!("https://{text}.company.com/client.json").parse().expect("valid")),
         initiate_login_uri: Some(format!("https://{text}.company.com/begin").parse().expect("valid")),
         jwks: Some(JWKS.parse().expect("valid")),
-        disabled_at: None,
+        ..App::new(key(text), format!("The {text}"), zone.parse().expect("valid"))
     }
 }
 
