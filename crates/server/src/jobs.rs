@@ -13,7 +13,8 @@ use hallpass_core::oidc::PENDING_LIFETIME;
 use hallpass_core::time::Timestamp;
 use hallpass_store::{
     Store, StoreError, apps, attempts, audit, changes, client_assertions, codes, device_codes, devices, dpop_proofs,
-    handoffs, keys, logouts, outbox, pushed_requests, sessions, tokens, upstream_answers, upstream_logouts, upstreams,
+    handoffs, keys, logouts, outbox, provider_sessions, pushed_requests, sessions, tokens, upstream_answers,
+    upstream_logouts, upstreams,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -299,6 +300,8 @@ pub async fn sweep(context: Arc<Context>) -> Result<(), StoreError> {
     logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     upstreams::prune(&mut write, now, ROWS).await?;
     upstream_answers::prune(&mut write, now - KEEP_ANSWERS, ROWS).await?;
+    // Longer than anybody would take the token again, or the ID token of a sign-in that it overtook.
+    provider_sessions::prune(&mut write, now - KEEP_ANSWERS, ROWS).await?;
     upstream_logouts::prune(&mut write, now - KEEP_SESSIONS, ROWS).await?;
     outbox::prune(&mut write, now - KEEP_DELIVERED, ROWS).await?;
     write.commit().await?;

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (13, "authorization_requests", include_str!("../migrations/0013_authorization_requests.sql")),
     (14, "client_keys", include_str!("../migrations/0014_client_keys.sql")),
     (16, "registration", include_str!("../migrations/0016_registration.sql")),
+    (18, "provider_sign_outs", include_str!("../migrations/0018_provider_sign_outs.sql")),
 ];
 
 /// The version of the tables that this program makes.

@@ -4,9 +4,11 @@
 //! Each provider has a way back of its own, and what a browser left with opens on that one only: a code of one provider is never shown to another
 //! (mix-up, RFC 9700 §4.4).
 
+pub mod backchannel_logout;
 pub mod link;
 pub mod provider;
 pub mod sign_in;
+pub mod sign_out;
 
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ use http::header;
 use serde::Deserialize;
 use url::Url;
 
-use self::provider::Provider;
+use self::provider::{Provider, Tokens};
 use super::kratos::Away;
 use super::round_trip::{self, Returned};
 use super::{pages, record_refusal};
@@ -155,8 +157,8 @@ async fn arrive(
     let journey = Journey { app, return_to, pending };
     // Checked when it began; the registry may have changed since.
     journey.check(&*call.context.view.policy().await?)?;
-    let identity = match identify(call, provider, transaction, answer).await? {
-        Ok(identity) => identity,
+    let (identity, tokens) = match identify(call, provider, transaction, answer).await? {
+        Ok(arrived) => arrived,
         Err(Failed::Refused(refused)) => return refuse(call, provider, refused, &journey).await,
         Err(Failed::Away(Away(why))) => {
             tracing::error!(upstream = %provider.name(), %why, request_id = %call.request_id, "a sign-in could not be finished at its provider");
@@ -167,7 +169,7 @@ async fn arrive(
         return link::finish(call, provider, &identity, session).await;
     }
     let browser = Browser::of(call, false);
-    match sign_in::sign_in(&call.context, provider, &identity, browser, call.now).await? {
+    match sign_in::sign_in(&call.context, provider, &identity, tokens.id_token(), browser, call.now).await? {
         Ok(started) => {
             let mut response = see_other(&format!("/continue{}", journey.query()));
             started.set_cookies(response.headers_mut());
@@ -190,13 +192,13 @@ impl From<Away> for Failed {
     }
 }
 
-/// Who has come back.
+/// Who has come back, and with what.
 async fn identify(
     call: &Call<Visitor>,
     provider: &Provider,
     transaction: &Transaction,
     answer: Answer,
-) -> Result<Result<Identity, Failed>, Error> {
+) -> Result<Result<(Identity, Tokens), Failed>, Error> {
     let metadata = match provider.metadata(call.now).await {
         Ok(metadata) => metadata,
         Err(away) => return Ok(Err(away.into())),
@@ -230,7 +232,7 @@ async fn identify(
         if !provider.config.admits(&identity) {
             return Err(Failed::Refused(UpstreamRefused::ClaimNotAsRequired));
         }
-        Ok(identity)
+        Ok((identity, tokens))
     };
     Ok(asked.await)
 }

@@ -12,7 +12,7 @@ pub mod device;
 mod dpop;
 mod form_post;
 mod interoperability;
-mod logout;
+pub mod logout;
 mod native;
 mod offline;
 mod pairwise;
