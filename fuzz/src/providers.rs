@@ -135,7 +135,7 @@ fn as_id_token(token: &str, keys: &KeySet) -> Result<(), id_token::IdTokenRefuse
         nonce: "n",
         algorithms: ALGORITHMS,
         begun_at: NOW,
-        anew: true,
+        max_age: Some(std::time::Duration::ZERO),
         second_factor: &second_factor,
     };
     id_token::verify(token, keys, &expected, NOW).map(drop)

@@ -33,8 +33,8 @@ pub struct Expected<'a> {
     pub algorithms: &'a [Algorithm],
     /// When the sign-in began.
     pub begun_at: Timestamp,
-    /// The person was to prove anew who they are.
-    pub anew: bool,
+    /// The longest that the person's last proof of who they are may be ago, when the sign-in began; no time at all: they were to prove it anew.
+    pub max_age: Option<Duration>,
     /// What counts for two factors.
     pub second_factor: &'a SecondFactor,
 }
@@ -78,7 +78,7 @@ pub enum IdTokenRefused {
     IssuedBefore,
     /// It does not say who.
     NoSubject,
-    /// They were to prove anew who they are, and did not, or nothing is said about it.
+    /// They were to prove anew who they are, or to have done so lately, and did not, or nothing is said about it.
     NotAuthenticatedAnew,
 }
 
@@ -192,7 +192,8 @@ impl Claims {
             return Err(IdTokenRefused::IssuedBefore);
         }
         let authenticated_at = self.auth_time.map(instant).transpose()?;
-        if expected.anew && authenticated_at.is_none_or(|at| at + CLOCK_DIFFERENCE < expected.begun_at) {
+        let too_old = |age| authenticated_at.is_none_or(|at| at + age + CLOCK_DIFFERENCE < expected.begun_at);
+        if expected.max_age.is_some_and(too_old) {
             return Err(IdTokenRefused::NotAuthenticatedAnew);
         }
         // A clock ahead of ours does not make anybody more recent than now.

@@ -26,6 +26,8 @@ pub struct Metadata {
     pub algorithms: Vec<Algorithm>,
     /// How a client may show its secret, of what we do; the first is the one to use.
     pub authentication: Vec<ClientAuthentication>,
+    /// It lets people choose among their accounts (`prompt=select_account`), as far as it says.
+    pub lets_choose: bool,
     /// Its answers name it (RFC 9207 §3).
     pub names_itself: bool,
 }
@@ -75,6 +77,9 @@ impl Metadata {
             end_session_endpoint: said.end_session_endpoint.and_then(|text| endpoint(text).ok()),
             algorithms,
             authentication: authentication.map(|(method, _)| method).collect(),
+            lets_choose: said
+                .prompt_values_supported
+                .is_none_or(|values| values.iter().any(|value| value == "select_account")),
             names_itself: said.authorization_response_iss_parameter_supported,
         })
     }
@@ -91,6 +96,7 @@ struct Said {
     end_session_endpoint: Option<String>,
     id_token_signing_alg_values_supported: Vec<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    prompt_values_supported: Option<Vec<String>>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
 }
@@ -117,6 +123,9 @@ mod tests {
         let broken = read(|document| document["end_session_endpoint"] = "javascript:alert(1)".into()).expect("good");
         assert_eq!(broken.end_session_endpoint, None, "nobody is kept from signing in by it");
         assert!(metadata.names_itself && metadata.algorithms.contains(&Algorithm::Rs256));
+        assert!(metadata.lets_choose);
+        let forms = read(|document| document["prompt_values_supported"] = json!(["none", "login"])).expect("good");
+        assert!(!forms.lets_choose);
         let silent = read(|document| {
             let members = document.as_object_mut().expect("an object");
             members.remove("token_endpoint_auth_methods_supported");

@@ -158,7 +158,7 @@ impl Provider {
             nonce: &nonce,
             algorithms: &metadata.algorithms,
             begun_at: transaction.started_at(),
-            anew: transaction.anew,
+            max_age: transaction.oldest_proof(),
             second_factor: &self.config.second_factor,
         };
         let check = |keys: &KeySet| id_token::verify(&tokens.id_token, keys, &expected, now);

@@ -3,6 +3,7 @@
 mod attacks;
 mod backchannel_logout;
 mod choice;
+mod demands;
 mod fake;
 mod hallpass;
 mod link;
