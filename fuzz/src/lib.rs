@@ -5,6 +5,7 @@ mod cookies;
 mod import;
 mod introspection;
 mod pass;
+mod providers;
 mod return_to;
 mod secret;
 mod strangers;
@@ -22,7 +23,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     cookies::TARGET,
     pass::TARGET,
     introspection::TARGET,
@@ -30,6 +31,7 @@ pub const TARGETS: [Target; 7] = [
     import::TARGET,
     secret::TARGET,
     strangers::TARGET,
+    providers::TARGET,
 ];
 
 /// Runs the target of this name; for libFuzzer.

@@ -143,26 +143,26 @@ export async function startDemo() {
 /**
  * Starts `hallpass serve` for company.localhost with ana and ben in it, and waits until it serves. Apps are still to be applied.
  * It can be killed and begun again on the same data: `kill()`, then `serve()`. `environment` is more of its configuration; `configured(url, folder)` may
- * give a file of configuration for the engine that will be at `url`.
+ * give a file of configuration for the engine that will be at `url`. It is the company's, or another `domain`'s.
  */
-export async function startServe({ environment = {}, configured } = {}) {
+export async function startServe({ environment = {}, configured, domain = "company.localhost" } = {}) {
     const port = await freePort();
     const file = configured ? join(mkdtempSync(join(scratch(), "config-")), "hallpass.toml") : undefined;
     if (file) {
         chmodSync(dirname(file), 0o755);
-        writeFileSync(file, await configured(`http://auth.company.localhost:${port}`, dirname(file)));
+        writeFileSync(file, await configured(`http://auth.${domain}:${port}`, dirname(file)));
     }
     const engine = new Engine({
         ...(file && { HALLPASS_CONFIG: file }),
-        HALLPASS_PUBLIC_URL: `http://auth.company.localhost:${port}`,
-        HALLPASS_COOKIE_DOMAIN: "company.localhost",
+        HALLPASS_PUBLIC_URL: `http://auth.${domain}:${port}`,
+        HALLPASS_COOKIE_DOMAIN: domain,
         HALLPASS_LISTEN: `127.0.0.1:${port}`,
         HALLPASS_INTERNAL_LISTEN: `127.0.0.1:${await freePort()}`,
         HALLPASS_SIGN_OUT_ALLOW_INTERNAL: "127.0.0.0/8",
         HALLPASS_BRAND: "Company",
         ...environment,
     });
-    engine.engine = `http://auth.company.localhost:${port}`;
+    engine.engine = `http://auth.${domain}:${port}`;
     engine.apps = {};
     engine.users = ["Ana Costa", "Ben Okafor"].map((display_name) => {
         const username = display_name.slice(0, 3).toLowerCase();

@@ -112,6 +112,8 @@ words! {
         UpstreamLinked = "upstream_linked",
         /// The person undid that.
         UpstreamUnlinked = "upstream_unlinked",
+        /// An upstream said that a session has ended there, and its word was not taken.
+        UpstreamSignOutRefused = "upstream_sign_out_refused",
         /// An upstream could not be told for a day that a session has ended here.
         UpstreamSignOutUndelivered = "upstream_sign_out_undelivered",
         /// A session ended for any other reason.

@@ -112,6 +112,8 @@ pub struct DerivedKeys {
     pub receipt: Arc<Sealer>,
     /// Sign-ins at an upstream under way, in browsers.
     pub upstream_transaction: Arc<Sealer>,
+    /// Where browsers go on to by way of a provider at which they sign out.
+    pub upstream_sign_out: Arc<Sealer>,
     /// What sessions that stand on an upstream's are asked about with.
     pub upstream_credential: Arc<Sealer>,
     /// Authorization requests that wait for a sign-in, in addresses.
@@ -168,6 +170,7 @@ impl Context {
             chain: Arc::new(master.sealer(handoff::chain::SEALER)),
             receipt: Arc::new(master.sealer(receipt::SEALER)),
             upstream_transaction: Arc::new(master.sealer(upstream::transaction::SEALER)),
+            upstream_sign_out: Arc::new(master.sealer(crate::upstream::oidc::sign_out::SEALER)),
             upstream_credential: Arc::new(master.sealer(upstream::CREDENTIAL_SEALER)),
             pending: Arc::new(master.sealer(pending::SEALER)),
             refresh_answer: Arc::new(master.sealer(refresh_token::SEALER)),

@@ -36,6 +36,7 @@ pub mod leases;
 pub mod logouts;
 pub mod meta;
 pub mod outbox;
+pub mod provider_sessions;
 pub mod pushed_requests;
 pub mod registrations;
 pub mod roles;

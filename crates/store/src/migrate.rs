@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "client_keys", include_str!("../migrations/0014_client_keys.sql")),
     (16, "registration", include_str!("../migrations/0016_registration.sql")),
     (17, "client_documents", include_str!("../migrations/0017_client_documents.sql")),
+    (18, "provider_sign_outs", include_str!("../migrations/0018_provider_sign_outs.sql")),
     (19, "claims_in_id_token", include_str!("../migrations/0019_claims_in_id_token.sql")),
 ];
 

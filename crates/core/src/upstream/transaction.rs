@@ -35,6 +35,12 @@ pub struct Transaction {
     pub pending: Option<String>,
     /// The person is to prove anew who they are.
     pub anew: bool,
+    /// The longest that their last proof may be ago, in seconds.
+    #[serde(default)]
+    pub max_age: Option<u64>,
+    /// It is to be by two factors.
+    #[serde(default)]
+    pub strong: bool,
     /// They have been sent back for a second factor: not twice.
     pub stepped_up: bool,
     /// Whoever comes back is to be tied to the person of this session, who asked for it there; nobody is to be signed in.
@@ -49,12 +55,29 @@ impl Transaction {
         random.fill(&mut state);
         random.fill(&mut secret);
         let started_at = now.as_millis();
-        Self { state, secret, started_at, app, return_to, pending: None, anew: false, stepped_up: false, links: None }
+        Self {
+            state,
+            secret,
+            started_at,
+            app,
+            return_to,
+            pending: None,
+            anew: false,
+            max_age: None,
+            strong: false,
+            stepped_up: false,
+            links: None,
+        }
     }
 
     /// When it began.
     pub fn started_at(&self) -> Timestamp {
         Timestamp::from_millis(self.started_at)
+    }
+
+    /// The longest that their last proof may be ago: no time at all, if it is to be a new one.
+    pub fn oldest_proof(&self) -> Option<Duration> {
+        if self.anew { Some(Duration::ZERO) } else { self.max_age.map(Duration::from_secs) }
     }
 
     /// What the way back must show: 43 characters of base64url.

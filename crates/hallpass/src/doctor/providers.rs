@@ -2,6 +2,7 @@
 //! meant. Protocol §10.
 
 use hallpass_core::id::GroupName;
+use hallpass_core::upstream::oidc::Metadata;
 use hallpass_server::config::OidcConfig;
 use hallpass_server::upstream::kratos::Away;
 use hallpass_server::upstream::oidc::provider::Provider;
@@ -23,10 +24,21 @@ pub async fn look(facts: &Facts) -> Vec<Finding> {
                 error.to_string(),
                 "let client_secret name where the secret is, readable for this user; the server does not start without it",
             )),
-            Ok(provider) => findings.extend(provider.metadata(facts.now).await.err().map(|away| unreachable(config, &away))),
+            Ok(provider) => findings.extend(match provider.metadata(facts.now).await {
+                Ok(metadata) => said(config, &metadata),
+                Err(away) => Some(unreachable(config, &away)),
+            }),
         }
     }
     findings
+}
+
+/// What the configuration says, beside what the provider says of itself.
+fn said(config: &OidcConfig, metadata: &Metadata) -> Option<Finding> {
+    (config.sign_out && metadata.end_session_endpoint.is_none()).then(|| {
+        let message = format!("{} has no end_session_endpoint: nobody can be signed out there", config.name);
+        warning(CHECK, message, "take sign_out = true out, or ask whoever runs it for RP-initiated logout")
+    })
 }
 
 fn unreachable(config: &OidcConfig, Away(why): &Away) -> Finding {

@@ -15,6 +15,7 @@ use crate::pass::see_other;
 use crate::sign_out::{self, receipt};
 use crate::upstream::oidc::link;
 use crate::upstream::oidc::provider::Provider;
+use crate::upstream::oidc::sign_out::by_way_of_provider;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::LiveSession;
@@ -142,6 +143,7 @@ pub async fn sign_out_everywhere(mut call: Call<LiveSession>) -> Result<Response
     audit::append(&mut write, &(&entry).into()).await?;
     write.commit().await?;
     let there = receipt::path(&call.context.keys.receipt, &ended, call.now, &mut call.context.random());
+    let there = by_way_of_provider(&call.context, &call.proof.session.id, there, call.now).await?;
     let mut response = see_other(&there);
     sign_out::forget(&call.context, &mut response).await?;
     Ok(response)

@@ -80,6 +80,9 @@ pub struct OidcConfig {
     /// What of its words means two factors.
     #[serde(default)]
     pub second_factor: SecondFactor,
+    /// Whoever signs out here is led there to sign out, too. Where an account is for more than this company's apps that surprises people.
+    #[serde(default)]
+    pub sign_out: bool,
     /// Networks that it may lie in although they are internal.
     #[serde(default)]
     pub allow_internal: Vec<Network>,
@@ -267,7 +270,13 @@ mod tests {
     fn what_is_not_said_is_the_careful_choice() {
         let config = read(GOOGLE).expect("valid");
         let google = &config.oidc[0];
-        assert!(!google.create_users && !google.trust_email && !google.primary && google.authoritative_for.is_empty());
+        assert!(
+            !google.create_users
+                && !google.trust_email
+                && !google.primary
+                && !google.sign_out
+                && google.authoritative_for.is_empty()
+        );
         assert_eq!((google.label(), google.scopes.len()), ("google", 3));
         assert_eq!(google.issuer(), Issuer::Exact("https://accounts.google.com".into()));
         assert!(google.second_factor.acr.is_empty() && google.second_factor.amr.is_empty());
@@ -295,6 +304,7 @@ mod tests {
             primary = true
             groups = { claim = "groups", map = { "0d3f" = "admins", "1e4a" = "admins", "2b" = "sales" } }
             second_factor = { amr = ["mfa"] }
+            sign_out = true
             allow_internal = ["10.0.0.0/8"]
         "#;
         let config = read(text).expect("valid");

@@ -9,7 +9,8 @@ use hallpass_core::oidc::PENDING_LIFETIME;
 use hallpass_core::time::Timestamp;
 use hallpass_store::{
     StoreError, Write, attempts, changes, client_assertions, codes, device_codes, devices, dpop_proofs, handoffs,
-    logouts, outbox, pushed_requests, sessions, tokens, upstream_answers, upstream_logouts, upstreams,
+    logouts, outbox, provider_sessions, pushed_requests, sessions, tokens, upstream_answers, upstream_logouts,
+    upstreams,
 };
 use tokio::time::Instant;
 
@@ -51,6 +52,7 @@ enum Rows {
     Logouts,
     Upstreams,
     UpstreamAnswers,
+    ProviderSessions,
     UpstreamLogouts,
     Outbox,
     ClientAssertions,
@@ -58,7 +60,7 @@ enum Rows {
 }
 
 impl Rows {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Changes,
         Self::Sessions,
         Self::Attempts,
@@ -71,6 +73,7 @@ impl Rows {
         Self::Logouts,
         Self::Upstreams,
         Self::UpstreamAnswers,
+        Self::ProviderSessions,
         Self::UpstreamLogouts,
         Self::Outbox,
         Self::ClientAssertions,
@@ -97,6 +100,8 @@ impl Rows {
             Self::Logouts => logouts::prune(write, now - KEEP_SESSIONS, limit).await,
             Self::Upstreams => upstreams::prune(write, now, limit).await,
             Self::UpstreamAnswers => upstream_answers::prune(write, now - KEEP_ANSWERS, limit).await,
+            // Longer than anybody would take the token again, or the ID token of a sign-in that it overtook.
+            Self::ProviderSessions => provider_sessions::prune(write, now - KEEP_ANSWERS, limit).await,
             Self::UpstreamLogouts => upstream_logouts::prune(write, now - KEEP_SESSIONS, limit).await,
             Self::Outbox => outbox::prune(write, now - KEEP_DELIVERED, limit).await,
             Self::ClientAssertions => client_assertions::prune(write, now - KEEP_CODES, limit).await,

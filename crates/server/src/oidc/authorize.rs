@@ -18,7 +18,7 @@ use hallpass_store::{consents, pushed_requests};
 use http::StatusCode;
 
 use super::documents::{self, Named};
-use super::pending::Pending;
+use super::pending::{self, Pending};
 use super::{consent, pushed, response_mode, select_account};
 use crate::context::Context;
 use crate::handoff::authorize::idle_for_long;
@@ -297,6 +297,7 @@ fn whoever_is_here<'c>(
 ) -> Here<'c> {
     match &call.proof.session {
         Some(live) if pending.wants_sign_in(request, live, waited) => Here::Nobody,
+        Some(live) if !request.silent && pending::wants_more(&call.context, pending, request, live) => Here::Nobody,
         Some(live) if live.user.must_change_password => Here::MustChangePassword,
         Some(live) => Here::Somebody(live),
         None => Here::Nobody,

@@ -1,6 +1,8 @@
 //! An authorization request whose person has to do something first: sign in, choose, allow. It travels sealed in the addresses of the pages that ask,
 //! as part of their [`Journey`]: nothing is written down, nothing has to be cleaned up, and nobody can say that a sign-in was asked for earlier than it was.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallpass_core::crypto::{self, Random, Sealer};
@@ -10,6 +12,7 @@ use hallpass_core::oidc::{
     AuthorizationRefused, AuthorizationRequest, PENDING_LIFETIME, Parameters, Prompt, verify_hint,
 };
 use hallpass_core::secret::{Digest, PushedRequest};
+use hallpass_core::session::Acr;
 use hallpass_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -187,7 +190,9 @@ pub fn form_binding(asks: &str, session: &SessionId, journey: &Journey) -> [u8; 
 
 /// Whether the sign-in page must show its form although somebody is signed in: the request asks for a new proof.
 pub fn wants_sign_in(context: &Context, journey: &Journey, live: &LiveSession, now: Timestamp) -> bool {
-    open(context, journey, now).is_some_and(|(pending, request)| pending.wants_sign_in(&request, live, true))
+    open(context, journey, now).is_some_and(|(pending, request)| {
+        pending.wants_sign_in(&request, live, true) || wants_more(context, &pending, &request, live)
+    })
 }
 
 /// Whether an upstream must ask for a new proof, too, though it may know the person.
@@ -196,6 +201,32 @@ pub fn wants_login(context: &Context, journey: &Journey, now: Timestamp) -> bool
         let asks = |prompt| request.asks_for(prompt);
         asks(Prompt::Login) || asks(Prompt::Create) || request.max_age.is_some_and(|age| age.is_zero())
     })
+}
+
+/// What a request that waits asks of whoever signs in, as far as an upstream may be asked for it, too.
+#[derive(Default)]
+pub struct Demands {
+    /// They are to say which account they want to use.
+    pub choice: bool,
+    /// The longest that their last proof may be ago.
+    pub max_age: Option<Duration>,
+    /// No less strong than this.
+    pub acr: Option<Acr>,
+}
+
+/// Says so.
+pub fn demands(context: &Context, journey: &Journey, now: Timestamp) -> Demands {
+    let Some((_, request)) = open(context, journey, now) else { return Demands::default() };
+    let choice = request.asks_for(Prompt::SelectAccount);
+    Demands { choice, max_age: request.max_age, acr: request.claims.essential_acr }
+}
+
+/// Whether somebody has to sign in again because the request takes more than they have shown, and a provider can tell that they did.
+pub fn wants_more(context: &Context, pending: &Pending, request: &AuthorizationRequest, live: &LiveSession) -> bool {
+    let lacking = request.claims.essential_acr.is_some_and(|acr| live.session.acr < acr);
+    let tells = || context.providers.iter().any(|provider| provider.config.tells_two_factors());
+    // Whoever has signed in for this very request has shown what they can.
+    lacking && live.session.authenticated_at < pending.asked_at() && tells()
 }
 
 /// Whether somebody who signs in now does it for a request.
@@ -218,7 +249,10 @@ pub struct Hints {
 pub fn hints(context: &Context, journey: &Journey, live: Option<&LiveSession>, now: Timestamp) -> Hints {
     let Some((pending, request)) = open(context, journey, now) else { return Hints::default() };
     let sign_up = request.asks_for(Prompt::Create);
-    let again = |live| pending.wants_sign_in(&request, live, true) && !pending.is_about_somebody_else(live);
+    let again = |live| {
+        let asked = pending.wants_sign_in(&request, live, true) || wants_more(context, &pending, &request, live);
+        asked && !pending.is_about_somebody_else(live)
+    };
     Hints { again: !sign_up && live.is_some_and(again), username: request.login_hint, sign_up }
 }
 
@@ -230,8 +264,6 @@ fn open(context: &Context, journey: &Journey, now: Timestamp) -> Option<(Pending
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use hallpass_core::crypto::{MasterKey, SystemRandom};
 
     use super::*;

@@ -225,7 +225,8 @@ fn render_with(
         signed_in_as: live.map(|live| person(&live.user)),
         again: hints.again,
         sign_up: hints.sign_up,
-        upstreams: upstream::ways(&call.context, journey),
+        // The page says that somebody is here, and that it ends when somebody else signs in.
+        upstreams: upstream::ways(&call.context, journey, live.is_some() && !hints.again),
         asks_name,
     };
     let mut response = html_with(status, &page);

@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::handoff::chain;
 use crate::jobs;
 use crate::pass::{Journey, see_other};
+use crate::upstream;
 use crate::web::call::Call;
 use crate::web::cookies;
 use crate::web::error::Error;
@@ -78,7 +79,7 @@ async fn catch_up(context: &Arc<Context>) {
 }
 
 /// Where a browser goes on to whose session has just ended in the zone `here`: through the other zones that knew it, if there are any, to `there`, which
-/// the caller has checked, or to the receipt.
+/// the caller has checked, or to the receipt; before that, to sign out at the provider that the session came of.
 pub async fn way_on(
     context: &Context,
     ended: &SessionId,
@@ -87,6 +88,7 @@ pub async fn way_on(
     now: Timestamp,
 ) -> Result<String, Error> {
     let there = there.unwrap_or_else(|| receipt::path(&context.keys.receipt, &[*ended], now, &mut context.random()));
+    let there = upstream::oidc::sign_out::by_way_of_provider(context, ended, there, now).await?;
     let policy = context.view.policy().await?;
     let chain = chain::after_sign_out(context, &policy, ended, here, there.clone(), now).await?;
     Ok(chain.unwrap_or(there))

@@ -8,13 +8,14 @@ use crate::context::Context;
 use crate::pass::Journey;
 use crate::web::page::WayOn;
 
-/// The buttons of the sign-in page, in the order of the configuration.
-pub fn ways(context: &Context, journey: &Journey) -> Vec<WayOn> {
+/// The buttons of the sign-in page, in the order of the configuration. Where `another` person is here already, a provider is not to let that one in again
+/// by itself: it is asked who it is.
+pub fn ways(context: &Context, journey: &Journey, another: bool) -> Vec<WayOn> {
     let kratos = context.kratos.iter();
     let kratos = kratos.map(|kratos| WayOn { label: kratos.config.label.clone(), url: start_address(journey) });
     let providers = context.providers.iter().map(|provider| WayOn {
         label: format!("Continue with {}", provider.config.label()),
-        url: oidc::start_address(provider.name(), journey),
+        url: with(oidc::start_address(provider.name(), journey), another.then_some(("another", "1"))),
     });
     kratos.chain(providers).collect()
 }
@@ -41,6 +42,11 @@ pub fn of_address(context: &Context, name: &str, journey: &Journey) -> Option<St
     let of = |domains: &[String]| domains.iter().any(|domain| domain == address.domain());
     let provider = context.providers.iter().find(|provider| of(&provider.config.domains))?;
     let start = oidc::start_address(provider.name(), journey);
-    let hint: String = form_urlencoded::byte_serialize(address.as_str().as_bytes()).collect();
-    Some(format!("{start}{}hint={hint}", if start.contains('?') { '&' } else { '?' }))
+    Some(with(start, Some(("hint", address.as_str()))))
+}
+
+fn with(start: String, parameter: Option<(&str, &str)>) -> String {
+    let Some((name, value)) = parameter else { return start };
+    let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    format!("{start}{}{name}={value}", if start.contains('?') { '&' } else { '?' })
 }

@@ -17,6 +17,7 @@ mod round_trip;
 pub mod sign_in;
 pub mod sign_out;
 pub mod token;
+mod twice;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -97,6 +97,19 @@ pub fn away<P>(call: &Call<P>, label: &str, journey: &Journey) -> Response {
     response
 }
 
+/// 503: whoever has signed out here could not be led there, or it does not say where one signs out. At a computer that others use they have to know.
+pub fn still_signed_in_there<P>(call: &Call<P>, label: &str, onward: &str) -> Response {
+    let message = format!(
+        "You are signed out here. You may still be signed in at “{label}”: we could not take you there to sign out."
+    );
+    let steps = &[
+        "If others use this computer, open that page yourself and sign out there, or close every window of this browser.",
+    ];
+    let way_on = WayOn { label: "Go on".to_owned(), url: onward.to_owned() };
+    let page = page(call, "Error 503", "Not signed out everywhere", message, steps, way_on);
+    html_with(StatusCode::SERVICE_UNAVAILABLE, &page)
+}
+
 fn page<P>(call: &Call<P>, label: &str, title: &str, message: String, steps: &[&str], way_on: WayOn) -> ErrorPage {
     ErrorPage {
         brand: call.context.config.brand.clone(),

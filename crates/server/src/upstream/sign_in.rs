@@ -14,6 +14,7 @@ use hallpass_store::{Read, StoreError, Write, audit, devices, users};
 use super::credential::Credential;
 use super::kratos::{self, Kratos};
 use super::people;
+use super::twice::{Attempt, twice};
 use crate::context::Context;
 use crate::sign_in::start::{self, Browser, Started};
 use crate::web::error::Error;
@@ -37,21 +38,8 @@ pub async fn sign_in(
     browser: Browser,
     now: Timestamp,
 ) -> Result<Result<Started, UpstreamRefused>, Error> {
-    for last in [false, true] {
-        match attempt(context, kratos, accepted, credential, &browser, now).await {
-            Ok(Some(outcome)) => {
-                if outcome.is_ok() {
-                    context.telemetry.signed_in();
-                }
-                return Ok(outcome);
-            }
-            // The same person came by way of another tab, or somebody took the name, between two of our statements: look again who it is.
-            Ok(None) | Err(StoreError::Conflict(_)) if !last => {}
-            Ok(None) => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Error::unavailable().because("two sign-ins of one identity got in each other's way twice"))
+    let browser = &browser;
+    twice(context, || attempt(context, kratos, accepted, credential, browser, now)).await
 }
 
 /// Whose an identity is, or why it can be nobody's.
@@ -79,7 +67,7 @@ pub async fn whose(
     })
 }
 
-/// `None` if somebody else tied the identity to a user meanwhile.
+/// One attempt.
 async fn attempt(
     context: &Context,
     kratos: &Kratos,
@@ -87,7 +75,7 @@ async fn attempt(
     credential: &Credential,
     browser: &Browser,
     now: Timestamp,
-) -> Result<Option<Result<Started, UpstreamRefused>>, StoreError> {
+) -> Result<Attempt, StoreError> {
     let random = &mut SystemRandom;
     let there = accepted.session();
     let mut write = context.store.write().await?;

@@ -83,6 +83,9 @@ async fn the_matrix() {
     GET     /upstream/kratos/callback         visitor         404      404      404      404      404      404      404      404
     GET     /upstream/oidc/start/{name}       visitor         404      404      404      404      404      404      404      404
     GET     /upstream/oidc/callback/{name}    visitor         404      404      404      404      404      404      404      404
+    GET     /upstream/oidc/sign-out           visitor         400      400      400      400      400      400      400      400
+    GET     /upstream/oidc/signed-out/{name}  visitor         303      303      303      303      303      303      303      303
+    POST    /upstream/oidc/backchannel-logout/{name} anybody         404      404      404      404      404      404      404      404
     GET     /continue                         session     sign-in  sign-in      303  sign-in  sign-in  sign-in  sign-in  sign-in
     GET     /sign-out                         visitor         200      200      200      200      200      200      200      200
     POST    /sign-out                         session     sign-in  sign-in      403  sign-in  sign-in  sign-in  sign-in  sign-in

@@ -11,6 +11,7 @@ mod logouts;
 mod machinery;
 mod oidc;
 mod people;
+mod provider_sessions;
 mod pushed_requests;
 mod races;
 mod registrations;

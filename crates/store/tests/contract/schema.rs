@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 use crate::support::*;
 
 /// Left out of backups, and why that is right.
-const NOT_KEPT: [&str; 13] = [
+const NOT_KEPT: [&str; 15] = [
     "attempts",            // counts of minutes
     "authorization_codes", // of one minute
     "changes",             // the feed starts again after a restore
@@ -18,6 +18,8 @@ const NOT_KEPT: [&str; 13] = [
     "dpop_proofs",         // of a minute
     "handoffs",            // codes of thirty seconds
     "leases",              // of nodes that are gone
+    "provider_sessions",   // of sessions that a restore ends
+    "provider_sign_outs",  // of some minutes, refused after that for their age
     "pushed_requests",     // of one and a half minutes
     "refresh_tokens",      // good for sessions that a restore ends
     "session_upstreams",   // credentials of sessions that end with a restore

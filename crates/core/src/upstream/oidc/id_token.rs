@@ -1,24 +1,21 @@
-//! ID tokens of another provider (OIDC Core 1.0 §2, §3.1.3.7; RFC 7515, RFC 8725): one function, which looks at everything.
-//!
-//! Other than our own tokens (`jose.rs`) these come with whatever members their makers add. What a header brings along (`jwk`, `jku`, `x5u`) is never
-//! looked at; keys are the provider's published ones, and the token's word on the algorithm only chooses among those that we take.
+//! ID tokens of another provider (OIDC Core 1.0 §2, §3.1.3.7): one function, which looks at everything.
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use super::issuer::Issuer;
 use super::key_set::KeySet;
-use super::{Identity, SecondFactor};
+use super::logout_token::is_name;
+use super::signed::{self, Audience, instant};
+use super::{Identity, SecondFactor, There};
 use crate::crypto::{self, Algorithm};
 use crate::session::{Acr, Amr};
 use crate::time::Timestamp;
 use crate::upstream::CLOCK_DIFFERENCE;
 
-/// The longest that is looked at, in bytes. Entra ID puts up to 200 groups into one.
-const MAXIMUM_LENGTH: usize = 32 * 1024;
+/// What an ID token says of itself, if it says anything.
+const TYPES: [&str; 1] = ["JWT"];
 
 /// How much earlier than the sign-in a token may be dated. Entra ID dates its own five minutes back; what binds a token to this sign-in is its nonce.
 const DATED_BACK: Duration = Duration::from_mins(10);
@@ -36,13 +33,13 @@ pub struct Expected<'a> {
     pub algorithms: &'a [Algorithm],
     /// When the sign-in began.
     pub begun_at: Timestamp,
-    /// The person was to prove anew who they are.
-    pub anew: bool,
+    /// The longest that the person's last proof of who they are may be ago, when the sign-in began; no time at all: they were to prove it anew.
+    pub max_age: Option<Duration>,
     /// What counts for two factors.
     pub second_factor: &'a SecondFactor,
 }
 
-/// Why an ID token is not taken. For the audit log.
+/// Why an ID token is not taken, or anything else that the provider signs with its keys. For the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IdTokenRefused {
     /// Not three parts of base64url, not JSON, or a claim of the wrong type.
@@ -81,7 +78,7 @@ pub enum IdTokenRefused {
     IssuedBefore,
     /// It does not say who.
     NoSubject,
-    /// They were to prove anew who they are, and did not, or nothing is said about it.
+    /// They were to prove anew who they are, or to have done so lately, and did not, or nothing is said about it.
     NotAuthenticatedAnew,
 }
 
@@ -114,25 +111,15 @@ impl IdTokenRefused {
 
 /// Who somebody is, if `token` says so and is everything that it must be.
 pub fn verify(token: &str, keys: &KeySet, expected: &Expected<'_>, now: Timestamp) -> Result<Identity, IdTokenRefused> {
-    if token.len() > MAXIMUM_LENGTH {
-        return Err(IdTokenRefused::Malformed);
-    }
-    let mut parts = token.split('.');
-    let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(IdTokenRefused::Malformed);
-    };
-    let algorithm_and_key = read::<Header>(header)?;
-    let algorithm = algorithm_and_key.algorithm(expected.algorithms)?;
-    let found = keys.find(algorithm_and_key.kid.as_deref(), algorithm)?;
-    let signed = &token[..header.len() + 1 + payload.len()];
-    if !found.key.verify(signed.as_bytes(), &decode(signature)?) {
-        return Err(IdTokenRefused::BadSignature);
-    }
-    let claims: Claims = read(payload)?;
+    let signed = signed::open(token, keys, expected.algorithms, &TYPES)?;
+    let claims: Claims = signed.claims()?;
     let (issuer, subject) = expected.issuer.person(&claims)?;
+    // Where people are known by another claim it is still what a logout token names them by.
+    if !is_name(&claims.sub) {
+        return Err(IdTokenRefused::NoSubject);
+    }
     let tenant = matches!(expected.issuer, Issuer::Entra { .. }).then_some(claims.tid.as_deref()).flatten();
-    if found.issuer.is_some_and(|key| !Issuer::key_may_sign(&key, &issuer, tenant)) {
+    if !signed.is_by_key_of(&issuer, tenant) {
         return Err(IdTokenRefused::KeyOfAnother);
     }
     claims.check_audience(expected.client_id)?;
@@ -154,31 +141,9 @@ pub fn verify(token: &str, keys: &KeySet, expected: &Expected<'_>, now: Timestam
         acr: if strong { Acr::Aal2 } else { Acr::Aal1 },
         amr: known,
         authenticated_at,
-        claims: read(payload)?,
+        there: There::of(&claims.sub, claims.sid.as_ref(), instant(claims.iat)?),
+        claims: signed.claims()?,
     })
-}
-
-/// The members of a header that we look at.
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    typ: Option<String>,
-    crit: Option<serde_json::Value>,
-}
-
-impl Header {
-    fn algorithm(&self, taken: &[Algorithm]) -> Result<Algorithm, IdTokenRefused> {
-        // An access token or a logout token of the same provider says what it is (RFC 8725 §3.11); an ID token says `JWT` or nothing.
-        if self.typ.as_deref().is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
-            return Err(IdTokenRefused::WrongType);
-        }
-        if self.crit.is_some() {
-            return Err(IdTokenRefused::Critical);
-        }
-        let algorithm = Algorithm::parse(&self.alg).filter(|algorithm| taken.contains(algorithm));
-        algorithm.ok_or(IdTokenRefused::WrongAlgorithm)
-    }
 }
 
 /// The claims that anything is decided by, with their types.
@@ -196,21 +161,13 @@ pub(super) struct Claims {
     amr: Option<Vec<String>>,
     pub(super) tid: Option<String>,
     pub(super) oid: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
+    /// Nobody is kept out by one that is no text: without it their session is found by its person.
+    sid: Option<serde_json::Value>,
 }
 
 impl Claims {
     fn check_audience(&self, client_id: &str) -> Result<(), IdTokenRefused> {
-        let (named, alone) = match &self.aud {
-            Audience::One(one) => (one == client_id, true),
-            Audience::Several(all) => (all.iter().any(|one| one == client_id), all.len() == 1),
-        };
+        let (named, alone) = self.aud.names(client_id);
         if !named {
             return Err(IdTokenRefused::WrongAudience);
         }
@@ -224,13 +181,6 @@ impl Claims {
 
     /// When the person proved who they are.
     fn check_times(&self, expected: &Expected<'_>, now: Timestamp) -> Result<Timestamp, IdTokenRefused> {
-        let instant = |seconds: i64| {
-            // Beyond these a multiplication by a thousand would not be a time.
-            Some(seconds)
-                .filter(|seconds| (0..=1 << 40).contains(seconds))
-                .map(Timestamp::from_seconds)
-                .ok_or(IdTokenRefused::Malformed)
-        };
         if instant(self.exp)? + CLOCK_DIFFERENCE <= now {
             return Err(IdTokenRefused::Expired);
         }
@@ -242,25 +192,13 @@ impl Claims {
             return Err(IdTokenRefused::IssuedBefore);
         }
         let authenticated_at = self.auth_time.map(instant).transpose()?;
-        if expected.anew && authenticated_at.is_none_or(|at| at + CLOCK_DIFFERENCE < expected.begun_at) {
+        let too_old = |age| authenticated_at.is_none_or(|at| at + age + CLOCK_DIFFERENCE < expected.begun_at);
+        if expected.max_age.is_some_and(too_old) {
             return Err(IdTokenRefused::NotAuthenticatedAnew);
         }
         // A clock ahead of ours does not make anybody more recent than now.
         Ok(authenticated_at.unwrap_or(now).min(now))
     }
-}
-
-fn decode(part: &str) -> Result<Vec<u8>, IdTokenRefused> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| IdTokenRefused::Malformed)
-}
-
-/// One JSON object. A member that is there twice is refused where it has a type, and those are all that anything is decided by.
-fn read<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, IdTokenRefused> {
-    let bytes = decode(part)?;
-    if bytes.first() != Some(&b'{') {
-        return Err(IdTokenRefused::Malformed);
-    }
-    serde_json::from_slice(&bytes).map_err(|_| IdTokenRefused::Malformed)
 }
 
 #[cfg(test)]

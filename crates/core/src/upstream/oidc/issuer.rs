@@ -88,10 +88,14 @@ impl Issuer {
     pub fn may_be(&self, issuer: &str) -> bool {
         match self {
             Self::Exact(exact) => **exact == *issuer,
-            Self::Entra { template, tenants } => {
-                tenants.iter().any(|tenant| template.replace(TENANT, tenant.as_str()) == issuer)
-            }
+            Self::Entra { .. } => self.tenant_of(issuer).is_some(),
         }
+    }
+
+    /// The tenant whose issuer this is, at Entra ID.
+    pub(super) fn tenant_of(&self, issuer: &str) -> Option<&str> {
+        let Self::Entra { template, tenants } = self else { return None };
+        tenants.iter().map(Tenant::as_str).find(|tenant| template.replace(TENANT, tenant) == issuer)
     }
 
     /// The issuer of these claims, and who the person is there.

@@ -20,10 +20,14 @@ pub struct Metadata {
     pub jwks_uri: Url,
     /// Where more is said about people.
     pub userinfo_endpoint: Option<Url>,
+    /// Where people sign out, if it takes them back to whoever sent them (OIDC RP-Initiated Logout 1.0 §2.1).
+    pub end_session_endpoint: Option<Url>,
     /// What it may sign ID tokens with, of what we take.
     pub algorithms: Vec<Algorithm>,
     /// How a client may show its secret, of what we do; the first is the one to use.
     pub authentication: Vec<ClientAuthentication>,
+    /// It lets people choose among their accounts (`prompt=select_account`), as far as it says.
+    pub lets_choose: bool,
     /// Its answers name it (RFC 9207 §3).
     pub names_itself: bool,
 }
@@ -69,8 +73,13 @@ impl Metadata {
             token_endpoint: endpoint(said.token_endpoint)?,
             jwks_uri: endpoint(said.jwks_uri)?,
             userinfo_endpoint: said.userinfo_endpoint.map(endpoint).transpose()?,
+            // Without it nobody can sign out there; signing in is not to suffer for it.
+            end_session_endpoint: said.end_session_endpoint.and_then(|text| endpoint(text).ok()),
             algorithms,
             authentication: authentication.map(|(method, _)| method).collect(),
+            lets_choose: said
+                .prompt_values_supported
+                .is_none_or(|values| values.iter().any(|value| value == "select_account")),
             names_itself: said.authorization_response_iss_parameter_supported,
         })
     }
@@ -84,8 +93,10 @@ struct Said {
     token_endpoint: String,
     jwks_uri: String,
     userinfo_endpoint: Option<String>,
+    end_session_endpoint: Option<String>,
     id_token_signing_alg_values_supported: Vec<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    prompt_values_supported: Option<Vec<String>>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
 }
@@ -107,7 +118,14 @@ mod tests {
         let metadata = read(|_| ()).expect("good");
         assert_eq!(metadata.token_endpoint.as_str(), "https://auth.company.com/oauth/token");
         assert_eq!(metadata.authentication, [ClientAuthentication::Basic, ClientAuthentication::Post]);
+        let end = metadata.end_session_endpoint.as_ref().map(Url::as_str);
+        assert_eq!(end, Some("https://auth.company.com/oauth/logout"));
+        let broken = read(|document| document["end_session_endpoint"] = "javascript:alert(1)".into()).expect("good");
+        assert_eq!(broken.end_session_endpoint, None, "nobody is kept from signing in by it");
         assert!(metadata.names_itself && metadata.algorithms.contains(&Algorithm::Rs256));
+        assert!(metadata.lets_choose);
+        let forms = read(|document| document["prompt_values_supported"] = json!(["none", "login"])).expect("good");
+        assert!(!forms.lets_choose);
         let silent = read(|document| {
             let members = document.as_object_mut().expect("an object");
             members.remove("token_endpoint_auth_methods_supported");

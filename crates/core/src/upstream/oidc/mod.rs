@@ -6,7 +6,9 @@ pub mod email;
 pub mod id_token;
 pub mod issuer;
 pub mod key_set;
+pub mod logout_token;
 pub mod metadata;
+mod signed;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,6 +21,7 @@ pub use self::email::MailAddress;
 pub use self::id_token::{Expected, IdTokenRefused};
 pub use self::issuer::{Issuer, Tenant};
 pub use self::key_set::KeySet;
+pub use self::logout_token::{Ended, LogoutTokenRefused, SignOut};
 pub use self::metadata::{ClientAuthentication, Metadata};
 
 /// What a provider's word on the strength of a sign-in counts for here. Nothing, unless the operator says so: the values are the provider's own.
@@ -39,7 +42,26 @@ pub struct Identity {
     acr: Acr,
     amr: Vec<Amr>,
     authenticated_at: Timestamp,
+    there: There,
     claims: Value,
+}
+
+/// What a session of ours came of, in the provider's words: how a logout token names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct There {
+    /// `sub` of the ID token, also where people are known by another claim.
+    pub subject: String,
+    /// `sid`, which of their sessions it is, if the provider says (OIDC Back-Channel Logout 1.0 §2.1).
+    pub sid: Option<String>,
+    /// `iat`.
+    pub issued_at: Timestamp,
+}
+
+impl There {
+    fn of(subject: &str, sid: Option<&Value>, issued_at: Timestamp) -> Self {
+        let sid = sid.and_then(Value::as_str).filter(|sid| logout_token::is_name(sid)).map(str::to_owned);
+        Self { subject: subject.to_owned(), sid, issued_at }
+    }
 }
 
 impl Identity {
@@ -66,6 +88,11 @@ impl Identity {
     /// When the person proved there who they are; where the provider does not say, when it told us.
     pub fn authenticated_at(&self) -> Timestamp {
         self.authenticated_at
+    }
+
+    /// What the session that begins with it came of.
+    pub fn there(&self) -> &There {
+        &self.there
     }
 
     /// Everything that is known of them there.
@@ -125,6 +152,7 @@ mod tests {
             acr: Acr::Aal1,
             amr: Vec::new(),
             authenticated_at: Timestamp::from_seconds(1),
+            there: There::of("7", None, Timestamp::from_seconds(1)),
             claims,
         }
     }

@@ -4,14 +4,17 @@
 //! Each provider has a way back of its own, and what a browser left with opens on that one only: a code of one provider is never shown to another
 //! (mix-up, RFC 9700 §4.4).
 
+pub mod backchannel_logout;
 pub mod link;
 pub mod provider;
 pub mod sign_in;
+pub mod sign_out;
 
 use std::sync::Arc;
 
 use axum::response::Response;
 use hallpass_core::id::UpstreamName;
+use hallpass_core::session::Acr;
 use hallpass_core::throttle;
 use hallpass_core::upstream::UpstreamRefused;
 use hallpass_core::upstream::oidc::{Identity, MailAddress, Metadata};
@@ -21,7 +24,7 @@ use http::header;
 use serde::Deserialize;
 use url::Url;
 
-use self::provider::Provider;
+use self::provider::{Provider, Tokens};
 use super::kratos::Away;
 use super::round_trip::{self, Returned};
 use super::{pages, record_refusal};
@@ -46,15 +49,18 @@ struct Departure {
     pending: Option<String>,
     /// The person is to prove anew who they are.
     again: Option<String>,
+    /// Another person wants to sign in than the one who is here.
+    another: Option<String>,
     /// Who they say they are, for the provider's own form.
     hint: Option<String>,
 }
 
-/// `GET /upstream/oidc/start/{name}?app&return_to`: to the provider, which leads back to [`callback`]. `again=1` asks the person to sign in anew.
+/// `GET /upstream/oidc/start/{name}?app&return_to`: to the provider, which leads back to [`callback`]. `again=1` asks the person to sign in anew, `another=1`
+/// lets them say who they are although the provider knows somebody in this browser. What a client that waits has asked for is asked there.
 pub async fn start(call: Call<Visitor>) -> Result<Response, Error> {
     require_navigation(call.headers())?;
     let provider = named(&call)?;
-    let Departure { app, return_to, pending, again, hint } = call.query()?;
+    let Departure { app, return_to, pending, again, another, hint } = call.query()?;
     let journey = Journey { app, return_to, pending };
     journey.check(&*call.context.view.policy().await?)?;
     let mut transaction =
@@ -65,13 +71,19 @@ pub async fn start(call: Call<Visitor>) -> Result<Response, Error> {
         || pending::wants_login(&call.context, &journey, call.now)
         || call.proof.session.as_ref().is_some_and(stale);
     transaction.pending.clone_from(&journey.pending);
+    let demands = pending::demands(&call.context, &journey, call.now);
+    transaction.max_age = demands.max_age.map(|age| age.as_secs());
+    // A provider of which nobody has said what its words mean cannot show two factors; the client is told that by itself.
+    transaction.strong = demands.acr >= Some(Acr::Aal2) && provider.config.tells_two_factors();
+    let choose = another.is_some() || demands.choice;
     // What a client hints at is a name here, and means something there only if it is an address.
     let hinted = || pending::hints(&call.context, &journey, None, call.now).username;
     let hint = hint.or_else(hinted).filter(|hint| hint.parse::<MailAddress>().is_ok());
     let Ok(metadata) = provider.metadata(call.now).await else {
         return Ok(pages::away(&call, provider.config.label(), &journey));
     };
-    let there = authorization_request(&call.context, &provider, &metadata, &transaction, hint.as_deref());
+    let mut there = authorization_request(&call.context, &provider, &metadata, &transaction, hint.as_deref());
+    ask(&mut there, &provider, &metadata, &transaction, choose);
     Ok(round_trip::depart(&call, &bound_to(&provider), transaction, see_other(there.as_str())))
 }
 
@@ -99,16 +111,34 @@ fn authorization_request(
         query.append_pair("nonce", &transaction.nonce());
         query.append_pair("code_challenge", &transaction.code_challenge());
         query.append_pair("code_challenge_method", "S256");
-        if transaction.anew {
-            query.append_pair("prompt", "login");
-            // With it `auth_time` must be in the ID token, and shows that it was done.
-            query.append_pair("max_age", "0");
-        }
         if let Some(hint) = hint {
             query.append_pair("login_hint", hint);
         }
     }
     there
+}
+
+/// What is asked of the sign-in there besides who it is. What can be seen in the answer is held against it: `auth_time` by [`Provider::identify`], `acr` by
+/// [`identify`].
+fn ask(there: &mut Url, provider: &Provider, metadata: &Metadata, transaction: &Transaction, choose: bool) {
+    // Whoever offers no choice shows its form, where another person can type another name.
+    let prompt = match (transaction.anew, choose) {
+        (true, true) if metadata.lets_choose => "select_account login",
+        (false, true) if metadata.lets_choose => "select_account",
+        (true, _) | (_, true) => "login",
+        (false, false) => "",
+    };
+    let mut query = there.query_pairs_mut();
+    if !prompt.is_empty() {
+        query.append_pair("prompt", prompt);
+    }
+    if let Some(age) = transaction.oldest_proof() {
+        // With it `auth_time` must be in the ID token.
+        query.append_pair("max_age", &age.as_secs().to_string());
+    }
+    if transaction.strong && !provider.config.second_factor.acr.is_empty() {
+        query.append_pair("acr_values", &provider.config.second_factor.acr.join(" "));
+    }
 }
 
 /// What the provider leads back to, as it is registered there.
@@ -155,8 +185,8 @@ async fn arrive(
     let journey = Journey { app, return_to, pending };
     // Checked when it began; the registry may have changed since.
     journey.check(&*call.context.view.policy().await?)?;
-    let identity = match identify(call, provider, transaction, answer).await? {
-        Ok(identity) => identity,
+    let (identity, tokens) = match identify(call, provider, transaction, answer).await? {
+        Ok(arrived) => arrived,
         Err(Failed::Refused(refused)) => return refuse(call, provider, refused, &journey).await,
         Err(Failed::Away(Away(why))) => {
             tracing::error!(upstream = %provider.name(), %why, request_id = %call.request_id, "a sign-in could not be finished at its provider");
@@ -167,7 +197,7 @@ async fn arrive(
         return link::finish(call, provider, &identity, session).await;
     }
     let browser = Browser::of(call, false);
-    match sign_in::sign_in(&call.context, provider, &identity, browser, call.now).await? {
+    match sign_in::sign_in(&call.context, provider, &identity, tokens.id_token(), browser, call.now).await? {
         Ok(started) => {
             let mut response = see_other(&format!("/continue{}", journey.query()));
             started.set_cookies(response.headers_mut());
@@ -190,13 +220,13 @@ impl From<Away> for Failed {
     }
 }
 
-/// Who has come back.
+/// Who has come back, and with what.
 async fn identify(
     call: &Call<Visitor>,
     provider: &Provider,
     transaction: &Transaction,
     answer: Answer,
-) -> Result<Result<Identity, Failed>, Error> {
+) -> Result<Result<(Identity, Tokens), Failed>, Error> {
     let metadata = match provider.metadata(call.now).await {
         Ok(metadata) => metadata,
         Err(away) => return Ok(Err(away.into())),
@@ -227,10 +257,13 @@ async fn identify(
         if answer.iss.as_deref().is_some_and(|iss| iss != identity.issuer()) {
             return Err(Failed::Refused(UpstreamRefused::AnswerOfAnother));
         }
+        if transaction.strong && identity.acr() < Acr::Aal2 {
+            return Err(Failed::Refused(UpstreamRefused::AssuranceTooLow));
+        }
         if !provider.config.admits(&identity) {
             return Err(Failed::Refused(UpstreamRefused::ClaimNotAsRequired));
         }
-        Ok(identity)
+        Ok((identity, tokens))
     };
     Ok(asked.await)
 }

@@ -12,8 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use hallpass_core::id::UpstreamName;
 use hallpass_core::time::Timestamp;
 use hallpass_core::upstream::UpstreamRefused;
-use hallpass_core::upstream::oidc::id_token::{Expected, IdTokenRefused, verify};
-use hallpass_core::upstream::oidc::{ClientAuthentication, Identity, Issuer, KeySet, Metadata};
+use hallpass_core::upstream::oidc::id_token::{self, IdTokenRefused};
+use hallpass_core::upstream::oidc::logout_token::{self, LogoutTokenRefused};
+use hallpass_core::upstream::oidc::{ClientAuthentication, Identity, Issuer, KeySet, Metadata, SignOut};
 use hallpass_core::upstream::transaction::Transaction;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
@@ -63,6 +64,13 @@ struct Known {
 pub struct Tokens {
     id_token: String,
     access_token: Option<String>,
+}
+
+impl Tokens {
+    /// The ID token as it came.
+    pub fn id_token(&self) -> &str {
+        &self.id_token
+    }
 }
 
 impl Provider {
@@ -144,24 +152,17 @@ impl Provider {
     ) -> Result<Result<Identity, UpstreamRefused>, Away> {
         let metadata = self.metadata(now).await?;
         let nonce = transaction.nonce();
-        let expected = Expected {
+        let expected = id_token::Expected {
             issuer: &self.issuer,
             client_id: &self.config.client_id,
             nonce: &nonce,
             algorithms: &metadata.algorithms,
             begun_at: transaction.started_at(),
-            anew: transaction.anew,
+            max_age: transaction.oldest_proof(),
             second_factor: &self.config.second_factor,
         };
-        let keys = self.keys(&metadata, BELIEVED, now).await?;
-        let verified = match verify(&tokens.id_token, &keys, &expected, now) {
-            // It may have changed its keys since.
-            Err(IdTokenRefused::UnknownKey) => {
-                verify(&tokens.id_token, &*self.keys(&metadata, KEYS_AGAIN, now).await?, &expected, now)
-            }
-            verified => verified,
-        };
-        let identity = match verified {
+        let check = |keys: &KeySet| id_token::verify(&tokens.id_token, keys, &expected, now);
+        let identity = match self.checked(&metadata, IdTokenRefused::UnknownKey, check, now).await? {
             Ok(identity) => identity,
             Err(refused) => return Ok(Err(UpstreamRefused::IdToken(refused))),
         };
@@ -172,6 +173,33 @@ impl Provider {
             }
             _ => Ok(Ok(identity)),
         }
+    }
+
+    /// What it says to have ended.
+    pub async fn sign_out(&self, token: &str, now: Timestamp) -> Result<Result<SignOut, LogoutTokenRefused>, Away> {
+        let metadata = self.metadata(now).await?;
+        let expected = logout_token::Expected {
+            issuer: &self.issuer,
+            client_id: &self.config.client_id,
+            algorithms: &metadata.algorithms,
+        };
+        let check = |keys: &KeySet| logout_token::verify(token, keys, &expected, now);
+        self.checked(&metadata, LogoutTokenRefused::Token(IdTokenRefused::UnknownKey), check, now).await
+    }
+
+    /// Checks something with its keys, and once more if it finds no key of that name: they may have changed since we asked.
+    async fn checked<T, R: PartialEq>(
+        &self,
+        metadata: &Metadata,
+        unknown_key: R,
+        check: impl Fn(&KeySet) -> Result<T, R>,
+        now: Timestamp,
+    ) -> Result<Result<T, R>, Away> {
+        let checked = check(&*self.keys(metadata, BELIEVED, now).await?);
+        if checked.as_ref().is_err_and(|refused| *refused == unknown_key) {
+            return Ok(check(&*self.keys(metadata, KEYS_AGAIN, now).await?));
+        }
+        Ok(checked)
     }
 
     /// Its keys, asked for no longer ago than `age`.
@@ -248,7 +276,7 @@ impl Known {
 }
 
 /// Whether browsers may be sent there.
-fn is_for_browsers(url: &Url) -> bool {
+pub(super) fn is_for_browsers(url: &Url) -> bool {
     let origin = url.origin().ascii_serialization().parse::<BaseUrl>();
     url.scheme() == "https" || origin.is_ok_and(|origin| origin.is_loopback())
 }

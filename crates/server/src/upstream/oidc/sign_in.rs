@@ -1,7 +1,7 @@
 //! From an identity at a provider to a session of ours: whose it is, which groups they are in, and everything that begins with it, in one transaction.
 //! Protocol §10; advisories T50, T53, T54, T56, T58.
 
-use hallpass_core::audit::{Actor, Entry, Event};
+use hallpass_core::audit::{Actor, Entry, Event, Word};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::UserId;
 use hallpass_core::session::EndReason;
@@ -9,13 +9,16 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::upstream::UpstreamRefused;
 use hallpass_core::upstream::oidc::{Identity, MailAddress};
 use hallpass_core::user::{User, Username};
+use hallpass_store::provider_sessions::{self, ProviderSession};
 use hallpass_store::sessions::{self, NewSession};
 use hallpass_store::{Read, StoreError, Write, audit, devices, upstreams, users, verified_emails};
 
 use super::provider::Provider;
+use super::sign_out;
 use crate::context::Context;
 use crate::sign_in::start::{self, Browser, Started};
 use crate::upstream::people;
+use crate::upstream::twice::{Attempt, twice};
 use crate::web::error::Error;
 
 /// Whose an identity is.
@@ -33,34 +36,23 @@ pub async fn sign_in(
     context: &Context,
     provider: &Provider,
     identity: &Identity,
+    id_token: &str,
     browser: Browser,
     now: Timestamp,
 ) -> Result<Result<Started, UpstreamRefused>, Error> {
-    for last in [false, true] {
-        match attempt(context, provider, identity, &browser, now).await {
-            Ok(Some(outcome)) => {
-                if outcome.is_ok() {
-                    context.telemetry.signed_in();
-                }
-                return Ok(outcome);
-            }
-            // The same person came by way of another tab, or somebody took the name, between two of our statements: look again who it is.
-            Ok(None) | Err(StoreError::Conflict(_)) if !last => {}
-            Ok(None) => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Error::unavailable().because("two sign-ins of one identity got in each other's way twice"))
+    let browser = &browser;
+    twice(context, || attempt(context, provider, identity, id_token, browser, now)).await
 }
 
-/// `None` if somebody else tied the identity to a user meanwhile.
+/// One attempt.
 async fn attempt(
     context: &Context,
     provider: &Provider,
     identity: &Identity,
+    id_token: &str,
     browser: &Browser,
     now: Timestamp,
-) -> Result<Option<Result<Started, UpstreamRefused>>, StoreError> {
+) -> Result<Attempt, StoreError> {
     let name = provider.name();
     let mut write = context.store.write().await?;
     let person = match whose(&mut write, provider, identity).await? {
@@ -89,6 +81,19 @@ async fn attempt(
     if !sessions::start(&mut write, &new).await? {
         return Ok(Some(Err(UpstreamRefused::UserDisabled)));
     }
+    let came_of = ProviderSession {
+        session: new.session.id,
+        issuer: identity.issuer().to_owned(),
+        there: identity.there().clone(),
+        id_token: sign_out::kept(
+            provider,
+            id_token,
+            &new.session.id,
+            &context.keys.upstream_credential,
+            &mut SystemRandom,
+        ),
+    };
+    provider_sessions::record(&mut write, &came_of).await?;
     // After the session, which locks the user's row: nobody changes it between reading and writing.
     if made || upstreams::has_made(&mut write, identity.issuer(), &user.id).await? {
         people::refresh(&mut write, name, &provider.config.paths(), identity.claims(), &user.id, now).await?;
@@ -104,6 +109,18 @@ async fn attempt(
     let entry = entry.session(new.session.id).ip(browser.ip).with("upstream", name);
     audit::append(&mut write, &(&entry).into()).await?;
     write.commit().await?;
+    // They may have signed out there since: whoever told us so meanwhile did not see this session, which nobody has yet.
+    if provider_sessions::is_overtaken(&mut context.store.read().await?, &came_of).await? {
+        let mut write = context.store.write().await?;
+        if sessions::end(&mut write, &new.session.id, EndReason::UpstreamEnded, now).await? {
+            let entry = Entry::new(Event::SessionEnded, Actor::System, now, &mut SystemRandom).user(user.id);
+            let entry = entry.session(new.session.id).with("reason", &EndReason::UpstreamEnded);
+            let entry = entry.with("found", &Word("upstream_signed_out")).with("upstream", name);
+            audit::append(&mut write, &(&entry).into()).await?;
+        }
+        write.commit().await?;
+        return Ok(Some(Err(UpstreamRefused::SessionEnding)));
+    }
     Ok(Some(Ok(beginning.started())))
 }
 

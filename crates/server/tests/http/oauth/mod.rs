@@ -14,7 +14,7 @@ pub mod documents;
 mod dpop;
 mod form_post;
 mod interoperability;
-mod logout;
+pub mod logout;
 mod native;
 mod offline;
 mod pairwise;

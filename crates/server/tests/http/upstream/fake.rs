@@ -110,6 +110,11 @@ impl Fake {
         self.world.lock().id_token = token;
     }
 
+    /// The ID token that it gives.
+    pub fn gave(&self) -> String {
+        self.world.lock().id_token.clone()
+    }
+
     pub fn userinfo(&self, userinfo: Value) {
         self.world.lock().userinfo = userinfo;
     }

@@ -3,27 +3,43 @@
 use std::sync::Arc;
 
 use hallpass_core::app::Access;
+use hallpass_core::logout::LogoutUrl;
 use hallpass_core::oidc::IdTokenAlgorithm;
-use hallpass_core::session::Acr;
+use hallpass_core::session::{Acr, EndReason};
 use hallpass_server::jobs;
-use http::header;
+use hallpass_server::sign_out::deliver::deliver;
+use http::{StatusCode, header};
 use tokio::net::TcpListener;
 
 use super::*;
 use crate::oauth;
-use crate::support::{PASS, PASSWORD};
+use crate::sign_out_everywhere::Backend;
+use crate::support::{Ask, PASS, PASSWORD};
 
 /// The company and its partner, where people have their accounts. The partner is at an address of its own.
 async fn two(algorithm: IdTokenAlgorithm, change: impl FnOnce(&mut OidcConfig)) -> (Site, Arc<Site>) {
+    two_with(algorithm, Vec::new(), change).await
+}
+
+/// The same, and the partner tells of sign-outs there.
+async fn two_with(
+    algorithm: IdTokenAlgorithm,
+    logout_urls: Vec<LogoutUrl>,
+    change: impl FnOnce(&mut OidcConfig),
+) -> (Site, Arc<Site>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let issuer = format!("http://auth.partner.localhost:{}", listener.local_addr().expect("bound").port());
     let partner = Site::start_with(|config| {
         config.public_url = Some(issuer.parse().expect("an origin"));
         config.cookie_domain = Some("partner.localhost".to_owned());
+        config.sign_out.allow_internal = vec!["127.0.0.1".to_owned().try_into().expect("a network")];
     });
     let partner = Arc::new(partner.await);
     let back = format!("{HOME}/upstream/oidc/callback/partner");
     let client = partner.app("hallpass", |app| {
+        app.logout_urls = logout_urls;
+        app.post_logout_redirect_uris =
+            vec![format!("{HOME}/upstream/oidc/signed-out/partner").parse().expect("a URI")];
         app.access = Access::Everyone;
         app.origins = Vec::new();
         app.redirect_uris = vec![back.parse().expect("a URI")];
@@ -111,6 +127,48 @@ async fn a_new_proof_is_asked_for_there_too() {
     assert!(said(landing.url.as_str(), "code").is_some(), "{landing:?}");
     let after = session_of(&site, &here).await.expect("a session");
     assert_eq!((after.user_id, after.authenticated_at), (before.user_id, site.now()));
+}
+
+/// The partner's own logout token, posted on as it came: the person has signed out there, by one browser of two.
+#[tokio::test]
+async fn who_signs_out_there_is_signed_out_here() {
+    for algorithm in [IdTokenAlgorithm::Rs256, IdTokenAlgorithm::EdDsa] {
+        let mut backend = Backend::start(&[StatusCode::OK]).await;
+        let (site, partner) = two_with(algorithm, vec![backend.url.parse().expect("an address")], |_| ()).await;
+        partner.user("mia").await;
+        let (mut here, mut there) = (Browser::new(&site), Browser::new(&partner));
+        sign_in_there(&mut here, &mut there, "/upstream/oidc/start/partner", "mia").await;
+        let (mut other, mut other_there) = (Browser::new(&site), Browser::new(&partner));
+        sign_in_there(&mut other, &mut other_there, "/upstream/oidc/start/partner", "mia").await;
+        let page = there.open(&format!("{}/sign-out", partner.engine.context.public_url)).await;
+        there.submit(&page.action(), &[("csrf_token", page.answer.csrf_token())]).await;
+        deliver(partner.engine.context.clone()).await.expect("tells");
+        let token = backend.next_token().await;
+        let path = "/upstream/oidc/backchannel-logout/partner";
+        let answer = site.send(Ask::post(path).form(&[("logout_token", &token)])).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let ended = session_of(&site, &here).await.expect("a session").ended.expect("over");
+        assert_eq!(ended.reason, EndReason::UpstreamEnded);
+        assert!(session_of(&site, &other).await.expect("a session").ended.is_none());
+    }
+}
+
+/// And the other way round: who signs out here is signed out there, without a question, and comes back.
+#[tokio::test]
+async fn who_signs_out_here_is_signed_out_there() {
+    for algorithm in [IdTokenAlgorithm::Rs256, IdTokenAlgorithm::EdDsa] {
+        let (site, partner) = two(algorithm, |config| config.sign_out = true).await;
+        partner.user("mia").await;
+        let (mut here, mut there) = (Browser::new(&site), Browser::new(&partner));
+        sign_in_there(&mut here, &mut there, "/upstream/oidc/start/partner", "mia").await;
+        let account = format!("{}/account", partner.engine.context.public_url);
+        assert_eq!(there.open(&account).await.url.as_str(), account, "signed in there");
+        let page = here.open("/sign-out").await;
+        let leaving = here.submit(&page.action(), &[("csrf_token", page.answer.csrf_token())]).await;
+        let back = there.open(&oauth::onward(&leaving.answer)).await;
+        assert_eq!(there.open(&account).await.url.path(), "/sign-in", "{back:?}");
+        assert_eq!(here.open(back.url.as_str()).await.url.path(), "/sign-out/receipt", "{back:?}");
+    }
 }
 
 /// T50: switched off there, switched off here, or no provider any more.

@@ -1,11 +1,14 @@
 //! Signing in at other OIDC providers: at another Hallpass, and at something that lies (`fake.rs`). OIDC Core 1.0 §3.1, protocol §10, §20.
 
 mod attacks;
+mod backchannel_logout;
 mod choice;
+mod demands;
 pub mod fake;
 mod hallpass;
 mod link;
 mod people;
+mod sign_out;
 
 use hallpass_core::secret::{Digest, SessionSecret};
 use hallpass_core::session::Session;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
@@ -43,12 +45,12 @@ fn without(claims: &mut Value, name: &str) {
 struct Setting {
     issuer: Issuer,
     second_factor: SecondFactor,
-    anew: bool,
+    max_age: Option<Duration>,
 }
 
 impl Setting {
     fn usual() -> Self {
-        Self { issuer: Issuer::Exact(ISSUER.into()), second_factor: SecondFactor::default(), anew: false }
+        Self { issuer: Issuer::Exact(ISSUER.into()), second_factor: SecondFactor::default(), max_age: None }
     }
 
     fn verify(&self, token: &str, keys: &KeySet) -> Result<Identity, IdTokenRefused> {
@@ -58,7 +60,7 @@ impl Setting {
             nonce: "n",
             algorithms: &ALL,
             begun_at: NOW - Duration::from_mins(2),
-            anew: self.anew,
+            max_age: self.max_age,
             second_factor: &self.second_factor,
         };
         verify(token, keys, &expected, NOW)
@@ -115,7 +117,7 @@ fn no_algorithm_but_those_of_published_keys() {
         nonce: "n",
         algorithms: &[Algorithm::EdDsa],
         begun_at: NOW,
-        anew: false,
+        max_age: None,
         second_factor: &second_factor,
     };
     let token = sign(&key, &header(Algorithm::Rs256), &claims());
@@ -221,7 +223,7 @@ fn each_claim_must_be_right() {
 fn a_new_proof_must_be_one() {
     let key = PrivateKey::generate(Algorithm::EdDsa);
     let keys = set(&[(&key, "one")]);
-    let anew = Setting { anew: true, ..Setting::usual() };
+    let anew = Setting { max_age: Some(Duration::ZERO), ..Setting::usual() };
     let verify = |auth_time: Value| {
         let mut claims = claims();
         claims["auth_time"] = auth_time;
@@ -232,6 +234,25 @@ fn a_new_proof_must_be_one() {
     assert_eq!(verify(json!(now + 3600)), Ok(NOW), "never later than now");
     assert_eq!(verify(json!(now - 181)), Err(IdTokenRefused::NotAuthenticatedAnew));
     assert_eq!(verify(json!(null)), Err(IdTokenRefused::NotAuthenticatedAnew), "silence is no proof");
+}
+
+#[test]
+fn an_older_proof_is_as_old_as_was_asked_and_no_older() {
+    let key = PrivateKey::generate(Algorithm::EdDsa);
+    let keys = set(&[(&key, "one")]);
+    let within = |max_age: Option<u64>, auth_time: Value| {
+        let mut claims = claims();
+        claims["auth_time"] = auth_time;
+        let setting = Setting { max_age: max_age.map(Duration::from_secs), ..Setting::usual() };
+        setting.verify(&sign(&key, &header(Algorithm::EdDsa), &claims), &keys).err()
+    };
+    // The sign-in began two minutes ago, and clocks differ by one.
+    let begun = NOW.as_seconds() - 120;
+    assert_eq!(within(Some(300), json!(begun - 360)), None);
+    assert_eq!(within(Some(300), json!(begun - 361)), Some(IdTokenRefused::NotAuthenticatedAnew));
+    assert_eq!(within(Some(300), json!(null)), Some(IdTokenRefused::NotAuthenticatedAnew), "silence is no proof");
+    assert_eq!(within(None, json!(begun - 100_000)), None, "where nothing was asked");
+    assert_eq!(within(Some(u64::from(u32::MAX)), json!(0)), None, "a time that never comes");
 }
 
 #[test]
