@@ -111,7 +111,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         serve::start_log(false, "warn");
     }
     match arguments.verb {
-        Verb::Serve(verb) => return serve::run(verb, shell.config()?).await,
+        Verb::Serve(verb) => return Box::pin(serve::run(verb, shell.config()?)).await,
         Verb::Demo(verb) => return demo::run(verb, shell.data, shell.json).await,
         Verb::Doctor => return doctor::run(&shell).await,
         Verb::Apply(verb) => apply::run(verb, &shell).await?,
