@@ -16,8 +16,9 @@ use crate::load::Load;
 use crate::oidc::{self, Client, Grants, Side};
 use crate::process::{self, Server};
 
-/// On each side. Fewer would be unfair to `oidc-provider`, which goes through all that came of one person's sign-in.
-const PEOPLE: usize = 400;
+/// On each side. Fewer would be unfair to `oidc-provider`, which goes through all that came of one person's sign-in, and to us: whoever asks for a code
+/// every second is taken for a browser that goes round in circles.
+const PEOPLE: usize = 1_000;
 
 /// One of the two.
 struct Contestant<'a> {
