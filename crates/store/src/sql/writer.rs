@@ -192,15 +192,28 @@ mod tests {
         commit
     }
 
-    /// `first` is finished, and waits for this one, which came in line before that.
-    async fn behind(writer: &Writer, first: Turn) -> (JoinHandle<Result<(), StoreError>>, Turn) {
+    /// Two that share a `COMMIT`.
+    struct Shared {
+        directory: tempfile::TempDir,
+        writer: Writer,
+        /// Has written row 1, is finished, and waits for the other.
+        one: JoinHandle<Result<(), StoreError>>,
+        /// Came in line before that, and has its turn.
+        second: Turn,
+    }
+
+    async fn shared() -> Shared {
+        let directory = tempfile::tempdir().expect("a directory");
+        let writer = writer(&directory).await;
+        let mut first = begun(&writer).await;
+        run(&mut first, "INSERT INTO rows VALUES (1, NULL)").await;
         let other = writer.clone();
         let waiting = tokio::spawn(async move { begun(&other).await });
         yield_now().await;
-        let commit = finished(first).await;
+        let one = finished(first).await;
         let second = waiting.await.expect("a turn");
-        assert!(second.nested && !commit.is_finished(), "they share a COMMIT");
-        (commit, second)
+        assert!(second.nested && !one.is_finished(), "they share a COMMIT");
+        Shared { directory, writer, one, second }
     }
 
     async fn ids(writer: &Writer) -> Vec<i64> {
@@ -213,11 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_wait_for_each_other_are_kept_together() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let writer = writer(&directory).await;
-        let mut first = begun(&writer).await;
-        run(&mut first, "INSERT INTO rows VALUES (1, NULL)").await;
-        let (one, mut second) = behind(&writer, first).await;
+        let Shared { directory: _kept, writer, one, mut second } = shared().await;
         run(&mut second, "INSERT INTO rows VALUES (2, NULL)").await;
         let two = finished(second).await;
         one.await.expect("runs").expect("commits");
@@ -227,11 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_one_undoes_is_its_own() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let writer = writer(&directory).await;
-        let mut first = begun(&writer).await;
-        run(&mut first, "INSERT INTO rows VALUES (1, NULL)").await;
-        let (one, mut second) = behind(&writer, first).await;
+        let Shared { directory: _kept, writer, one, mut second } = shared().await;
         run(&mut second, "INSERT INTO rows VALUES (2, NULL)").await;
         second.undo().await;
         one.await.expect("runs").expect("commits");
@@ -241,11 +246,7 @@ mod tests {
     /// Nobody may be told of success that there was not.
     #[tokio::test]
     async fn a_commit_that_fails_fails_for_all() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let writer = writer(&directory).await;
-        let mut first = begun(&writer).await;
-        run(&mut first, "INSERT INTO rows VALUES (1, NULL)").await;
-        let (one, mut second) = behind(&writer, first).await;
+        let Shared { directory: _kept, writer, one, mut second } = shared().await;
         run(&mut second, "INSERT INTO rows VALUES (2, 99)").await;
         let two = finished(second).await;
         one.await.expect("runs").expect_err("not committed");
@@ -256,11 +257,7 @@ mod tests {
     /// After some errors, a full disk for one, SQLite undoes everything by itself.
     #[tokio::test]
     async fn whose_work_is_lost_with_another_ones_is_told() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let writer = writer(&directory).await;
-        let mut first = begun(&writer).await;
-        run(&mut first, "INSERT INTO rows VALUES (1, NULL)").await;
-        let (one, mut second) = behind(&writer, first).await;
+        let Shared { directory: _kept, writer, one, mut second } = shared().await;
         run(&mut second, "ROLLBACK").await;
         second.undo().await;
         one.await.expect("runs").expect_err("not committed");
@@ -270,11 +267,7 @@ mod tests {
     /// A browser that hangs up takes nobody's commit along.
     #[tokio::test]
     async fn a_commit_goes_on_without_its_caller() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let writer = writer(&directory).await;
-        let mut first = begun(&writer).await;
-        run(&mut first, "INSERT INTO rows VALUES (1, NULL)").await;
-        let (one, second) = behind(&writer, first).await;
+        let Shared { directory: _kept, writer, one, second } = shared().await;
         one.abort();
         second.undo().await;
         assert_eq!(ids(&writer).await, [1]);
