@@ -11,7 +11,7 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::upstream::oidc::{Issuer, KeySet, Metadata, SecondFactor, id_token, logout_token};
 use serde_json::{Value, json};
 
-use crate::{Target, kind, text};
+use crate::{Target, ed25519, kind, text};
 
 pub const TARGET: Target = Target {
     name: "providers",
@@ -56,10 +56,7 @@ struct Known {
 
 /// The same key in every run, so that a found input can be looked at again.
 static KNOWN: LazyLock<Known> = LazyLock::new(|| {
-    // PKCS#8 (RFC 8410) around a seed of our choice.
-    let mut ed25519 = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-    ed25519.extend([8; 32]);
-    let key = PrivateKey::from_stored(Algorithm::EdDsa, &ed25519).expect("a key");
+    let key = ed25519(8);
     let key_set = json!({ "keys": [jwk::write(key.public().expect("asymmetric"), "one")] }).to_string();
     let now = NOW.as_seconds();
     let id_token = json!({

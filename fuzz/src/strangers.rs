@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hallpass_core::crypto::{Algorithm, PrivateKey};
+use hallpass_core::crypto::PrivateKey;
 use hallpass_core::id::AppKey;
 use hallpass_core::jwk;
 use hallpass_core::oidc::{
@@ -14,7 +14,7 @@ use hallpass_core::oidc::{
 use hallpass_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Target, kind, text};
+use crate::{Target, ed25519, kind, text};
 
 pub const TARGET: Target = Target {
     name: "strangers",
@@ -51,10 +51,7 @@ struct Known {
 
 /// The same key in every run, so that a found input can be looked at again.
 static KNOWN: LazyLock<Known> = LazyLock::new(|| {
-    // PKCS#8 (RFC 8410) around a seed of our choice.
-    let mut ed25519 = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-    ed25519.extend([7; 32]);
-    let key = PrivateKey::from_stored(Algorithm::EdDsa, &ed25519).expect("a key");
+    let key = ed25519(7);
     let jwk = jwk::write(key.public().expect("asymmetric"), "k1");
     let keys = json!({ "keys": [jwk] }).to_string().parse().expect("keys");
     let now = NOW.as_seconds();
