@@ -197,7 +197,7 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
 
 /// Removes an app with its secrets, roles and assignments. Whether there was one.
 pub async fn remove(write: &mut Write, key: &AppKey, now: Timestamp) -> Result<bool, StoreError> {
-    let removed = write.execute(sql("DELETE FROM apps WHERE key = $1").bind(key)).await? > 0;
+    let removed = write.execute(sql("DELETE FROM apps WHERE key = $1").long().bind(key)).await? > 0;
     if removed {
         write.change(now, Change::PolicyChanged { app: Some(key.clone()) });
     }
@@ -206,7 +206,7 @@ pub async fn remove(write: &mut Write, key: &AppKey, now: Timestamp) -> Result<b
 
 /// Keeps an app as it is until this transaction is over. Whether it is there.
 pub async fn hold(write: &mut Write, key: &AppKey) -> Result<bool, StoreError> {
-    Ok(write.execute(sql("UPDATE apps SET name = name WHERE key = $1").bind(key)).await? > 0)
+    Ok(write.held(sql("SELECT key FROM apps WHERE key = $1").bind(key)).await?.is_some())
 }
 
 /// Adds a secret. `false`, and nothing is added, when the app has [`LIVE_SECRETS`] live ones already, or is not there.

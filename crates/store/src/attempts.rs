@@ -77,7 +77,7 @@ pub async fn clear(write: &mut Write, key: &str) -> Result<(), StoreError> {
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM attempts WHERE key IN
                         (SELECT key FROM attempts WHERE window_end < $1 ORDER BY key LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }
 
 /// Rows are locked in the order of keys everywhere, so that two sign-ins with the same keys cannot deadlock.

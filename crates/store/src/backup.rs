@@ -239,7 +239,7 @@ pub async fn restore(store: &Store, reader: impl AsyncBufRead + Unpin, now: Time
     }
     let summary = load(reader, Some(&mut write)).await?;
     let end = sql("UPDATE sessions SET ended_at = $1, end_reason = $2 WHERE ended_at IS NULL");
-    write.execute(end.bind(&now).bind(&EndReason::Restored)).await?;
+    write.execute(end.long().bind(&now).bind(&EndReason::Restored)).await?;
     write.execute(sql("UPDATE feed SET position = position + $1 WHERE id = 1").bind(&FEED_LEAP)).await?;
     meta::set(&mut write, meta::RESTORED_AT, &now.as_millis().to_string()).await?;
     write.commit().await?;

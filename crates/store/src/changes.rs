@@ -88,7 +88,7 @@ pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u
     let prune = sql("DELETE FROM changes WHERE position IN
                         (SELECT position FROM changes WHERE at < $1 AND position < (SELECT position FROM feed WHERE id = 1)
                          ORDER BY position LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }
 
 /// Gives `changes` their positions and appends them: the last statements of a transaction.

@@ -17,5 +17,5 @@ pub async fn redeem(write: &mut Write, assertion: &VerifiedAssertion) -> Result<
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM client_assertions WHERE id IN
                         (SELECT id FROM client_assertions WHERE expires_at < $1 ORDER BY id LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }

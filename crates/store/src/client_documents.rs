@@ -11,7 +11,7 @@ use crate::{Change, Read, Write};
 /// Adds the document of an app that was added a moment ago, in this transaction. `false`, and nothing is added, when there are `maximum` already: adding
 /// an app is done by one at a time, so that two cannot both be the last.
 pub async fn add(write: &mut Write, app: &AppKey, maximum: u32, now: Timestamp) -> Result<bool, StoreError> {
-    let there: i64 = write.one(sql("SELECT COUNT(*) AS there FROM client_documents")).await?.column("there")?;
+    let there: i64 = write.one(sql("SELECT COUNT(*) AS there FROM client_documents").long()).await?.column("there")?;
     if there >= i64::from(maximum) {
         return Ok(false);
     }

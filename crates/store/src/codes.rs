@@ -114,5 +114,5 @@ pub async fn redeem(write: &mut Write, code: &Digest<AuthorizationCode>, now: Ti
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM authorization_codes WHERE code IN
                         (SELECT code FROM authorization_codes WHERE expires_at < $1 ORDER BY code LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }

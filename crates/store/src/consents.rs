@@ -23,9 +23,8 @@ pub async fn of_user(read: &mut Read, user: &UserId) -> Result<Vec<(AppKey, Cons
 /// What a person has allowed an app, kept from being taken back until this transaction is over: whoever takes it back next sees the tokens that are
 /// made meanwhile, and ends them.
 pub async fn hold(write: &mut Write, user: &UserId, app: &AppKey) -> Result<Option<Consent>, StoreError> {
-    let hold = sql("UPDATE consents SET granted_at = granted_at WHERE user_id = $1 AND app_key = $2
-                    RETURNING scope, granted_at");
-    write.optional(hold.bind(user).bind(app)).await?.as_ref().map(consent).transpose()
+    let hold = sql("SELECT scope, granted_at FROM consents WHERE user_id = $1 AND app_key = $2");
+    write.held(hold.bind(user).bind(app)).await?.as_ref().map(consent).transpose()
 }
 
 /// Allows an app this much, besides what it was allowed before.

@@ -122,7 +122,7 @@ pub async fn redeem(write: &mut Write, code: &Digest<DeviceCode>, now: Timestamp
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM device_codes WHERE code IN
                         (SELECT code FROM device_codes WHERE expires_at < $1 ORDER BY code LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }
 
 fn device(row: &Row) -> Result<Device, StoreError> {

@@ -36,5 +36,5 @@ pub async fn forget_all_of(write: &mut Write, user: &UserId) -> Result<u64, Stor
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM devices WHERE (digest, user_id) IN
                         (SELECT digest, user_id FROM devices WHERE last_seen_at < $1 ORDER BY digest, user_id LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }

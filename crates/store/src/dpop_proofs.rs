@@ -17,5 +17,5 @@ pub async fn redeem(write: &mut Write, proof: &VerifiedProof) -> Result<bool, St
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM dpop_proofs WHERE id IN
                         (SELECT id FROM dpop_proofs WHERE expires_at < $1 ORDER BY id LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }

@@ -7,7 +7,7 @@ use hallpass_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::sql::{Row, sql};
-use crate::{Read, Write};
+use crate::{Read, Write, sessions};
 
 /// A code to be.
 #[derive(Debug)]
@@ -97,8 +97,7 @@ pub async fn issue(
     now: Timestamp,
 ) -> Result<Result<(), NoHandoff>, StoreError> {
     // Locks the session: whoever asks for codes of it at the same moment counts one after the other, and it cannot end meanwhile.
-    let lock = sql("UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL");
-    if write.execute(lock.bind(&new.session)).await? == 0 {
+    if !sessions::hold(write, &new.session).await? {
         return Ok(Err(NoHandoff::SessionOver));
     }
     let app = new.app.map(|for_app| for_app.app.clone());
@@ -175,7 +174,7 @@ pub async fn session_of(read: &mut Read, code: &Digest<HandoffCode>) -> Result<O
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM handoffs WHERE code IN
                         (SELECT code FROM handoffs WHERE expires_at < $1 ORDER BY code LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }
 
 fn redeemed(row: &Row) -> Result<RedeemedHandoff, StoreError> {

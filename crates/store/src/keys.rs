@@ -59,7 +59,7 @@ pub async fn prune(write: &mut Write, before: Timestamp, now: Timestamp) -> Resu
     let prune = sql("DELETE FROM signing_keys WHERE verifies_until < $1 AND generation <
                         (SELECT MAX(newest.generation) FROM signing_keys AS newest
                          WHERE newest.purpose = signing_keys.purpose)");
-    let gone = write.execute(prune.bind(&before)).await?;
+    let gone = write.execute(prune.long().bind(&before)).await?;
     if gone > 0 {
         write.change(now, Change::KeysChanged);
     }

@@ -131,7 +131,7 @@ impl Read {
     }
 
     async fn optional(&mut self, statement: Statement) -> Result<Option<Row>, StoreError> {
-        Ok(self.all(statement).await?.pop())
+        Ok(self.all(statement.of_one_row()).await?.pop())
     }
 
     async fn one(&mut self, statement: Statement) -> Result<Row, StoreError> {
@@ -183,6 +183,13 @@ impl Write {
     /// What makes a `SELECT` lock its rows in the order in which it finds them; `None` where there is only one writer.
     fn locking(&self) -> Option<&'static str> {
         self.read.transaction.locking()
+    }
+
+    /// The row that a `SELECT` finds, if it does; nobody else changes it before this transaction is over. Where there is only one writer that needs no
+    /// word, and no page of the database is written for it.
+    async fn held(&mut self, select: Statement) -> Result<Option<Row>, StoreError> {
+        let hold = if self.locking().is_some() { select.followed_by(" FOR NO KEY UPDATE") } else { select };
+        self.optional(hold).await
     }
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {

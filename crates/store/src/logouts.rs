@@ -132,7 +132,7 @@ pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u
     let prune = sql("DELETE FROM logouts WHERE (session_id, app_key, url) IN
                         (SELECT session_id, app_key, url FROM logouts WHERE created_at < $1
                          ORDER BY session_id, app_key, url LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }
 
 fn logout(row: &Row) -> Result<Logout, StoreError> {

@@ -91,7 +91,7 @@ pub async fn all_dead(read: &mut Read, limit: u32) -> Result<Vec<Message>, Store
 /// Deletes up to `limit` messages that were delivered before `before`. How many went.
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at < $1 ORDER BY id LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }
 
 fn message(row: &Row) -> Result<Message, StoreError> {

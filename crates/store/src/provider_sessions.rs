@@ -109,8 +109,8 @@ pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u
                          FROM provider_sessions JOIN sessions ON sessions.id = provider_sessions.session_id
                          WHERE sessions.ended_at < $1 OR sessions.expires_at < $1
                          ORDER BY provider_sessions.session_id LIMIT $2)");
-    let over = write.execute(over.bind(&before).bind(&limit)).await?;
+    let over = write.execute(over.long().bind(&before).bind(&limit)).await?;
     let prune = sql("DELETE FROM provider_sign_outs WHERE token IN
                         (SELECT token FROM provider_sign_outs WHERE received_at < $1 ORDER BY token LIMIT $2)");
-    Ok(over + write.execute(prune.bind(&before).bind(&limit)).await?)
+    Ok(over + write.execute(prune.long().bind(&before).bind(&limit)).await?)
 }

@@ -55,5 +55,5 @@ pub async fn redeem(write: &mut Write, request: &Digest<PushedRequest>) -> Resul
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM pushed_requests WHERE request IN
                         (SELECT request FROM pushed_requests WHERE expires_at < $1 ORDER BY request LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }

@@ -18,7 +18,7 @@ pub async fn add(
     method: AuthMethod,
     maximum: u32,
 ) -> Result<bool, StoreError> {
-    let there: i64 = write.one(sql("SELECT COUNT(*) AS there FROM app_registrations")).await?.column("there")?;
+    let there: i64 = write.one(sql("SELECT COUNT(*) AS there FROM app_registrations").long()).await?.column("there")?;
     if there >= i64::from(maximum) {
         return Ok(false);
     }

@@ -154,21 +154,21 @@ pub async fn live_page(
 pub async fn count_live(read: &mut Read, now: Timestamp) -> Result<i64, StoreError> {
     let count = sql("SELECT COUNT(*) AS count FROM sessions
                      WHERE ended_at IS NULL AND expires_at > $1 AND last_seen_at + inactivity > $1");
-    read.one(count.bind(&now)).await?.column("count")
+    read.one(count.long().bind(&now)).await?.column("count")
 }
 
 /// Keeps a session from ending until this transaction is over. `false` when it has ended already, or is not there.
 pub async fn hold(write: &mut Write, id: &SessionId) -> Result<bool, StoreError> {
-    let hold = sql("UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL");
-    Ok(write.execute(hold.bind(id)).await? > 0)
+    let hold = sql("SELECT id FROM sessions WHERE id = $1 AND ended_at IS NULL");
+    Ok(write.held(hold.bind(id)).await?.is_some())
 }
 
 /// [`hold`] and [`find`] in one: the session, held, if it has not ended.
 pub async fn held(write: &mut Write, id: &SessionId) -> Result<Option<Session>, StoreError> {
-    let hold = sql("UPDATE sessions SET last_seen_at = last_seen_at WHERE id = $1 AND ended_at IS NULL
-                    RETURNING id, user_id, acr, amr, authenticated_at, created_at, last_seen_at, expires_at, inactivity,
-                        persistent, ended_at, end_reason, user_agent, ip");
-    write.optional(hold.bind(id)).await?.as_ref().map(session).transpose()
+    let hold = sql("SELECT id, user_id, acr, amr, authenticated_at, created_at, last_seen_at, expires_at, inactivity,
+                        persistent, ended_at, end_reason, user_agent, ip
+                    FROM sessions WHERE id = $1 AND ended_at IS NULL");
+    write.held(hold.bind(id)).await?.as_ref().map(session).transpose()
 }
 
 /// Ends one session, and writes down which apps have to be told, and the upstream that it stood on. `false` when it had ended already or is not there: of two that end it at once, one is told `true`.
@@ -193,7 +193,7 @@ pub async fn end_all_of(
     now: Timestamp,
 ) -> Result<Vec<SessionId>, StoreError> {
     // Waits for sign-ins of this user that have not committed yet (see `start`), so that the next statement sees them.
-    write.execute(sql("UPDATE users SET last_sign_in_at = last_sign_in_at WHERE id = $1").bind(user)).await?;
+    write.held(sql("SELECT id FROM users WHERE id = $1").bind(user)).await?;
     let open = sql("SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL");
     let open = write.all(open.bind(user)).await?;
     let mut open = open.iter().map(|row| row.column("id")).collect::<Result<Vec<SessionId>, _>>()?;
@@ -395,7 +395,7 @@ pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u
                             (SELECT 1 FROM token_families
                              WHERE session_id = sessions.id AND offline = 1 AND revoked_at IS NULL)
                          ORDER BY id LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }
 
 fn session(row: &Row) -> Result<Session, StoreError> {

@@ -1,27 +1,29 @@
 //! The two databases. The only file that knows there are two: everybody else speaks one SQL text through [`Statement`].
 //!
-//! Native sqlx drivers, no `Any`: SQLite (WAL, `synchronous=FULL`, one writing connection, a pool of reading ones) and
-//! PostgreSQL (one pool; writes READ COMMITTED, reads REPEATABLE READ). Every wait is bounded, here and at the server,
-//! so that a database that hangs shows as an error and not as a queue.
+//! SQLite through rusqlite (WAL, `synchronous=FULL`, one writing connection, a few reading ones) and PostgreSQL through sqlx (one pool;
+//! writes READ COMMITTED, reads REPEATABLE READ). Every wait is bounded, here and at the server, so that a database that hangs shows as
+//! an error and not as a queue.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::pool::{PoolConnection, PoolOptions};
-use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgListener, PgRow, Postgres};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgListener, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{
-    AssertSqlSafe, ColumnIndex, Connection as _, Decode, Encode, Executor as _, Pool, Row as _, SqlSafeStr as _,
-    SqlStr, Type,
+    AssertSqlSafe, ColumnIndex, ConnectOptions as _, Connection as _, Decode, Executor as _, Pool, Row as _,
+    SqlSafeStr as _, SqlStr, Type,
 };
 
+use self::readers::{Reader, Readers};
 use self::writer::{Turn, Writer};
 use crate::database_url::DatabaseUrl;
 use crate::error::StoreError;
 use crate::migrate;
 
+mod readers;
+mod sqlite;
 mod writer;
 
 /// How long a server may work on one statement.
@@ -36,11 +38,13 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 const TRUSTED: Duration = Duration::from_secs(1);
 /// How long to wait for SQLite's one writing connection; many short writes may stand in line.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(5);
+/// What each connection to SQLite is told. `journal_mode` is written in the file.
+const PRAGMAS: &[(&str, &str)] = &[("synchronous", "FULL"), ("foreign_keys", "ON"), ("trusted_schema", "OFF")];
 
 /// An open database.
 #[derive(Clone)]
 pub(crate) enum Database {
-    Sqlite { writer: Writer, readers: Pool<Sqlite> },
+    Sqlite { writer: Writer, readers: Readers },
     Postgres(Pool<Postgres>),
 }
 
@@ -63,34 +67,27 @@ impl Database {
         match url {
             DatabaseUrl::Sqlite(path) => {
                 create_private(path).map_err(StoreError::unavailable)?;
+                // The migrations of both databases are run by sqlx.
                 let options = SqliteConnectOptions::new()
                     .filename(path)
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .foreign_keys(true)
                     .busy_timeout(LOCK_TIMEOUT)
-                    .pragma("trusted_schema", "off")
-                    .statement_cache_capacity(256);
-                // 4 MB at most, taken only by large writes: keys are random, so each touches a page of its own.
-                let writing = options.clone().pragma("cache_size", "-4000");
-                let writer = Writer::new(writing);
-                let mut turn = writer.turn().await?;
+                    .pragma("trusted_schema", "off");
+                let mut connection = within(options.connect()).await?;
                 // SQLite has no advisory lock: two processes that start together queue here instead.
-                let mut transaction = turn.connection().begin_with("BEGIN IMMEDIATE").await?;
+                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
                 let types = [("text", "TEXT"), ("integer", "INTEGER"), ("blob", "BLOB")];
                 let options_of_tables =
                     [("strict", "STRICT"), ("clustered", "STRICT, WITHOUT ROWID"), ("transient", "")];
                 migrate::run(types.into_iter().chain(options_of_tables), &mut *transaction).await?;
                 transaction.commit().await?;
-                drop(turn);
-                // Each is a thread with 2 MB of pages and an allocator's reserve of its own; reads are short and mostly from memory.
-                let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-                let count = u32::try_from(cores.clamp(2, 8)).unwrap_or(8);
-                let readers = PoolOptions::<Sqlite>::new().max_connections(count).acquire_timeout(ACQUIRE_TIMEOUT);
-                // No test before each use: the other end is a thread of this process.
-                let readers = readers.idle_timeout(None).max_lifetime(None).test_before_acquire(false);
-                let readers = readers.connect_lazy_with(options.pragma("query_only", "on"));
-                Ok(Self::Sqlite { writer, readers })
+                // Used once before this one closes: the last to close takes the log away, under the hands of others that open it.
+                let writer = Writer::new(path);
+                drop(writer.begin().await?);
+                within(connection.close()).await?;
+                Ok(Self::Sqlite { writer, readers: Readers::new(path) })
             }
             DatabaseUrl::Postgres(url) => {
                 let options = PgConnectOptions::from_str(url)?.application_name("hallpass");
@@ -119,22 +116,27 @@ impl Database {
     pub(crate) async fn begin(&self, access: Access) -> Result<Transaction, StoreError> {
         let (connection, begin) = match (self, access) {
             (Self::Sqlite { writer, .. }, Access::Write | Access::Each) => {
-                let turn = writer.turn().await?;
-                let begin = turn.begin();
-                (Connection::Writer(turn), begin)
+                (Connection::Writer(writer.begin().await?), None)
             }
-            (Self::Sqlite { readers, .. }, _) => (Connection::Sqlite(readers.acquire().await?), "BEGIN"),
-            (Self::Postgres(pool), Access::Write) => {
-                (Connection::Postgres(pool.acquire().await?), "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            (Self::Sqlite { readers, .. }, _) => {
+                let mut reader = readers.acquire().await?;
+                if access == Access::Snapshot {
+                    reader.begin()?;
+                }
+                (Connection::Reader(reader), None)
             }
             (Self::Postgres(pool), _) => {
-                (Connection::Postgres(pool.acquire().await?), "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                let begin = match access {
+                    Access::Read | Access::Each => None,
+                    Access::Snapshot => Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+                    Access::Write => Some("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
+                };
+                (Connection::Postgres(pool.acquire().await?), begin)
             }
         };
-        let apart = access == Access::Read || (access == Access::Each && matches!(connection, Connection::Postgres(_)));
         let mut transaction =
             Transaction { connection: Some(connection), deferred: Vec::new(), open: false, failed: false, busy: false };
-        if !apart {
+        if let Some(begin) = begin {
             transaction.open = true;
             transaction.control(begin.into_sql_str()).await?;
         }
@@ -179,35 +181,23 @@ impl Listener {
     }
 }
 
+/// SQLite's undo by themselves what is open when they are dropped.
 enum Connection {
     Writer(Turn),
-    Sqlite(PoolConnection<Sqlite>),
+    Reader(Reader),
     Postgres(PoolConnection<Postgres>),
 }
 
-/// Does the same to either connection.
-macro_rules! either {
-    ($connection:expr, $inner:ident => $body:expr) => {
-        match $connection {
-            Connection::Writer(turn) => {
-                let $inner = turn.connection();
-                $body
-            }
-            Connection::Sqlite($inner) => $body,
-            Connection::Postgres($inner) => $body,
-        }
-    };
-}
-
-/// A connection, in a transaction if it is `open`, which is rolled back when dropped.
+/// A connection and what is to happen on it together, which is undone when dropped.
 pub(crate) struct Transaction {
     connection: Option<Connection>,
     /// Statements that nobody waits for: they run before the next one, or before `COMMIT`.
     deferred: Vec<Statement>,
+    /// PostgreSQL is within a transaction.
     open: bool,
     /// A statement failed. PostgreSQL would answer COMMIT with a silent rollback, so that is refused here, on both.
     failed: bool,
-    /// A statement has not come to its end: its caller has gone away, or it took too long.
+    /// PostgreSQL has not come to the end of a statement: its caller has gone away, or it took too long.
     busy: bool,
 }
 
@@ -217,21 +207,14 @@ impl Transaction {
             return Err(StoreError::unavailable("a statement of this transaction failed, so it cannot be committed"));
         }
         self.flush().await?;
-        if let Some(Connection::Writer(turn)) = &self.connection {
-            if let Some(finish) = turn.finish() {
-                self.control(finish.into_sql_str()).await?;
-            }
-            self.open = false;
-            return match self.connection.take() {
-                Some(Connection::Writer(turn)) => turn.commit().await,
-                _ => unreachable!("it was there"),
-            };
-        }
         if self.open {
             self.control("COMMIT".into_sql_str()).await?;
             self.open = false;
         }
-        Ok(())
+        match self.connection.take() {
+            Some(Connection::Writer(turn)) => turn.commit().await,
+            _ => Ok(()),
+        }
     }
 
     /// Commits and tells listeners on `channel`, in one message.
@@ -273,13 +256,18 @@ impl Transaction {
         Ok(())
     }
 
+    /// Tells PostgreSQL where the transaction begins or ends.
     async fn control(&mut self, statement: SqlStr) -> Result<(), StoreError> {
-        self.run(async |connection| either!(connection, inner => inner.execute(statement).await.map(|_| ()))).await
+        let control = async |connection: &mut Connection| match connection {
+            Connection::Postgres(inner) => Ok(inner.execute(statement).await.map(drop)?),
+            Connection::Writer(_) | Connection::Reader(_) => Ok(()),
+        };
+        self.run(control).await
     }
 
     async fn run<T>(
         &mut self,
-        statement: impl AsyncFnOnce(&mut Connection) -> Result<T, sqlx::Error>,
+        statement: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // PostgreSQL refuses whatever comes after a failure. SQLite may have undone everything so far, and would keep the rest.
         if self.failed {
@@ -289,7 +277,7 @@ impl Transaction {
         self.busy = true;
         let done = tokio::time::timeout(PATIENCE, statement(connection)).await;
         self.busy = done.is_err();
-        let done = done.map_err(|_| StoreError::unavailable("no answer in time")).and_then(|done| Ok(done?));
+        let done = done.unwrap_or_else(|_| Err(StoreError::unavailable("no answer in time")));
         self.failed |= done.is_err();
         done
     }
@@ -297,33 +285,22 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
+        let Some(Connection::Postgres(mut connection)) = self.connection.take() else { return };
         if !self.open && !self.busy {
             return;
         }
         // Without a runtime nothing can be sent; losing the connection ends the transaction as well.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            if let Connection::Writer(turn) = &mut connection {
-                turn.lose();
-            }
-            return;
-        };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let open = self.open;
         runtime.spawn(async move {
-            let mut connection = match connection {
-                Connection::Writer(turn) => return turn.undo().await,
-                other => other,
+            let clean = if open {
+                within(connection.execute("ROLLBACK")).await.is_ok()
+            } else {
+                within(connection.ping()).await.is_ok()
             };
-            let clean = either!(&mut connection, inner => {
-                if open { within(inner.execute("ROLLBACK")).await.is_ok() } else { within(inner.ping()).await.is_ok() }
-            });
             if !clean {
                 // Nobody knows what state it is in, so nobody else gets it.
-                match &mut connection {
-                    Connection::Writer(turn) => turn.lose(),
-                    Connection::Sqlite(inner) => inner.close_on_drop(),
-                    Connection::Postgres(inner) => inner.close_on_drop(),
-                }
+                connection.close_on_drop();
             }
         });
     }
@@ -348,22 +325,38 @@ pub(crate) struct Statement {
     text: SqlStr,
     values: Vec<Value>,
     keep: bool,
+    one_row: bool,
+    long: bool,
 }
 
 /// A statement. Its text is a literal: what people typed can only be bound.
 pub(crate) fn sql(text: &'static str) -> Statement {
-    Statement { text: text.into_sql_str(), values: Vec::new(), keep: true }
+    Statement { text: text.into_sql_str(), values: Vec::new(), keep: true, one_row: false, long: false }
 }
 
 /// A statement put together from literals, for a number of rows that differs. Not kept prepared.
 pub(crate) fn composed_sql(text: String) -> Statement {
-    Statement { text: AssertSqlSafe(text).into_sql_str(), values: Vec::new(), keep: false }
+    Statement { text: AssertSqlSafe(text).into_sql_str(), values: Vec::new(), keep: false, one_row: false, long: false }
 }
 
 impl Statement {
     /// Whether the connection should keep it prepared for the next time.
     pub(crate) fn keep_prepared(self, keep: bool) -> Self {
         Self { keep, ..self }
+    }
+
+    pub(crate) fn followed_by(self, end: &'static str) -> Self {
+        Self { text: AssertSqlSafe(self.text.as_str().to_owned() + end).into_sql_str(), ..self }
+    }
+
+    /// It finds one row at most, by an index: that does not take long.
+    pub(crate) fn of_one_row(self) -> Self {
+        Self { one_row: true, ..self }
+    }
+
+    /// It may touch thousands of rows, so no request should stand behind it.
+    pub(crate) fn long(self) -> Self {
+        Self { long: true, ..self }
     }
 
     pub(crate) fn bind<P: Parameter + ?Sized>(mut self, parameter: &P) -> Self {
@@ -382,7 +375,7 @@ impl Statement {
         let last = texts.pop().unwrap_or_default();
         let parts = texts.iter().enumerate().map(|(index, text)| format!("part{index} AS ({text})"));
         let text = format!("WITH {} {last}", parts.collect::<Vec<_>>().join(", "));
-        Self { text: AssertSqlSafe(text).into_sql_str(), values, keep }
+        Self { text: AssertSqlSafe(text).into_sql_str(), values, keep, one_row: false, long: false }
     }
 
     /// Runs it; how many rows it touched.
@@ -393,8 +386,8 @@ impl Statement {
 
     async fn run(self, transaction: &mut Transaction) -> Result<u64, StoreError> {
         let execute = async |connection: &mut Connection| match connection {
-            Connection::Writer(turn) => Ok(self.query().execute(turn.connection()).await?.rows_affected()),
-            Connection::Sqlite(inner) => Ok(self.query().execute(&mut **inner).await?.rows_affected()),
+            Connection::Writer(turn) => Ok(turn.run(self).await?.touched),
+            Connection::Reader(reader) => Ok(reader.run(self).await?.touched),
             Connection::Postgres(inner) => Ok(self.query().execute(&mut **inner).await?.rows_affected()),
         };
         transaction.run(execute).await
@@ -404,12 +397,8 @@ impl Statement {
     pub(crate) async fn all(self, transaction: &mut Transaction) -> Result<Vec<Row>, StoreError> {
         transaction.flush().await?;
         let all = async |connection: &mut Connection| match connection {
-            Connection::Writer(turn) => {
-                Ok(self.query().fetch_all(turn.connection()).await?.into_iter().map(Row::Sqlite).collect())
-            }
-            Connection::Sqlite(inner) => {
-                Ok(self.query().fetch_all(&mut **inner).await?.into_iter().map(Row::Sqlite).collect())
-            }
+            Connection::Writer(turn) => Ok(turn.run(self).await?.rows.into_iter().map(Row::Sqlite).collect()),
+            Connection::Reader(reader) => Ok(reader.run(self).await?.rows.into_iter().map(Row::Sqlite).collect()),
             Connection::Postgres(inner) => {
                 Ok(self.query().fetch_all(&mut **inner).await?.into_iter().map(Row::Postgres).collect())
             }
@@ -417,13 +406,7 @@ impl Statement {
         transaction.run(all).await
     }
 
-    fn query<DB>(self) -> Query<'static, DB, DB::Arguments>
-    where
-        DB: sqlx::Database + sqlx::database::HasStatementCache,
-        Option<String>: Encode<'static, DB> + Type<DB>,
-        Option<i64>: Encode<'static, DB> + Type<DB>,
-        Option<Vec<u8>>: Encode<'static, DB> + Type<DB>,
-    {
+    fn query(self) -> Query<'static, Postgres, PgArguments> {
         let query = sqlx::query(self.text).persistent(self.keep);
         self.values.into_iter().fold(query, |query, value| match value {
             Value::Text(text) => query.bind(text),
@@ -447,37 +430,42 @@ fn renumbered(text: &str, by: usize) -> String {
 
 /// One row of an answer.
 pub(crate) enum Row {
-    Sqlite(SqliteRow),
+    Sqlite(sqlite::Row),
     Postgres(PgRow),
 }
 
 /// A column by name or, where millions of rows are read, by number.
-pub(crate) trait Position: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> + fmt::Debug + Copy {}
-impl<T: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> + fmt::Debug + Copy> Position for T {}
+pub(crate) trait Position: sqlite::Position + ColumnIndex<PgRow> {}
+impl<T: sqlite::Position + ColumnIndex<PgRow>> Position for T {}
 
 impl Row {
     pub(crate) fn text(&self, column: impl Position) -> Result<Option<&str>, StoreError> {
-        self.value(column)
+        match self {
+            Self::Sqlite(row) => row.text(column),
+            Self::Postgres(row) => value(row, column),
+        }
     }
 
     pub(crate) fn integer(&self, column: impl Position) -> Result<Option<i64>, StoreError> {
-        self.value(column)
+        match self {
+            Self::Sqlite(row) => row.integer(column),
+            Self::Postgres(row) => value(row, column),
+        }
     }
 
     pub(crate) fn bytes(&self, column: impl Position) -> Result<Option<&[u8]>, StoreError> {
-        self.value(column)
-    }
-
-    fn value<'r, T>(&'r self, column: impl Position) -> Result<Option<T>, StoreError>
-    where
-        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
-    {
         match self {
-            Self::Sqlite(row) => row.try_get(column),
-            Self::Postgres(row) => row.try_get(column),
+            Self::Sqlite(row) => row.bytes(column),
+            Self::Postgres(row) => value(row, column),
         }
-        .map_err(|error| StoreError::broken(format_args!("{column:?}: {error}")))
     }
+}
+
+fn value<'r, T>(row: &'r PgRow, column: impl Position) -> Result<Option<T>, StoreError>
+where
+    T: Decode<'r, Postgres> + Type<Postgres>,
+{
+    row.try_get(column).map_err(|error| StoreError::broken(format_args!("{column:?}: {error}")))
 }
 
 /// Gives up on a database that does not answer.
@@ -497,17 +485,12 @@ impl From<sqlx::Error> for StoreError {
         if !database.is_unique_violation() {
             return Self::unavailable(error);
         }
-        // Both say it in their own way: `UNIQUE constraint failed: t.a, t.b` and, beside the table, `Key (a, b)=(…) exists`.
-        let on = if let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() {
-            let detail = postgres.detail().unwrap_or_default();
-            let columns =
-                detail.split_once('(').and_then(|(_, rest)| rest.split_once(")=")).map(|(columns, _)| columns);
-            format!("{}({})", postgres.table().unwrap_or_default(), columns.unwrap_or_default())
-        } else {
-            let columns = database.message().rsplit(": ").next().unwrap_or_default();
-            let table = columns.split('.').next().unwrap_or_default();
-            format!("{table}({})", columns.replace(&format!("{table}."), ""))
-        };
+        // Beside the table it says `Key (a, b)=(…) exists`.
+        let postgres = database.try_downcast_ref::<PgDatabaseError>();
+        let table = postgres.and_then(PgDatabaseError::table).unwrap_or_default();
+        let detail = postgres.and_then(PgDatabaseError::detail).unwrap_or_default();
+        let columns = detail.split_once('(').and_then(|(_, rest)| rest.split_once(")=")).map(|(columns, _)| columns);
+        let on = format!("{table}({})", columns.unwrap_or_default());
         Self::Conflict(on.into())
     }
 }

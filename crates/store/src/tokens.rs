@@ -138,8 +138,8 @@ pub async fn of_code(read: &mut Read, code: &CameOf) -> Result<Option<FamilyId>,
 /// Keeps a family from moving on or ending until this transaction is over. `false` when it has ended already, or is not there. Families of live
 /// sessions need it not: their session is held.
 pub async fn hold(write: &mut Write, id: &FamilyId) -> Result<bool, StoreError> {
-    let hold = sql("UPDATE token_families SET generation = generation WHERE id = $1 AND revoked_at IS NULL");
-    Ok(write.execute(hold.bind(id)).await? > 0)
+    let hold = sql("SELECT id FROM token_families WHERE id = $1 AND revoked_at IS NULL");
+    Ok(write.held(hold.bind(id)).await?.is_some())
 }
 
 /// Makes the next refresh token the newest. `false`, and nothing is written, when the family is further already, or revoked: of many at once one is
@@ -174,7 +174,7 @@ pub async fn revoke_offline_of(write: &mut Write, user: &UserId, now: Timestamp)
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM token_families WHERE id IN
                         (SELECT id FROM token_families WHERE expires_at < $1 ORDER BY id LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }
 
 async fn add(

@@ -16,5 +16,5 @@ pub async fn take(write: &mut Write, answer: &[u8; 32], now: Timestamp) -> Resul
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM upstream_answers WHERE answer IN
                         (SELECT answer FROM upstream_answers WHERE answered_at < $1 ORDER BY answer LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }

@@ -126,7 +126,7 @@ pub async fn of_session(read: &mut Read, session: &SessionId) -> Result<Option<U
 pub async fn prune(write: &mut Write, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     let prune = sql("DELETE FROM upstream_logouts WHERE session_id IN
                         (SELECT session_id FROM upstream_logouts WHERE created_at < $1 ORDER BY session_id LIMIT $2)");
-    write.execute(prune.bind(&before).bind(&limit)).await
+    write.execute(prune.long().bind(&before).bind(&limit)).await
 }
 
 fn logout(row: &Row) -> Result<UpstreamLogout, StoreError> {

@@ -219,7 +219,7 @@ pub async fn prune(write: &mut Write, now: Timestamp, limit: u32) -> Result<u64,
                          FROM session_upstreams JOIN sessions ON sessions.id = session_upstreams.session_id
                          WHERE sessions.expires_at <= $1 OR sessions.last_seen_at + sessions.inactivity + $2 <= $1
                          ORDER BY session_upstreams.session_id LIMIT $3)");
-    write.execute(prune.bind(&now).bind(&(i64::from(TOUCH_STEP) * 1000)).bind(&limit)).await
+    write.execute(prune.long().bind(&now).bind(&(i64::from(TOUCH_STEP) * 1000)).bind(&limit)).await
 }
 
 fn read_footing(row: &Row) -> Result<Footing, StoreError> {

@@ -82,7 +82,7 @@ pub async fn list(read: &mut Read, prefix: &str, after: &str, limit: u32) -> Res
 
 /// How many users there are.
 pub async fn count(read: &mut Read) -> Result<i64, StoreError> {
-    read.one(sql("SELECT COUNT(*) AS count FROM users")).await?.column("count")
+    read.one(sql("SELECT COUNT(*) AS count FROM users").long()).await?.column("count")
 }
 
 /// Stores name, display name, e-mail address and attributes as they are in `user`; whether there is such a user.

@@ -5,25 +5,30 @@
 //! success before the `COMMIT` that covers them; if it fails, all of them are told so. A transaction may thus read what another one is about to commit;
 //! what it writes is then kept together with that, or not at all.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
 
-use super::{WRITER_TIMEOUT, within};
+use super::sqlite::{Connection, Done};
+use super::{LOCK_TIMEOUT, PRAGMAS, Statement, WRITER_TIMEOUT, within};
 use crate::error::StoreError;
+
+/// How soon to look again whether another process still writes.
+const LOCK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The connection, and the line in front of it.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    options: Arc<SqliteConnectOptions>,
+    path: Arc<Path>,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
-    connection: Option<SqliteConnection>,
+    connection: Option<Connection>,
     /// The finished transactions whose `COMMIT` is still to come; SQLite's own is open.
     finished: Option<Arc<Group>>,
     closed: bool,
@@ -33,115 +38,152 @@ struct State {
 #[derive(Default)]
 struct Group(OnceLock<bool>);
 
-/// The right to use the connection, until it is dropped.
+/// The right to use the connection, until it is dropped. What has been begun and not committed is then undone.
 pub(super) struct Turn {
-    state: OwnedMutexGuard<State>,
+    /// `None` once it is committed or given up.
+    state: Option<OwnedMutexGuard<State>>,
+    connection: Connection,
     /// Within the open transaction of others.
     nested: bool,
+    /// A statement has not come to its end.
+    busy: bool,
 }
 
 impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions) -> Self {
-        Self { options: Arc::new(options), state: Arc::default() }
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.into(), state: Arc::default() }
     }
 
-    /// Waits in line, first come, first served.
-    pub(super) async fn turn(&self) -> Result<Turn, StoreError> {
+    /// Waits in line, first come, first served, and begins a transaction.
+    pub(super) async fn begin(&self) -> Result<Turn, StoreError> {
         let turn = tokio::time::timeout(WRITER_TIMEOUT, self.state.clone().lock_owned()).await;
         let mut state = turn.map_err(|_| StoreError::unavailable("too many writes are waiting"))?;
         if state.closed {
             return Err(StoreError::unavailable("the database is closed"));
         }
-        if state.connection.is_none() {
-            state.connection = Some(within(self.options.connect()).await?);
-        }
+        let connection = match &state.connection {
+            Some(connection) => connection.clone(),
+            None => state.connection.insert(within(self.open()).await?).clone(),
+        };
         let nested = state.finished.is_some();
-        Ok(Turn { state, nested })
+        if nested {
+            connection.control("SAVEPOINT turn")?;
+        } else {
+            begin_immediate(&connection).await?;
+        }
+        Ok(Turn { state: Some(state), connection, nested, busy: false })
     }
 
     /// Waits for whoever has a turn, and closes the connection.
     pub(super) async fn close(&self) {
         let mut state = self.state.lock().await;
         state.closed = true;
-        if let Some(connection) = state.connection.take()
-            && let Err(error) = connection.close().await
-        {
-            tracing::warn!(%error, "the database was not closed in good order");
+        // The last one to close brings the log into the database.
+        if let Some(connection) = state.connection.take() {
+            let _ = tokio::task::spawn_blocking(move || drop(connection)).await;
         }
+    }
+
+    async fn open(&self) -> Result<Connection, StoreError> {
+        let path = self.path.clone();
+        // 4 MB at most, taken only by large writes: keys are random, so each touches a page of its own. Another process that writes is
+        // waited for by `begin_immediate`, where no thread stands still for it.
+        let open = move || Connection::open(&path, Duration::ZERO, &[PRAGMAS, &[("cache_size", "-4000")]].concat());
+        tokio::task::spawn_blocking(open).await.map_err(StoreError::unavailable)?
     }
 }
 
+/// Takes the write lock at once: a transaction that reads first and upgrades later fails instead of waiting.
+async fn begin_immediate(connection: &Connection) -> Result<(), StoreError> {
+    let since = Instant::now();
+    while !connection.begin_immediate()? {
+        if since.elapsed() > LOCK_TIMEOUT {
+            return Err(StoreError::unavailable("another process is writing"));
+        }
+        tokio::time::sleep(LOCK_INTERVAL).await;
+    }
+    Ok(())
+}
+
 impl Turn {
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        self.state.connection.as_mut().expect("a turn begins with a connection, and loses it at its end")
-    }
-
-    /// Takes the write lock at once: a transaction that reads first and upgrades later fails instead of waiting.
-    pub(super) const fn begin(&self) -> &'static str {
-        if self.nested { "SAVEPOINT turn" } else { "BEGIN IMMEDIATE" }
-    }
-
-    /// What ends a transaction that is to be kept, before [`commit`](Self::commit).
-    pub(super) const fn finish(&self) -> Option<&'static str> {
-        if self.nested { Some("RELEASE turn") } else { None }
+    /// Runs a statement: here and now, unless it says that it may take long.
+    pub(super) async fn run(&mut self, statement: Statement) -> Result<Done, StoreError> {
+        if !statement.long {
+            // A transaction of very many statements lets others run in between.
+            tokio::task::coop::consume_budget().await;
+            return self.connection.run(&statement);
+        }
+        self.busy = true;
+        let done = self.connection.apart(move |connection| connection.run(&statement)).await;
+        self.busy = false;
+        done
     }
 
     /// Makes it last, with those of everybody who is waiting. In a task of its own: those who share the `COMMIT` rely on whoever has promised it.
-    pub(super) async fn commit(self) -> Result<(), StoreError> {
-        tokio::spawn(self.commit_together()).await.map_err(StoreError::unavailable)?
-    }
-
-    async fn commit_together(mut self) -> Result<(), StoreError> {
-        let group = self.state.finished.get_or_insert_default().clone();
-        let line = OwnedMutexGuard::mutex(&self.state).clone();
-        drop(self.state);
-        let mut state = line.lock_owned().await;
-        if let Some(kept) = group.0.get() {
-            return if *kept { Ok(()) } else { Err(StoreError::unavailable("a commit of several failed")) };
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        if self.nested {
+            self.connection.control("RELEASE turn")?;
         }
-        let committed = match &mut state.connection {
-            Some(connection) => within(connection.execute("COMMIT")).await.map(drop),
-            None => Err(StoreError::unavailable("the writing connection was lost")),
-        };
-        if committed.is_ok() {
-            state.end(true);
-        } else {
-            state.lose();
-        }
-        committed
+        let Some(state) = self.state.take() else { return Err(StoreError::unavailable("the turn is over")) };
+        tokio::spawn(commit_together(state)).await.map_err(StoreError::unavailable)?
     }
+}
 
-    /// Undoes what this turn has done, and nothing else. If that fails nobody knows what became of the others.
-    pub(super) async fn undo(mut self) {
-        let nested = self.nested;
-        let connection = self.connection();
-        let undone = async {
-            if nested {
-                within(connection.execute("ROLLBACK TO turn")).await?;
-                within(connection.execute("RELEASE turn")).await?;
-            } else {
-                within(connection.execute("ROLLBACK")).await?;
-            }
-            Ok::<_, StoreError>(())
-        };
-        if undone.await.is_err() {
-            self.lose();
-        }
+async fn commit_together(mut state: OwnedMutexGuard<State>) -> Result<(), StoreError> {
+    let group = state.finished.get_or_insert_default().clone();
+    let line = OwnedMutexGuard::mutex(&state).clone();
+    drop(state);
+    let mut state = line.lock_owned().await;
+    if let Some(kept) = group.0.get() {
+        return if *kept { Ok(()) } else { Err(StoreError::unavailable("a commit of several failed")) };
     }
+    let committed = match &state.connection {
+        Some(connection) => within(connection.apart(|connection| connection.control("COMMIT"))).await,
+        None => Err(StoreError::unavailable("the writing connection was lost")),
+    };
+    if committed.is_ok() {
+        state.end(true);
+    } else {
+        state.lose();
+    }
+    committed
+}
 
-    /// Gives the connection up; SQLite undoes what was not committed.
-    pub(super) fn lose(&mut self) {
-        self.state.lose();
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some(mut state) = self.state.take() else { return };
+        let (connection, nested) = (self.connection.clone(), self.nested);
+        if !self.busy {
+            return state.undo(&connection, nested);
+        }
+        // The statement is waited for: until it has come to its end nobody else can use the connection.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || state.undo(&connection, nested))),
+            Err(_) => state.lose(),
+        }
     }
 }
 
 impl State {
+    /// Undoes what a turn has done, and nothing else. If that fails nobody knows what became of the others.
+    fn undo(&mut self, connection: &Connection, nested: bool) {
+        let undone = if nested {
+            connection.control("ROLLBACK TO turn").and_then(|()| connection.control("RELEASE turn"))
+        } else {
+            connection.control("ROLLBACK")
+        };
+        if undone.is_err() {
+            self.lose();
+        }
+    }
+
     fn end(&mut self, kept: bool) {
         if let Some(group) = self.finished.take() {
             let _ = group.0.set(kept);
         }
     }
 
+    /// Gives the connection up; SQLite undoes what was not committed.
     fn lose(&mut self) {
         self.connection = None;
         self.end(false);
@@ -150,40 +192,30 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Row as _;
+    use rusqlite::Connection as Database;
     use tokio::task::{JoinHandle, yield_now};
 
     use super::*;
+    use crate::sql::sql;
 
     /// A table whose rows may name a parent that is not there, until `COMMIT`.
-    async fn writer(directory: &tempfile::TempDir) -> Writer {
-        let options = SqliteConnectOptions::new().filename(directory.path().join("test.db")).create_if_missing(true);
-        let writer = Writer::new(options.foreign_keys(true));
-        let mut turn = begun(&writer).await;
-        run(
-            &mut turn,
-            "CREATE TABLE rows (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES rows DEFERRABLE INITIALLY DEFERRED)",
-        )
-        .await;
-        turn.commit().await.expect("commits");
-        writer
+    fn writer(directory: &tempfile::TempDir) -> Writer {
+        let path = directory.path().join("test.db");
+        let table =
+            "CREATE TABLE rows (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES rows DEFERRABLE INITIALLY DEFERRED)";
+        Database::open(&path).and_then(|database| database.execute_batch(table)).expect("a table");
+        Writer::new(&path)
     }
 
     async fn begun(writer: &Writer) -> Turn {
-        let mut turn = writer.turn().await.expect("a turn");
-        let begin = turn.begin();
-        run(&mut turn, begin).await;
-        turn
+        writer.begin().await.expect("a turn")
     }
 
     async fn run(turn: &mut Turn, statement: &'static str) {
-        turn.connection().execute(statement).await.expect("runs");
+        turn.run(sql(statement)).await.expect("runs");
     }
 
-    async fn finished(mut turn: Turn) -> JoinHandle<Result<(), StoreError>> {
-        if let Some(finish) = turn.finish() {
-            run(&mut turn, finish).await;
-        }
+    async fn finished(turn: Turn) -> JoinHandle<Result<(), StoreError>> {
         let commit = tokio::spawn(turn.commit());
         // As far as the line.
         for _ in 0..3 {
@@ -204,7 +236,7 @@ mod tests {
 
     async fn shared() -> Shared {
         let directory = tempfile::tempdir().expect("a directory");
-        let writer = writer(&directory).await;
+        let writer = writer(&directory);
         let mut first = begun(&writer).await;
         run(&mut first, "INSERT INTO rows VALUES (1, NULL)").await;
         let other = writer.clone();
@@ -219,9 +251,8 @@ mod tests {
     async fn ids(writer: &Writer) -> Vec<i64> {
         let mut turn = begun(writer).await;
         assert!(!turn.nested, "nothing is left over");
-        let rows = turn.connection().fetch_all("SELECT id FROM rows ORDER BY id").await.expect("reads");
-        turn.undo().await;
-        rows.iter().map(|row| row.get(0)).collect()
+        let done = turn.run(sql("SELECT id FROM rows ORDER BY id")).await.expect("reads");
+        done.rows.iter().filter_map(|row| row.integer("id").expect("a number")).collect()
     }
 
     #[tokio::test]
@@ -238,7 +269,7 @@ mod tests {
     async fn what_one_undoes_is_its_own() {
         let Shared { directory: _kept, writer, one, mut second } = shared().await;
         run(&mut second, "INSERT INTO rows VALUES (2, NULL)").await;
-        second.undo().await;
+        drop(second);
         one.await.expect("runs").expect("commits");
         assert_eq!(ids(&writer).await, [1]);
     }
@@ -259,7 +290,7 @@ mod tests {
     async fn whose_work_is_lost_with_another_ones_is_told() {
         let Shared { directory: _kept, writer, one, mut second } = shared().await;
         run(&mut second, "ROLLBACK").await;
-        second.undo().await;
+        drop(second);
         one.await.expect("runs").expect_err("not committed");
         assert!(ids(&writer).await.is_empty());
     }
@@ -269,7 +300,7 @@ mod tests {
     async fn a_commit_goes_on_without_its_caller() {
         let Shared { directory: _kept, writer, one, second } = shared().await;
         one.abort();
-        second.undo().await;
+        drop(second);
         assert_eq!(ids(&writer).await, [1]);
     }
 }

@@ -1,0 +1,179 @@
+//! One connection to SQLite, which is a library and not a server: a statement runs on the thread that asks for it.
+//!
+//! Most statements take microseconds, and a way to another thread and back costs more than that: on an idle machine it wakes two sleeping
+//! processors. What waits for the disk or touches many rows runs [`apart`](Connection::apart), so that requests do not stand behind it.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::ffi::{ErrorCode, SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
+use rusqlite::types::Value as Stored;
+use rusqlite::{OpenFlags, Statement as Prepared};
+
+use super::{Statement, Value};
+use crate::error::StoreError;
+
+/// A connection. Clones share it.
+#[derive(Clone)]
+pub(super) struct Connection(Arc<Mutex<rusqlite::Connection>>);
+
+/// What a statement has done.
+#[derive(Default)]
+pub(super) struct Done {
+    pub(super) rows: Vec<Row>,
+    /// How many rows it inserted, updated or deleted.
+    pub(super) touched: u64,
+}
+
+impl Connection {
+    /// Opens the file, which must be there, and sets what `pragmas` say.
+    pub(super) fn open(path: &Path, patience: Duration, pragmas: &[(&str, &str)]) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(patience)?;
+        connection.set_prepared_statement_cache_capacity(256);
+        for (name, value) in pragmas {
+            connection.pragma_update(None, name, value)?;
+        }
+        Ok(Self(Arc::new(Mutex::new(connection))))
+    }
+
+    /// Runs a statement here and now, to its end.
+    pub(super) fn run(&self, statement: &Statement) -> Result<Done, StoreError> {
+        Ok(self.try_run(statement)?)
+    }
+
+    /// Runs one of ours that has neither values nor rows: `COMMIT`.
+    pub(super) fn control(&self, text: &str) -> Result<(), StoreError> {
+        Ok(self.0.lock().prepare_cached(text)?.raw_execute().map(drop)?)
+    }
+
+    /// Begins to write; `false` if another process is writing.
+    pub(super) fn begin_immediate(&self) -> Result<bool, StoreError> {
+        let connection = self.0.lock();
+        match connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute() {
+            Ok(_) => Ok(true),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Does what takes long on a thread where nobody else waits for it. Once begun it runs to its end, whether or not anybody still waits.
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let connection = self.clone();
+        tokio::task::spawn_blocking(move || work(&connection)).await.map_err(StoreError::unavailable)?
+    }
+
+    fn try_run(&self, statement: &Statement) -> Result<Done, rusqlite::Error> {
+        let connection = self.0.lock();
+        // `?1` is the first value; `$1` would be a name, numbered by where it comes first.
+        let text = statement.text.as_str().replace('$', "?");
+        let (mut kept, mut once);
+        let prepared: &mut Prepared<'_> = if statement.keep {
+            kept = connection.prepare_cached(&text)?;
+            &mut kept
+        } else {
+            once = connection.prepare(&text)?;
+            &mut once
+        };
+        for (index, value) in statement.values.iter().enumerate() {
+            match value {
+                Value::Text(text) => prepared.raw_bind_parameter(index + 1, text.as_deref()),
+                Value::Integer(integer) => prepared.raw_bind_parameter(index + 1, *integer),
+                Value::Bytes(bytes) => prepared.raw_bind_parameter(index + 1, bytes.as_deref()),
+            }?;
+        }
+        let columns = prepared.column_count();
+        let mut names: Option<Arc<[Box<str>]>> = None;
+        let mut done = Done::default();
+        let mut rows = prepared.raw_query();
+        while let Some(row) = rows.next()? {
+            let names = names.get_or_insert_with(|| row.as_ref().column_names().into_iter().map(Into::into).collect());
+            let values = (0..columns).map(|column| row.get(column)).collect::<Result<_, _>>()?;
+            done.rows.push(Row { names: names.clone(), values });
+        }
+        drop(rows);
+        done.touched = connection.changes();
+        Ok(done)
+    }
+}
+
+/// One row of an answer.
+pub(crate) struct Row {
+    names: Arc<[Box<str>]>,
+    values: Vec<Stored>,
+}
+
+/// Where in a row a value is.
+pub(crate) trait Position: fmt::Debug + Copy {
+    fn of(&self, names: &[Box<str>]) -> Option<usize>;
+}
+
+impl Position for usize {
+    fn of(&self, _: &[Box<str>]) -> Option<usize> {
+        Some(*self)
+    }
+}
+
+impl Position for &str {
+    fn of(&self, names: &[Box<str>]) -> Option<usize> {
+        names.iter().position(|name| **name == **self)
+    }
+}
+
+impl Row {
+    pub(super) fn text(&self, column: impl Position) -> Result<Option<&str>, StoreError> {
+        match self.value(column)? {
+            Stored::Text(text) => Ok(Some(text)),
+            Stored::Null => Ok(None),
+            other => Err(unexpected(column, other)),
+        }
+    }
+
+    pub(super) fn integer(&self, column: impl Position) -> Result<Option<i64>, StoreError> {
+        match self.value(column)? {
+            Stored::Integer(integer) => Ok(Some(*integer)),
+            Stored::Null => Ok(None),
+            other => Err(unexpected(column, other)),
+        }
+    }
+
+    pub(super) fn bytes(&self, column: impl Position) -> Result<Option<&[u8]>, StoreError> {
+        match self.value(column)? {
+            Stored::Blob(bytes) => Ok(Some(bytes)),
+            Stored::Null => Ok(None),
+            other => Err(unexpected(column, other)),
+        }
+    }
+
+    fn value(&self, column: impl Position) -> Result<&Stored, StoreError> {
+        let value = column.of(&self.names).and_then(|index| self.values.get(index));
+        value.ok_or_else(|| StoreError::broken(format_args!("{column:?}: there is no such column")))
+    }
+}
+
+fn unexpected(column: impl Position, stored: &Stored) -> StoreError {
+    StoreError::broken(format_args!("{column:?}: of type {}", stored.data_type()))
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let rusqlite::Error::SqliteFailure(failure, message) = &error else { return Self::unavailable(error) };
+        match failure.extended_code {
+            SQLITE_CONSTRAINT_FOREIGNKEY => Self::Dangling,
+            SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY => {
+                // `UNIQUE constraint failed: t.a, t.b`
+                let columns = message.as_deref().unwrap_or_default().rsplit(": ").next().unwrap_or_default();
+                let table = columns.split('.').next().unwrap_or_default();
+                Self::Conflict(format!("{table}({})", columns.replace(&format!("{table}."), "")).into())
+            }
+            _ => Self::unavailable(error),
+        }
+    }
+}
