@@ -6,10 +6,10 @@
 //! what it writes is then kept together with that, or not at all.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 
 use super::sqlite::{Connection, Done};
@@ -29,14 +29,10 @@ pub(crate) struct Writer {
 #[derive(Default)]
 struct State {
     connection: Option<Connection>,
-    /// The finished transactions whose `COMMIT` is still to come; SQLite's own is open.
-    finished: Option<Arc<Group>>,
+    /// There are finished transactions whose `COMMIT` is still to come; SQLite's own is open. Tells them whether they have been kept.
+    finished: Option<watch::Sender<Option<bool>>>,
     closed: bool,
 }
-
-/// Transactions that are kept together.
-#[derive(Default)]
-struct Group(OnceLock<bool>);
 
 /// The right to use the connection, until it is dropped. What has been begun and not committed is then undone.
 pub(super) struct Turn {
@@ -119,23 +115,33 @@ impl Turn {
         done
     }
 
-    /// Makes it last, with those of everybody who is waiting. In a task of its own: those who share the `COMMIT` rely on whoever has promised it.
+    /// Makes it last, with those of everybody who is waiting.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         if self.nested {
             self.connection.control("RELEASE turn")?;
         }
         let Some(state) = self.state.take() else { return Err(StoreError::unavailable("the turn is over")) };
-        tokio::spawn(commit_together(state)).await.map_err(StoreError::unavailable)?
+        let Some(finished) = &state.finished else {
+            // The first of them has promised the others the `COMMIT`, so it happens whether or not anybody waits for this one.
+            return tokio::spawn(commit_for_all(state)).await.map_err(StoreError::unavailable)?;
+        };
+        let mut outcome = finished.subscribe();
+        drop(state);
+        let kept = outcome.wait_for(Option::is_some).await.is_ok_and(|kept| *kept == Some(true));
+        if kept { Ok(()) } else { Err(StoreError::unavailable("a commit of several failed")) }
     }
 }
 
-async fn commit_together(mut state: OwnedMutexGuard<State>) -> Result<(), StoreError> {
-    let group = state.finished.get_or_insert_default().clone();
+/// Lets everybody go first who is waiting already, and commits.
+async fn commit_for_all(mut state: OwnedMutexGuard<State>) -> Result<(), StoreError> {
+    let ours = watch::Sender::new(None);
+    state.finished = Some(ours.clone());
     let line = OwnedMutexGuard::mutex(&state).clone();
     drop(state);
     let mut state = line.lock_owned().await;
-    if let Some(kept) = group.0.get() {
-        return if *kept { Ok(()) } else { Err(StoreError::unavailable("a commit of several failed")) };
+    if ours.borrow().is_some() {
+        // Lost with the connection. By now there may be another one, with a transaction of others.
+        return Err(StoreError::unavailable("the writing connection was lost"));
     }
     let committed = match &state.connection {
         Some(connection) => within(connection.apart(|connection| connection.control("COMMIT"))).await,
@@ -178,8 +184,8 @@ impl State {
     }
 
     fn end(&mut self, kept: bool) {
-        if let Some(group) = self.finished.take() {
-            let _ = group.0.set(kept);
+        if let Some(finished) = self.finished.take() {
+            finished.send_replace(Some(kept));
         }
     }
 
@@ -293,6 +299,29 @@ mod tests {
         drop(second);
         one.await.expect("runs").expect_err("not committed");
         assert!(ids(&writer).await.is_empty());
+    }
+
+    /// Those who come next have a connection and a `COMMIT` of their own, which says nothing of what was lost before.
+    #[tokio::test]
+    async fn whose_work_is_lost_is_told_though_others_go_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let writer = writer(&directory);
+        let mut first = begun(&writer).await;
+        run(&mut first, "INSERT INTO rows VALUES (1, NULL)").await;
+        let [second, third] =
+            [writer.clone(), writer.clone()].map(|other| tokio::spawn(async move { begun(&other).await }));
+        yield_now().await;
+        let one = finished(first).await;
+        let mut second = second.await.expect("a turn");
+        run(&mut second, "ROLLBACK").await;
+        drop(second);
+        let mut third = third.await.expect("a turn");
+        assert!(!third.nested, "nothing is left of the first");
+        run(&mut third, "INSERT INTO rows VALUES (3, NULL)").await;
+        let three = finished(third).await;
+        one.await.expect("runs").expect_err("not committed");
+        three.await.expect("runs").expect("commits");
+        assert_eq!(ids(&writer).await, [3]);
     }
 
     /// A browser that hangs up takes nobody's commit along.
