@@ -385,7 +385,7 @@ impl Entry {
     /// Something was done.
     pub fn new(event: Event, actor: Actor, now: Timestamp, random: &mut dyn Random) -> Self {
         Self {
-            id: AuditId::mint(random),
+            id: AuditId::mint(now, random),
             at: now,
             actor,
             event,

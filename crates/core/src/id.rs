@@ -1,4 +1,4 @@
-//! Every identifier type in one list. Random 128-bit identifiers are never reused (advisory T41); names are checked text.
+//! Every identifier type in one list. Identifiers of 128 bits are never reused (advisory T41); names are checked text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::LazyLock;
 
 use crate::crypto::Random;
+use crate::time::Timestamp;
 
 /// Why a text is not an identifier of the kind asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,8 +18,8 @@ pub struct InvalidId(pub &'static str);
 /// Characters of an identifier after its prefix.
 const TEXT: usize = 26;
 
-/// Declares random identifiers: 16 bytes, written as a prefix and 26 lower-case base32 characters.
-macro_rules! random_ids {
+/// Declares identifiers: 16 bytes, written as a prefix and 26 lower-case base32 characters.
+macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal, $what:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,13 +28,6 @@ macro_rules! random_ids {
         impl $name {
             /// What its text begins with.
             pub const PREFIX: &'static str = $prefix;
-
-            /// A new one.
-            pub fn mint(random: &mut dyn Random) -> Self {
-                let mut bytes = [0u8; 16];
-                random.fill(&mut bytes);
-                Self(bytes)
-            }
 
             /// From its 16 bytes.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -90,7 +84,7 @@ macro_rules! random_ids {
     )*};
 }
 
-random_ids! {
+ids! {
     /// A user; `sub` on the wire.
     UserId = "u_", "user id";
     /// A session; `sid` on the wire. Not its secret.
@@ -110,6 +104,40 @@ random_ids! {
     /// One entry of the audit log.
     AuditId = "e_", "audit id";
 }
+
+/// Says of which nothing can be told by looking at them.
+macro_rules! random {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// A new one.
+            pub fn mint(random: &mut dyn Random) -> Self {
+                let mut bytes = [0u8; 16];
+                random.fill(&mut bytes);
+                Self(bytes)
+            }
+        }
+    )*};
+}
+
+random! { UserId SessionId GroupId RoleId SecretId KeyId TokenId }
+
+/// Says of which those of one moment begin alike: of rows that are added all the time, so that new ones lie together on a few pages of an index,
+/// instead of each on a page of its own that has to be read and written for it. Milliseconds, then 80 random bits, as in UUIDs of version 7.
+macro_rules! by_time {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// A new one.
+            pub fn mint(now: Timestamp, random: &mut dyn Random) -> Self {
+                let mut bytes = [0u8; 16];
+                bytes[..6].copy_from_slice(&now.as_millis().to_be_bytes()[2..]);
+                random.fill(&mut bytes[6..]);
+                Self(bytes)
+            }
+        }
+    )*};
+}
+
+by_time! { FamilyId AuditId }
 
 /// Declares names: checked text of one character class and length.
 macro_rules! names {
@@ -209,6 +237,8 @@ static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::crypto::tests::Seeded;
 
@@ -226,6 +256,15 @@ mod tests {
         // 26 characters hold 130 bits: the two spare ones must be zero, or one id would have four texts.
         let spare = format!("{}{}", &text[..27], if text.ends_with('b') { 'c' } else { 'b' });
         assert!(spare.parse::<UserId>().is_err());
+    }
+
+    #[test]
+    fn those_of_one_moment_begin_alike_and_differ() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let mut random = Seeded(1);
+        let [one, other] = [now, now].map(|now| FamilyId::mint(now, &mut random));
+        assert!(one != other && one.as_bytes()[..6] == other.as_bytes()[..6]);
+        assert!(FamilyId::mint(now + Duration::from_millis(1), &mut random) > one.max(other));
     }
 
     #[test]

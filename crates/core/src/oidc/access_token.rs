@@ -175,7 +175,7 @@ mod tests {
         json!({
             "iss": ISSUER, "sub": UserId::mint(&mut Seeded(1)), "aud": ISSUER, "client_id": "wiki",
             "iat": NOW.as_seconds(), "exp": NOW.as_seconds() + 300, "jti": TokenId::mint(&mut Seeded(2)),
-            "sid": SessionId::mint(&mut Seeded(3)), "fam": FamilyId::mint(&mut Seeded(4)), "scope": "openid",
+            "sid": SessionId::mint(&mut Seeded(3)), "fam": FamilyId::mint(NOW, &mut Seeded(4)), "scope": "openid",
         })
     }
 
@@ -192,7 +192,7 @@ mod tests {
             client_id: "wiki",
             subject: Subject::Public(UserId::mint(&mut Seeded(1))),
             session_id: SessionId::mint(&mut Seeded(3)),
-            family: FamilyId::mint(&mut Seeded(4)),
+            family: FamilyId::mint(NOW, &mut Seeded(4)),
             scope: Scope { profile: true, email: false, offline_access: false },
             issued_at: NOW,
             key: Some(Thumbprint::from_bytes([7; 32])),

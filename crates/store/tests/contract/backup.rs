@@ -41,7 +41,7 @@ async fn fill(store: &Store) -> (hallpass_core::user::User, Vec<sessions::NewSes
     devices::remember(&mut write, &digest(), &ana.id, NOW).await.expect("remembers");
     keys::rotate(&mut write, 0, &sealed_key(Purpose::Pass), &[], NOW).await.expect("rotates");
     let entry = Entry {
-        id: AuditId::mint(&mut Different),
+        id: AuditId::mint(NOW, &mut Different),
         at: NOW,
         event: "signed_in".into(),
         actor: ana.id.to_string(),

@@ -61,7 +61,7 @@ pub async fn family(write: &mut Write, session: &NewSession) -> (FamilyId, Diges
 }
 
 async fn family_with(write: &mut Write, session: &NewSession, scope: Scope) -> (FamilyId, Digest<RefreshToken>) {
-    let (id, token) = (FamilyId::mint(&mut Different), digest());
+    let (id, token) = (FamilyId::mint(NOW, &mut Different), digest());
     let came_of = CameOf::Code(code(write, session).await);
     let key = key("crm");
     let new = NewFamily {

@@ -10,7 +10,7 @@ use axum::response::Response;
 use hallpass_core::audit::Event;
 use hallpass_core::id::{Audience, FamilyId, SessionId, UserId};
 use hallpass_core::jwk::Thumbprint;
-use hallpass_core::keyring::Purpose;
+use hallpass_core::keyring::{Purpose, SigningKey};
 use hallpass_core::oidc::{
     self, AccessToken, GrantRefused, IdToken, Profile, RequestedClaims, Resources, Scope, Subject, TOKEN_LIFETIME,
 };
@@ -71,7 +71,7 @@ impl Granted<'_> {
         let (_, lifetime) = context.config.refresh.policy().lifetimes(offline);
         let refresh_token = Secret::<RefreshToken>::mint(&mut context.random());
         let new = NewFamily {
-            id: FamilyId::mint(&mut context.random()),
+            id: FamilyId::mint(call.now, &mut context.random()),
             came_of: self.came_of,
             app,
             session: session.id,
@@ -87,11 +87,15 @@ impl Granted<'_> {
         sessions::record_told_held(&mut write, &session.id, app, call.now).await?;
         let Self { scope, audience, nonce, .. } = self;
         let profile = profile(call, &mut write, session, scope, self.claims).await?;
-        let answer = Grant { session, family: new.id, scope, audience, profile, nonce }.answer(call, &refresh_token)?;
+        let grant = Grant { session, family: new.id, scope, audience, profile, nonce };
+        // Looked for before the code is used up for good, and used afterwards: a signature may take longer than all the rest, and on SQLite nobody
+        // else could write meanwhile.
+        let signers = grant.signers(call)?;
         let entry = entry(call, Event::TokensIssued).session(session.id).user(session.user_id);
         audit::append(&mut write, &(&entry).into()).await?;
         write.commit().await?;
         context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
+        let answer = grant.answer(call, &signers, &refresh_token)?;
         let lasts =
             Lasts { offline, persistent: session.persistent, made_at: call.now, expires_at: call.now + lifetime };
         Ok(Tokens::new(call, answer, &lasts))
@@ -240,14 +244,33 @@ struct Grant<'a> {
     nonce: Option<&'a str>,
 }
 
+/// What tokens are signed with.
+struct Signers<'c> {
+    access_token: &'c SigningKey,
+    /// None for an answer without ID token. It says who is signed in; with offline access that may be nobody (OIDC Core 1.0 §12.2: none is needed).
+    id_token: Option<&'c SigningKey>,
+}
+
 impl Grant<'_> {
-    /// The token response (RFC 6749 §5.1, OIDC Core 1.0 §3.1.3.3).
-    fn answer(&self, call: &Call<Client>, refresh_token: &Secret<RefreshToken>) -> Result<Vec<u8>, Error> {
-        let Call { context, proof, now, .. } = call;
+    fn signers<'c>(&self, call: &'c Call<Client>) -> Result<Signers<'c>, Error> {
         let signer = |purpose: Purpose| {
-            let signer = proof.policy.keyring.signer(purpose, *now);
+            let signer = call.proof.policy.keyring.signer(purpose, call.now);
             signer.ok_or_else(|| Error::unavailable().because(format!("no {} key to sign with", purpose.as_str())))
         };
+        let access_token = signer(Purpose::Token)?;
+        let is_signed_in = self.session.check(call.now).is_ok();
+        let id_token = is_signed_in.then(|| signer(call.proof.app().app.token_purpose())).transpose()?;
+        Ok(Signers { access_token, id_token })
+    }
+
+    /// The token response (RFC 6749 §5.1, OIDC Core 1.0 §3.1.3.3).
+    fn answer(
+        &self,
+        call: &Call<Client>,
+        signers: &Signers<'_>,
+        refresh_token: &Secret<RefreshToken>,
+    ) -> Result<Vec<u8>, Error> {
+        let Call { context, proof, now, .. } = call;
         let client = &proof.app().app;
         let (issuer, client_id) = (context.public_url.as_str(), client.client_id());
         let subject = Subject::of(client, self.session.user_id, &context.keys.pairwise);
@@ -272,15 +295,14 @@ impl Grant<'_> {
             profile: &self.profile,
         };
         let mut answer = json!({
-            "access_token": access_token.mint(signer(Purpose::Token)?, &mut context.random()),
+            "access_token": access_token.mint(signers.access_token, &mut context.random()),
             "token_type": token_type(proof.key),
             "expires_in": TOKEN_LIFETIME.as_secs(),
             "refresh_token": refresh_token.expose().as_str(),
             "scope": self.scope.to_string(),
         });
-        // It says who is signed in. With offline access that may be nobody (OIDC Core 1.0 §12.2: none is needed).
-        if self.session.check(*now).is_ok() {
-            answer["id_token"] = id_token.mint(signer(client.token_purpose())?).into();
+        if let Some(signer) = signers.id_token {
+            answer["id_token"] = id_token.mint(signer).into();
         }
         serde_json::to_vec(&answer).map_err(|error| Error::internal().because(error.to_string()))
     }

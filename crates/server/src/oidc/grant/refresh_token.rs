@@ -58,7 +58,7 @@ pub async fn exchange(
         let next = Secret::<RefreshToken>::mint(&mut context.random());
         let profile = profile(call, &mut write, &session, scope, family.claims).await?;
         let grant = Grant { session: &session, family: family.id, scope, audience, profile, nonce: None };
-        let made = grant.answer(call, &next)?;
+        let made = grant.answer(call, &grant.signers(call)?, &next)?;
         let sealed = context.keys.refresh_answer.seal(&made, digest.as_bytes(), &mut context.random());
         let (token, key) = (next.digest(), bound_to(&call.proof));
         let rotation = Rotation { family: family.id, from: generation, token, answer: &sealed, key };

@@ -48,7 +48,7 @@ pub fn key(text: &str) -> AppKey {
 
 pub fn entry(event: &str, at: Timestamp) -> audit::Entry {
     audit::Entry {
-        id: AuditId::mint(&mut Different),
+        id: AuditId::mint(at, &mut Different),
         at,
         event: event.into(),
         actor: "cli:root".into(),
