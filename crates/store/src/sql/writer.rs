@@ -19,6 +19,16 @@ use crate::error::StoreError;
 /// How soon to look again whether another process still writes.
 const LOCK_INTERVAL: Duration = Duration::from_millis(2);
 
+/// What the writing connection is told besides.
+const WRITING: &[(&str, &str)] = &[
+    // 4 MB at most, taken only by large writes: keys are random, so each touches a page of its own.
+    ("cache_size", "-4000"),
+    // The log is brought into the database every 16 MB instead of every 4: what is written over and over is brought there once.
+    ("wal_autocheckpoint", "4000"),
+    // What a savepoint may have to undo is remembered in memory, not in a file.
+    ("temp_store", "MEMORY"),
+];
+
 /// The connection, and the line in front of it.
 #[derive(Clone)]
 pub(crate) struct Writer {
@@ -81,12 +91,9 @@ impl Writer {
     }
 
     async fn open(&self) -> Result<Connection, StoreError> {
+        // Another process that writes is waited for by `begin_immediate`, where no thread stands still for it.
         let path = self.path.clone();
-        // 4 MB at most, taken only by large writes: keys are random, so each touches a page of its own. Another process that writes is
-        // waited for by `begin_immediate`, where no thread stands still for it.
-        // The log is brought into the database every 16 MB instead of every 4: what is written over and over is brought there once.
-        let writing = [PRAGMAS, &[("cache_size", "-4000"), ("wal_autocheckpoint", "4000")]].concat();
-        let open = move || Connection::open(&path, Duration::ZERO, &writing);
+        let open = move || Connection::open(&path, Duration::ZERO, &[PRAGMAS, WRITING].concat());
         tokio::task::spawn_blocking(open).await.map_err(StoreError::unavailable)?
     }
 }
