@@ -104,7 +104,7 @@ async fn a_client_that_describes_itself_gets_nothing_for_a_service_that_is_not_o
     }
     assert_eq!(consent(&site, key(&client_id).as_str()).await, None);
     // One that is known is told so itself, wherever it asks.
-    let code = documents::allowed_code(&site, &mut browser, &client_id).await;
+    let code = documents::allowed_code(&mut browser, &client_id).await;
     for service in closed {
         assert_eq!(outcome(&mut browser, &by(service)).await, "invalid_target", "{service}");
         let request = [
@@ -144,7 +144,6 @@ async fn people_read_which_service_it_is_and_the_token_is_for_that_one_alone() {
     assert!(body.contains("The notes") && body.contains("https://notes.<wbr>company.<wbr>com/mcp"), "{body}");
     assert!(!body.contains("diary"), "{body}");
     let there = decide(&mut browser, &page, "allow").await;
-    jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
     let code = said(browser.step(&there).await.location(), "code").expect("a code");
     let tokens = Tokens::of(&documents::ask(&site, "/oauth/token", &client_id, &exchange(&code)).await);
     assert_eq!(
