@@ -91,15 +91,15 @@ mod tests {
         AuthorizationRequest::read(&parameters).expect("good")
     }
 
-    fn allowed(scope: &str, resources: &str, given_at: Timestamp) -> Option<Consent> {
+    fn allowed(scope: &str, resources: &str, given_at: Timestamp) -> Consent {
         let (scope, resources) = (scope.parse().expect("a scope"), resources.parse().expect("names"));
-        Some(Consent { scope, resources, given_at })
+        Consent { scope, resources, given_at }
     }
 
     #[test]
     fn the_companys_own_apps_never_ask_and_others_ask_once_for_each_scope() {
         let now = Timestamp::from_seconds(1_800_000_000);
-        let given = |scope: &str| allowed(scope, "", now);
+        let given = |scope: &str| Some(allowed(scope, "", now));
         let waiting = Waiting { asked_at: now, waited: false, allowed: false };
         let ask = |asks, scope, given| must_ask(asks, &request(scope, None), given, waiting);
         let (own, others) = (Asks::Never, Asks::Once);
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_program_that_could_be_any_is_asked_about_each_time() {
         let now = Timestamp::from_seconds(1_800_000_000);
-        let given = |scope: &str| allowed(scope, "", now);
+        let given = |scope: &str| Some(allowed(scope, "", now));
         for prompt in [None, Some("consent")] {
             let ask = |given, waited, allowed| {
                 let waiting = Waiting { asked_at: now, waited, allowed };
@@ -153,7 +153,7 @@ mod tests {
     fn a_single_claim_is_asked_about_like_its_scope() {
         let now = Timestamp::from_seconds(1_800_000_000);
         let mut request = request("openid", None);
-        let given = |scope: &str| allowed(scope, "", now);
+        let given = |scope: &str| Some(allowed(scope, "", now));
         request.claims.requested.id_token.email = true;
         let waiting = Waiting { asked_at: now, waited: false, allowed: false };
         assert!(must_ask(Asks::Once, &request, given("openid profile"), waiting));
@@ -168,7 +168,7 @@ mod tests {
             let request = AuthorizationRequest { resources: asked.parse().expect("names"), ..request("openid", None) };
             must_ask(asks, &request, given, Waiting { asked_at: now, waited: allowed, allowed })
         };
-        let given = |resources| allowed("openid", resources, now);
+        let given = |resources| Some(allowed("openid", resources, now));
         for (asked, before, enough) in [
             ("", "", true),
             ("", "a", true),
@@ -188,7 +188,7 @@ mod tests {
     fn prompt_consent_is_content_with_an_answer_that_comes_after_it() {
         let now = Timestamp::from_seconds(1_800_000_000);
         let request = request("openid", Some("consent"));
-        let given = |at| allowed("openid", "", at);
+        let given = |at| Some(allowed("openid", "", at));
         for asks in [Asks::Never, Asks::Once] {
             let ask =
                 |given, waited| must_ask(asks, &request, given, Waiting { asked_at: now, waited, allowed: false });

@@ -267,7 +267,7 @@ async fn a_service_that_is_closed_gets_no_more_of_it() {
     let code = said(silent.location(), "code").expect("a code");
     assert!(site.is_active(&notes, &tokens.access).await);
     change(&site, "notes", |app| {
-        app.open_to_third_parties = vec!["https://notes.company.com/v2".parse().expect("a name")]
+        app.open_to_third_parties = vec!["https://notes.company.com/v2".parse().expect("a name")];
     })
     .await;
     assert_eq!(told(&site, &notes, &tokens.access).await, INACTIVE, "at once");
