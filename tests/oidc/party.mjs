@@ -43,12 +43,12 @@ export async function makeSigner() {
  * Registers one and starts it on a free port. `lines`: more TOML of its declaration. `host`: where browsers reach it; native programs are on
  * 127.0.0.1. It stops with the journey.
  *
- * `registration`: it registers itself, with this initial access token. `party.push` has it push its requests (PAR), `party.dpop` is the key that its tokens
+ * `registration`: it registers itself, with this initial access token. `describes`: it describes itself, at an address of its own. `party.push` has it push its requests (PAR), `party.dpop` is the key that its tokens
  * are bound to, `party.resource` the service that they are for.
  *
  * `/sign-in?…` begins a sign-in with these parameters, `/callback` ends it; what came of it, tokens or an error, is the last of `arrivals`.
  */
-export async function startParty(world, key, { lines = "", host = `${key}.company9.localhost`, method = "client_secret_basic", alg = "RS256", registration } = {}) {
+export async function startParty(world, key, { lines = "", host = `${key}.company9.localhost`, method = "client_secret_basic", alg = "RS256", registration, describes } = {}) {
     const { demo, finally: atTheEnd } = world;
     const party = { key, arrivals: [], told: [] };
     const begun = new Map(); // by `state`, what to check the answer with
@@ -102,12 +102,14 @@ export async function startParty(world, key, { lines = "", host = `${key}.compan
             return {};
         },
         "/left": async () => ({ html: "<h1>Left</h1>" }),
+        "/client.json": async () => ({ json: party.document }),
         "/favicon.ico": async () => ({}),
     };
     const server = createServer(async (request, response) => {
         const url = new URL(request.url, party.origin);
-        const { location, html } = await pages[url.pathname](url, request).catch((error) => ({ html: `<pre>${error.stack}</pre>` }));
+        const { location, html, json } = await pages[url.pathname](url, request).catch((error) => ({ html: `<pre>${error.stack}</pre>` }));
         if (location) return response.writeHead(303, { location }).end();
+        if (json) return response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(json));
         if (!html) return response.writeHead(204).end();
         response.writeHead(200, { "content-type": "text/html" }).end(`<!doctype html><html lang="en"><title>${key}</title>${html}`);
     }).listen(0, "127.0.0.1");
@@ -122,7 +124,14 @@ export async function startParty(world, key, { lines = "", host = `${key}.compan
 
     const redirect_uri = `${party.origin.replace(/^(http:\/\/127\.0\.0\.1):.*/, "$1")}/callback`;
     const options = { execute: [oidc.allowInsecureRequests, oidc.enableNonRepudiationChecks] };
-    await (registration ? registerItself() : declare());
+    await (describes ? describeItself() : registration ? registerItself() : declare());
+
+    async function describeItself() {
+        const client_id = `${party.origin}/client.json`;
+        const signed = { id_token_signed_response_alg: alg };
+        party.document = { client_id, client_name: `Party ${key}`, redirect_uris: [redirect_uri], token_endpoint_auth_method: "none", ...signed };
+        party.configuration = await oidc.discovery(new URL(demo.engine), client_id, signed, oidc.None(), options);
+    }
 
     async function registerItself() {
         const metadata = { client_name: `Party ${key}`, redirect_uris: [redirect_uri], token_endpoint_auth_method: method, id_token_signed_response_alg: alg };

@@ -38,6 +38,8 @@ pub struct App {
     pub client: ClientSettings,
     /// Services that it may call: for which it may have a `request_token`.
     pub audiences: Vec<Audience>,
+    /// The names by which apps that register or describe themselves may ask people for tokens for it; with none of them it is closed to those.
+    pub open_to_third_parties: Vec<Audience>,
     /// Where it hears that a session has ended, all of them each time.
     pub logout_urls: Vec<LogoutUrl>,
     /// Where authorization codes may be sent: with one of these it is an OIDC client.
@@ -83,6 +85,7 @@ impl App {
             relayed_sign_in: false,
             client: ClientSettings::default(),
             audiences: Vec::new(),
+            open_to_third_parties: Vec::new(),
             logout_urls: Vec::new(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),

@@ -23,6 +23,7 @@ use crate::id::{
     SessionId, Subject, UpstreamName, UserId, ZoneName,
 };
 use crate::jose::Refused;
+use crate::oidc::Resources;
 use crate::session::{EndReason, NotLive};
 use crate::time::Timestamp;
 use crate::upstream::UpstreamId;
@@ -486,6 +487,7 @@ loggable! {
     RoleName => |name| name.as_str();
     GroupName => |name| name.as_str();
     Audience => |name| name.as_str();
+    Resources => |names| names.to_string();
     Username => |name| name.as_str();
     UpstreamId => |id| id.as_str();
     UpstreamName => |name| name.as_str();

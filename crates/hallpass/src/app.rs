@@ -91,6 +91,9 @@ pub struct Add {
     /// A service that it may call, for which it may have a request token; may be repeated
     #[arg(long = "audience", value_name = "AUDIENCE")]
     audiences: Vec<Audience>,
+    /// An address by which apps that register or describe themselves may ask people for tokens for it; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    open_to_third_parties: Vec<Audience>,
     /// It may have tokens in its own name for those services, without anybody being there
     #[arg(long, requires = "audiences")]
     client_credentials: bool,
@@ -254,6 +257,7 @@ async fn register(store: &Store, add: Add, shell: &Shell) -> Result<(), Failure>
             claims_in_id_token: add.claims_in_id_token,
         },
         audiences: add.audiences,
+        open_to_third_parties: add.open_to_third_parties,
         client_credentials: add.client_credentials,
         device: add.device,
         logout_urls: add.logout_urls,
@@ -385,6 +389,7 @@ async fn show(store: &Store, Show { app: key, oidc }: &Show, shell: &Shell) -> R
         ("DPoP required", word(&app.client.require_dpop)),
         ("claims in ID token", word(&app.client.claims_in_id_token)),
         ("audiences", joined(&app.audiences)),
+        ("open to third parties", joined(&app.open_to_third_parties)),
         ("client credentials", word(&app.client_credentials)),
         ("device", word(&app.device)),
         ("redirect URIs", joined(&app.redirect_uris)),
@@ -480,6 +485,7 @@ fn object(app: &App) -> Value {
         "require_dpop": app.client.require_dpop,
         "claims_in_id_token": app.client.claims_in_id_token,
         "audiences": app.audiences,
+        "open_to_third_parties": app.open_to_third_parties,
         "client_credentials": app.client_credentials,
         "device": app.device,
         "redirect_uris": app.redirect_uris,

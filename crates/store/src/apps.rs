@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hallpass_core::app::{App, AppSecret};
 use hallpass_core::id::{AppKey, SecretId};
-use hallpass_core::oidc::{ClientSettings, RedirectUri};
+use hallpass_core::oidc::{ClientSettings, RedirectUri, Resources};
 use hallpass_core::secret::{Digest, SecretKey};
 use hallpass_core::time::Timestamp;
 
@@ -30,9 +30,10 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         sql("INSERT INTO apps (key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion,
                           id_token_alg, disabled_at, slot, client_credentials, device, third_party, client,
                           refresh_cookie, offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                          subject_type, sector_identifier, registered, require_dpop, claims_in_id_token, client_id)
+                          subject_type, sector_identifier, registered, require_dpop, claims_in_id_token, client_id,
+                          open_to_third_parties)
                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                          $22, $23, $24, $25, $26, $27, $28)
+                          $22, $23, $24, $25, $26, $27, $28, $29)
                       ON CONFLICT (key) DO UPDATE SET name = excluded.name, zone = excluded.zone,
                           access = excluded.access, first_contact = excluded.first_contact,
                           sensitive = excluded.sensitive, relayed_sign_in = excluded.relayed_sign_in,
@@ -46,7 +47,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
                           subject_type = excluded.subject_type, sector_identifier = excluded.sector_identifier,
                           registered = excluded.registered, require_dpop = excluded.require_dpop,
                           claims_in_id_token = excluded.claims_in_id_token,
-                          client_id = excluded.client_id");
+                          client_id = excluded.client_id,
+                          open_to_third_parties = excluded.open_to_third_parties");
     let upsert = upsert
         .bind(&app.key)
         .bind(&app.name)
@@ -75,7 +77,8 @@ pub async fn upsert(write: &mut Write, app: &App, now: Timestamp) -> Result<(), 
         .bind(&app.registered)
         .bind(&app.client.require_dpop)
         .bind(&app.client.claims_in_id_token)
-        .bind(&app.client_id);
+        .bind(&app.client_id)
+        .bind(&app.open_to_third_parties.iter().cloned().collect::<Resources>());
     write.execute(upsert).await?;
     write.execute(sql("DELETE FROM app_origins WHERE app_key = $1").bind(&app.key)).await?;
     if !app.origins.is_empty() {
@@ -124,7 +127,8 @@ pub async fn find(read: &mut Read, key: &AppKey) -> Result<Option<App>, StoreErr
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                         disabled_at, client_credentials, device, third_party, client, refresh_cookie,
                         offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                        subject_type, sector_identifier, registered, require_dpop, claims_in_id_token, client_id
+                        subject_type, sector_identifier, registered, require_dpop, claims_in_id_token, client_id,
+                        open_to_third_parties
                     FROM apps WHERE key = $1",
     );
     let Some(row) = read.optional(find.bind(key)).await? else { return Ok(None) };
@@ -161,7 +165,8 @@ pub(crate) async fn all_with_slots(read: &mut Read) -> Result<Vec<(App, u32)>, S
         "SELECT key, name, zone, access, first_contact, sensitive, relayed_sign_in, agent, assertion, id_token_alg,
                 disabled_at, slot, client_credentials, device, third_party, client, refresh_cookie,
                 offline_access, require_pushed, initiate_login_uri, forward_auth, jwks,
-                subject_type, sector_identifier, registered, require_dpop, claims_in_id_token, client_id
+                subject_type, sector_identifier, registered, require_dpop, claims_in_id_token, client_id,
+                open_to_third_parties
              FROM apps",
     );
     let mut by_key = BTreeMap::new();
@@ -332,6 +337,7 @@ fn app(row: &Row) -> Result<App, StoreError> {
             claims_in_id_token: row.column("claims_in_id_token")?,
         },
         audiences: Vec::new(),
+        open_to_third_parties: row.column::<Resources>("open_to_third_parties")?.iter().cloned().collect(),
         logout_urls: Vec::new(),
         redirect_uris: Vec::new(),
         post_logout_redirect_uris: Vec::new(),

@@ -98,7 +98,7 @@ const TABLES: &[Table] = &[
         ("require_pushed", Integer), ("initiate_login_uri", Text), ("forward_auth", Integer),
         ("jwks", Text),
         ("subject_type", Text), ("sector_identifier", Text), ("registered", Integer),
-        ("require_dpop", Integer), ("claims_in_id_token", Integer), ("client_id", Text),
+        ("require_dpop", Integer), ("claims_in_id_token", Integer), ("open_to_third_parties", Text), ("client_id", Text),
     ] },
     Table { name: "app_origins", key: 2, columns: &[("app_key", Text), ("rank", Integer), ("origin", Text)] },
     Table { name: "app_audiences", key: 2, columns: &[("app_key", Text), ("audience", Text)] },
@@ -116,7 +116,7 @@ const TABLES: &[Table] = &[
     ] },
     Table { name: "client_documents", key: 1, columns: &[("app_key", Text), ("seen_at", Integer)] },
     Table { name: "consents", key: 2, columns: &[
-        ("user_id", Text), ("app_key", Text), ("scope", Text), ("granted_at", Integer),
+        ("user_id", Text), ("app_key", Text), ("scope", Text), ("granted_at", Integer), ("resources", Text),
     ] },
     Table { name: "roles", key: 1, columns: &[("id", Text), ("app_key", Text), ("name", Text)] },
     Table { name: "role_permissions", key: 2, columns: &[("role_id", Text), ("permission", Text)] },

@@ -1,7 +1,7 @@
-//! What people have allowed apps of others to learn about them: rows of `consents`. Protocol §11, OIDC Core 1.0 §3.1.2.4.
+//! What people have allowed apps of others to learn about them and to call in their name: rows of `consents`. Protocol §11, OIDC Core 1.0 §3.1.2.4.
 
 use hallpass_core::id::{AppKey, UserId};
-use hallpass_core::oidc::{Consent, Scope};
+use hallpass_core::oidc::{Consent, Resources, Scope};
 use hallpass_core::time::Timestamp;
 
 use crate::error::StoreError;
@@ -10,20 +10,20 @@ use crate::{Read, Write};
 
 /// What a person has allowed an app.
 pub async fn find(read: &mut Read, user: &UserId, app: &AppKey) -> Result<Option<Consent>, StoreError> {
-    let find = sql("SELECT scope, granted_at FROM consents WHERE user_id = $1 AND app_key = $2");
+    let find = sql("SELECT scope, resources, granted_at FROM consents WHERE user_id = $1 AND app_key = $2");
     read.optional(find.bind(user).bind(app)).await?.as_ref().map(consent).transpose()
 }
 
 /// Everything that a person has allowed, by app.
 pub async fn of_user(read: &mut Read, user: &UserId) -> Result<Vec<(AppKey, Consent)>, StoreError> {
-    let all = sql("SELECT app_key, scope, granted_at FROM consents WHERE user_id = $1 ORDER BY app_key");
+    let all = sql("SELECT app_key, scope, resources, granted_at FROM consents WHERE user_id = $1 ORDER BY app_key");
     read.all(all.bind(user)).await?.iter().map(|row| Ok((row.column("app_key")?, consent(row)?))).collect()
 }
 
 /// What a person has allowed an app, kept from being taken back until this transaction is over: whoever takes it back next sees the tokens that are
 /// made meanwhile, and ends them.
 pub async fn hold(write: &mut Write, user: &UserId, app: &AppKey) -> Result<Option<Consent>, StoreError> {
-    let hold = sql("SELECT scope, granted_at FROM consents WHERE user_id = $1 AND app_key = $2");
+    let hold = sql("SELECT scope, resources, granted_at FROM consents WHERE user_id = $1 AND app_key = $2");
     write.held(hold.bind(user).bind(app)).await?.as_ref().map(consent).transpose()
 }
 
@@ -33,13 +33,18 @@ pub async fn give(
     user: &UserId,
     app: &AppKey,
     scope: Scope,
+    resources: &Resources,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let before = hold(write, user, app).await?;
-    let scope = before.map_or(scope, |before| before.scope.with(scope));
-    let give = sql("INSERT INTO consents (user_id, app_key, scope, granted_at) VALUES ($1, $2, $3, $4)
-                    ON CONFLICT (user_id, app_key) DO UPDATE SET scope = excluded.scope, granted_at = excluded.granted_at");
-    write.execute(give.bind(user).bind(app).bind(&scope).bind(&now)).await.map(drop)
+    let (scope, resources) = match &before {
+        Some(before) => (before.scope.with(scope), before.resources.with(resources)),
+        None => (scope, resources.clone()),
+    };
+    let give = sql("INSERT INTO consents (user_id, app_key, scope, resources, granted_at) VALUES ($1, $2, $3, $4, $5)
+                    ON CONFLICT (user_id, app_key) DO UPDATE SET scope = excluded.scope, resources = excluded.resources,
+                        granted_at = excluded.granted_at");
+    write.execute(give.bind(user).bind(app).bind(&scope).bind(&resources).bind(&now)).await.map(drop)
 }
 
 /// Takes back what a person has allowed an app, and ends every token family that the app has for them. `false` when nothing was allowed.
@@ -66,5 +71,9 @@ pub async fn revoke_all(write: &mut Write, app: &AppKey, now: Timestamp) -> Resu
 }
 
 fn consent(row: &Row) -> Result<Consent, StoreError> {
-    Ok(Consent { scope: row.column("scope")?, given_at: row.column("granted_at")? })
+    Ok(Consent {
+        scope: row.column("scope")?,
+        resources: row.column("resources")?,
+        given_at: row.column("granted_at")?,
+    })
 }

@@ -202,7 +202,7 @@ impl AuthorizationRequest {
         let hint = parameters.login_hint.as_deref().map(str::trim).filter(|hint| {
             !hint.is_empty() && hint.chars().count() <= MAXIMUM_HINT && !hint.chars().any(char::is_control)
         });
-        let resources = parameters.resource.as_deref().unwrap_or_default().parse();
+        let resources = Resources::asked(parameters.resource.as_deref().unwrap_or_default());
         let resources =
             resources.map_err(|_| AuthorizationRefused { code: "invalid_target", because: "no names of services" })?;
         let (nonce, login_hint) = (parameters.nonce.clone(), hint.map(str::to_owned));

@@ -1,16 +1,25 @@
 //! Whether a person has to be asked before an app learns who they are (OIDC Core 1.0 §3.1.2.4, RFC 8252 §8.6, protocol §11).
 
-use super::{AuthorizationRequest, ClientKind, Prompt, RedirectUri, Scope};
+use super::{AuthorizationRequest, ClientKind, Prompt, RedirectUri, Resources, Scope};
 use crate::app::App;
 use crate::time::Timestamp;
 
 /// What a person has allowed an app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
     /// What it may learn.
     pub scope: Scope,
+    /// What it may call in their name. Leave for one service is none for another.
+    pub resources: Resources,
     /// When it was allowed last.
     pub given_at: Timestamp,
+}
+
+impl Consent {
+    /// Whether it is enough for this.
+    pub fn covers(&self, scope: Scope, resources: &Resources) -> bool {
+        scope.is_within(self.scope) && resources.is_within(&self.resources)
+    }
 }
 
 /// How often people are asked about an app that sends them to this address.
@@ -51,7 +60,7 @@ pub struct Waiting {
 /// content with an answer since it was made. Where it is asked each time only the answer to this very request counts: a program could have made
 /// one of its own beforehand, and wait until the person allows another.
 pub fn must_ask(asks: Asks, request: &AuthorizationRequest, given: Option<Consent>, waiting: Waiting) -> bool {
-    let enough = given.filter(|given| request.learns().is_within(given.scope));
+    let enough = given.filter(|given| given.covers(request.learns(), &request.resources));
     if asks == Asks::EachTime {
         return !(waiting.allowed && enough.is_some());
     }
@@ -82,10 +91,15 @@ mod tests {
         AuthorizationRequest::read(&parameters).expect("good")
     }
 
+    fn allowed(scope: &str, resources: &str, given_at: Timestamp) -> Consent {
+        let (scope, resources) = (scope.parse().expect("a scope"), resources.parse().expect("names"));
+        Consent { scope, resources, given_at }
+    }
+
     #[test]
     fn the_companys_own_apps_never_ask_and_others_ask_once_for_each_scope() {
         let now = Timestamp::from_seconds(1_800_000_000);
-        let given = |scope: &str| Some(Consent { scope: scope.parse().expect("a scope"), given_at: now });
+        let given = |scope: &str| Some(allowed(scope, "", now));
         let waiting = Waiting { asked_at: now, waited: false, allowed: false };
         let ask = |asks, scope, given| must_ask(asks, &request(scope, None), given, waiting);
         let (own, others) = (Asks::Never, Asks::Once);
@@ -98,7 +112,7 @@ mod tests {
     #[test]
     fn a_program_that_could_be_any_is_asked_about_each_time() {
         let now = Timestamp::from_seconds(1_800_000_000);
-        let given = |scope: &str| Some(Consent { scope: scope.parse().expect("a scope"), given_at: now });
+        let given = |scope: &str| Some(allowed(scope, "", now));
         for prompt in [None, Some("consent")] {
             let ask = |given, waited, allowed| {
                 let waiting = Waiting { asked_at: now, waited, allowed };
@@ -139,18 +153,42 @@ mod tests {
     fn a_single_claim_is_asked_about_like_its_scope() {
         let now = Timestamp::from_seconds(1_800_000_000);
         let mut request = request("openid", None);
-        let given = |scope: &str| Some(Consent { scope: scope.parse().expect("a scope"), given_at: now });
+        let given = |scope: &str| Some(allowed(scope, "", now));
         request.claims.requested.id_token.email = true;
         let waiting = Waiting { asked_at: now, waited: false, allowed: false };
         assert!(must_ask(Asks::Once, &request, given("openid profile"), waiting));
         assert!(!must_ask(Asks::Once, &request, given("openid email"), waiting));
     }
 
+    /// Leave for one service is none for another, however often people are asked about the app.
+    #[test]
+    fn each_service_is_asked_about() {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let ask = |asks, asked: &str, given, allowed| {
+            let request = AuthorizationRequest { resources: asked.parse().expect("names"), ..request("openid", None) };
+            must_ask(asks, &request, given, Waiting { asked_at: now, waited: allowed, allowed })
+        };
+        let given = |resources| Some(allowed("openid", resources, now));
+        for (asked, before, enough) in [
+            ("", "", true),
+            ("", "a", true),
+            ("a", "a b", true),
+            ("b a", "a b", true),
+            ("a", "", false),
+            ("b", "a", false),
+            ("a b", "a", false),
+        ] {
+            assert_eq!(ask(Asks::Once, asked, given(before), false), !enough, "{asked:?} of {before:?}");
+            assert_eq!(ask(Asks::EachTime, asked, given(before), true), !enough, "{asked:?} of {before:?}");
+        }
+        assert!(ask(Asks::Once, "a", None, false) && !ask(Asks::Never, "a", None, false));
+    }
+
     #[test]
     fn prompt_consent_is_content_with_an_answer_that_comes_after_it() {
         let now = Timestamp::from_seconds(1_800_000_000);
         let request = request("openid", Some("consent"));
-        let given = |at| Some(Consent { scope: request.scope, given_at: at });
+        let given = |at| Some(allowed("openid", "", at));
         for asks in [Asks::Never, Asks::Once] {
             let ask =
                 |given, waited| must_ask(asks, &request, given, Waiting { asked_at: now, waited, allowed: false });

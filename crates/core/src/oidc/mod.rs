@@ -57,7 +57,7 @@ pub use subject::{
     InvalidSectorIdentifier, InvalidSubject, InvalidSubjectType, PAIRWISE, SectorIdentifier, Subject, SubjectType,
     UnfitForPairwise, check_subjects,
 };
-pub use target::{InvalidResources, Resources, TargetRefused, is_named, target};
+pub use target::{InvalidResources, Resources, TargetRefused, is_named, may_be_open_as, names_of, target};
 pub use user_code::{InvalidUserCode, UserCode};
 
 pub use access_token::{verify as verify_access_token, verify_for as verify_access_token_for};

@@ -1,21 +1,21 @@
 //! Which service a token for another service is for (RFC 8707 §2, RFC 8693 §2.1): one that the app's declaration names, and never the app itself
-//! or us.
+//! or us. Nobody declares anything for an app that registers or describes itself: there it is one that its own declaration opens to such apps.
 //!
-//! A service that is an app may be named by its key or by one of its origins, each compared as it is written; the token says what the declaration
-//! says, so that a service has to know one name of its own.
+//! A service that is an app may be named by its key, by one of its origins, or by a name that it is open to third parties by, each compared as it is
+//! written; the token says what the declaration says, so that a service has to know one name of its own.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::SubjectType;
-use crate::app::App;
+use crate::app::{App, Origin};
 use crate::id::Audience;
 
 /// How many services one authorization request may name, and with how many letters: whoever has to sign in first carries them along.
 const MAXIMUM_RESOURCES: usize = 8;
 const MAXIMUM_LENGTH: usize = 1024;
 
-/// The services that a person has let a client call, by their declared names (RFC 8707 §2.1). None: its tokens are for our own endpoints.
+/// The services that a client may call in a person's name, by their declared names (RFC 8707 §2.1). None: its tokens are for our own endpoints.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resources(Vec<Audience>);
 
@@ -29,18 +29,16 @@ impl FromStr for Resources {
     type Err = InvalidResources;
 
     fn from_str(text: &str) -> Result<Self, InvalidResources> {
-        let mut names: Vec<Audience> = Vec::new();
-        for name in text.split(' ').filter(|name| !name.is_empty()) {
-            let name = name.parse().map_err(|_| InvalidResources)?;
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        if names.len() > MAXIMUM_RESOURCES || text.len() > MAXIMUM_LENGTH {
-            Err(InvalidResources)
-        } else {
-            Ok(Self(names))
-        }
+        let names = text.split(' ').filter(|name| !name.is_empty());
+        names.map(|name| name.parse().map_err(|_| InvalidResources)).collect()
+    }
+}
+
+impl FromIterator<Audience> for Resources {
+    fn from_iter<I: IntoIterator<Item = Audience>>(names: I) -> Self {
+        let mut all = Self::default();
+        names.into_iter().for_each(|name| all.add(name));
+        all
     }
 }
 
@@ -52,6 +50,40 @@ impl fmt::Display for Resources {
 }
 
 impl Resources {
+    /// As a request may name them.
+    pub fn asked(text: &str) -> Result<Self, InvalidResources> {
+        let asked = text.parse::<Self>()?;
+        let few = asked.0.len() <= MAXIMUM_RESOURCES && text.len() <= MAXIMUM_LENGTH;
+        few.then_some(asked).ok_or(InvalidResources)
+    }
+
+    /// Each of them, in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = &Audience> {
+        self.0.iter()
+    }
+
+    /// Whether this very name is among them.
+    pub fn contains(&self, name: &Audience) -> bool {
+        self.0.contains(name)
+    }
+
+    /// Whether all of them are among the others.
+    pub fn is_within(&self, others: &Self) -> bool {
+        self.0.iter().all(|name| others.contains(name))
+    }
+
+    /// These and the others.
+    #[must_use]
+    pub fn with(&self, others: &Self) -> Self {
+        self.iter().chain(others.iter()).cloned().collect()
+    }
+
+    fn add(&mut self, name: Audience) {
+        if !self.contains(&name) {
+            self.0.push(name);
+        }
+    }
+
     /// There is none.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -64,17 +96,7 @@ impl Resources {
         registry: &(impl Iterator<Item = &'a App> + Clone),
         issuer: &str,
     ) -> Result<Self, TargetRefused> {
-        if app.third_party && !self.is_empty() {
-            return Err(TargetRefused::ThirdParty);
-        }
-        let mut names = Vec::new();
-        for asked in &self.0 {
-            let name = target(app, Some(asked.as_str()), registry.clone(), issuer)?;
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        Ok(Self(names))
+        self.iter().map(|asked| target(app, Some(asked.as_str()), registry.clone(), issuer).cloned()).collect()
     }
 
     /// The one service that a token is to be for, of these; `None` for one for our own endpoints. What was granted before is held against the
@@ -94,10 +116,7 @@ impl Resources {
             (Some(asked), _) => asked,
         };
         let name = target(app, Some(asked), registry, issuer)?;
-        if app.third_party {
-            return Err(TargetRefused::ThirdParty);
-        }
-        if self.0.contains(name) { Ok(Some(name)) } else { Err(TargetRefused::NotGranted) }
+        if self.contains(name) { Ok(Some(name)) } else { Err(TargetRefused::NotGranted) }
     }
 }
 
@@ -116,8 +135,12 @@ pub enum TargetRefused {
     Disabled,
     /// Not among those that the authorization request named.
     NotGranted,
-    /// The client is somebody else's: people are not asked yet whether it may call a service in their name.
-    ThirdParty,
+    /// No service is open to apps of others by this name.
+    NotOpen,
+    /// The person has not allowed the client, which is somebody else's, to call it in their name.
+    NotAllowed,
+    /// The person may not enter the service, and the client is somebody else's.
+    NoAccess,
     /// The client knows people by names of its own: a token for a service would tell it the other one.
     Pairwise,
 }
@@ -132,7 +155,9 @@ impl TargetRefused {
             Self::Issuer => "target_is_the_issuer",
             Self::Disabled => "target_disabled",
             Self::NotGranted => "target_not_granted",
-            Self::ThirdParty => "target_for_a_third_party",
+            Self::NotOpen => "target_not_open_to_third_parties",
+            Self::NotAllowed => "target_without_consent",
+            Self::NoAccess => "target_without_access",
             Self::Pairwise => "target_for_pairwise_subjects",
         }
     }
@@ -153,6 +178,12 @@ pub fn target<'a>(
             [only] => only,
             _ => return Err(TargetRefused::Missing),
         },
+        // Whoever registers or describes itself is declared by nobody: the service says by its own declaration that such apps may ask for it.
+        Some(asked) if app.registered => {
+            let mut open = registry.clone().filter(|named| named.disabled_at.is_none());
+            let found = open.find_map(|named| named.open_to_third_parties.iter().find(|name| name.as_str() == asked));
+            found.ok_or(TargetRefused::NotOpen)?
+        }
         Some(asked) => {
             let same = app.audiences.iter().find(|audience| audience.as_str() == asked);
             // By another name of the same app. It does not widen anything: the token is for the name that was declared.
@@ -177,9 +208,25 @@ pub fn target<'a>(
     Ok(declared)
 }
 
-/// Whether a service of this name is this app: by its key or one of its origins, exactly.
+/// Whether a service of this name is this app, exactly.
 pub fn is_named(app: &App, name: &str) -> bool {
-    app.key.as_str() == name || app.origins.iter().any(|origin| origin.as_str() == name)
+    names_of(app).any(|own| own == name)
+}
+
+/// What an app is called as a service: its key, its origins, and what it is open to third parties by.
+pub fn names_of(app: &App) -> impl Iterator<Item = &str> {
+    let origins = app.origins.iter().map(Origin::as_str);
+    [app.key.as_str()].into_iter().chain(origins).chain(app.open_to_third_parties.iter().map(Audience::as_str))
+}
+
+/// Whether an app can be open to third parties by this name: one of its origins, or an address there. It is what people are shown, and what another
+/// app's name would mislead them by; a fragment names nothing (RFC 8707 §2), and with a query there would be any number of names.
+pub fn may_be_open_as(app: &App, name: &Audience) -> bool {
+    let name = name.as_str();
+    let at = |origin: &Origin| {
+        name.strip_prefix(origin.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    app.origins.iter().any(at) && !name.contains(['?', '#'])
 }
 
 #[cfg(test)]
@@ -275,18 +322,83 @@ mod tests {
         assert_eq!(choose("", Some("billing"), &declared), Err(TargetRefused::NotGranted));
         assert_eq!(choose("stock", None, &["billing"]), Err(TargetRefused::NotDeclared), "taken back since");
         assert_eq!(choose(all, Some("stock billing"), &declared), Err(TargetRefused::NotDeclared));
-        assert_eq!("a b c d e f g h i".parse::<Resources>(), Err(InvalidResources));
+        assert_eq!(Resources::asked("a b c d e f g h i"), Err(InvalidResources));
+        assert_eq!(Resources::asked(&["a"; 600].join(" ")), Err(InvalidResources));
+        assert_eq!(
+            "a b c d e f g h i".parse::<Resources>().map(|all| all.to_string()).as_deref(),
+            Ok("a b c d e f g h i")
+        );
         assert_eq!("a\"b".parse::<Resources>(), Err(InvalidResources));
         let mut others = registry(&declared);
-        others[0].third_party = true;
         let one: Resources = "stock".parse().expect("a name");
-        assert_eq!(one.declared(&others[0], &others.iter(), ISSUER), Err(TargetRefused::ThirdParty));
-        assert_eq!(one.choose(None, &others[0], others.iter(), ISSUER), Err(TargetRefused::ThirdParty));
-        others[0].third_party = false;
         others[0].client.subject_type = SubjectType::Pairwise;
         assert_eq!(one.choose(None, &others[0], others.iter(), ISSUER), Err(TargetRefused::Pairwise));
         assert_eq!(target(&others[0], Some("stock"), others.iter(), ISSUER), Err(TargetRefused::Pairwise));
         assert_eq!(Resources::default().choose(None, &others[0], others.iter(), ISSUER), Ok(None));
+    }
+
+    /// An app that nobody here has declared calls what is open to such apps, by the very names by which it is, and nothing else.
+    #[test]
+    fn an_app_that_describes_itself_may_ask_for_what_is_open_to_such_apps() {
+        const OPEN: &str = "https://stock.company.com/mcp";
+        let mut registry = [app("dyn-x", &[]), app("stock", &[]), app("crm", &[]), app("pos", &["stock"])];
+        (registry[0].registered, registry[0].third_party) = (true, true);
+        let outcome = |registry: &[App; 4], client: usize, asked: Option<&str>| {
+            target(&registry[client], asked, registry.iter(), ISSUER).map(ToString::to_string)
+        };
+        assert_eq!(outcome(&registry, 0, Some(OPEN)), Err(TargetRefused::NotOpen));
+        registry[1].open_to_third_parties = vec![OPEN.parse().expect("a name")];
+        assert_eq!(outcome(&registry, 0, Some(OPEN)).as_deref(), Ok(OPEN));
+        for other in [
+            "stock",
+            "https://stock.company.com",
+            "https://stock.company.com/",
+            "https://stock.company.com/mcp/",
+            "crm",
+            ISSUER,
+            "",
+        ] {
+            assert_eq!(outcome(&registry, 0, Some(other)), Err(TargetRefused::NotOpen), "{other}");
+        }
+        assert_eq!(outcome(&registry, 0, None), Err(TargetRefused::Missing), "it has none of its own");
+        assert_eq!(
+            outcome(&registry, 3, Some(OPEN)).as_deref(),
+            Ok("stock"),
+            "to the company's own apps it is one more name"
+        );
+        assert_eq!(outcome(&registry, 2, Some(OPEN)), Err(TargetRefused::NotDeclared), "and no more than that");
+        registry[0].audiences = vec!["crm".parse().expect("a name")];
+        assert_eq!(outcome(&registry, 0, Some("crm")), Err(TargetRefused::NotOpen), "its own word counts for nothing");
+        registry[1].disabled_at = Some(Timestamp::from_seconds(1));
+        assert_eq!(outcome(&registry, 0, Some(OPEN)), Err(TargetRefused::NotOpen));
+        registry[1].disabled_at = None;
+        registry[1].open_to_third_parties = vec![ISSUER.parse().expect("a name")];
+        assert_eq!(outcome(&registry, 0, Some(ISSUER)), Err(TargetRefused::Issuer));
+    }
+
+    #[test]
+    fn an_app_is_open_by_addresses_of_its_own() {
+        let stock = app("stock", &[]);
+        let may = |name: &str| may_be_open_as(&stock, &name.parse().expect("an audience"));
+        for own in ["", "/", "/mcp", "/a/b"] {
+            assert!(
+                may(&format!("https://stock.company.com{own}")) && may(&format!("https://stock-2.company.com{own}")),
+                "{own}"
+            );
+        }
+        for other in [
+            "stock",
+            "https://crm.company.com/mcp",
+            "https://stock.company.com.evil.com/mcp",
+            "https://stock.company.com:8443/mcp",
+            "https://stock.company.com@evil.com/",
+            "http://stock.company.com/mcp",
+            "https://stock.company.com?x",
+            "https://stock.company.com/mcp?tenant=1",
+            "https://stock.company.com/mcp#tools",
+        ] {
+            assert!(!may(other), "{other}");
+        }
     }
 
     #[test]

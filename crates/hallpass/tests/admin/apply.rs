@@ -178,6 +178,61 @@ fn what_an_app_may_ask_for_is_applied_and_shown() {
     assert_eq!(changed, ["~ app pos: client_credentials true \u{2192} false, device true \u{2192} false"]);
 }
 
+/// OIDC Core §5.4, for clients that read nothing else.
+#[test]
+fn what_an_id_token_says_is_applied_and_shown() {
+    let installation = Installation::furnished();
+    let uris = "[apps.pos]\nredirect_uris = [\"https://pos.company.localhost/cb\"]\n";
+    let file = installation.write("company.toml", &format!("{uris}claims_in_id_token = true\n"));
+    let added = texts(&installation.json(&["apply", &file, "--yes"]));
+    assert!(added[0].contains(", claims_in_id_token"), "{added:?}");
+    assert_eq!(installation.ok(&["apply", &file]), "Nothing to change.\n");
+    assert_eq!(installation.json(&["app", "show", "pos"])["claims_in_id_token"], true);
+    let shown = installation.ok(&["app", "show", "pos"]);
+    let line = shown.lines().find(|line| line.contains("claims in ID token")).expect("a line");
+    assert!(line.ends_with("yes"), "{shown}");
+    let changed = texts(&installation.json(&["apply", &installation.write("company.toml", uris), "--yes"]));
+    assert_eq!(changed, ["~ app pos: claims_in_id_token true \u{2192} false"]);
+    let words = ["app", "add", "crm", "--redirect-uri", "https://crm.company.localhost/cb", "--claims-in-id-token"];
+    installation.ok(&words);
+    assert_eq!(installation.json(&["app", "show", "crm"])["claims_in_id_token"], true);
+}
+
+/// RFC 8707: what apps that nobody has declared may ask for is what the service itself is opened by, at addresses of its own.
+#[test]
+fn a_service_is_open_to_third_parties_by_addresses_of_its_own() {
+    let installation = Installation::furnished();
+    let notes = "[apps.notes]\norigins = [\"https://notes.company.localhost\"]\n";
+    for other in [
+        "notes",
+        "https://pos.company.localhost/mcp",
+        "https://notes.company.localhost/mcp?x",
+        "https://notes.company.localhost.evil.com/",
+    ] {
+        let file = installation.write("wrong.toml", &format!("{notes}open_to_third_parties = [\"{other}\"]\n"));
+        let refused = installation.fails(&["apply", &file, "--yes"]);
+        assert!(refused.contains("is no address of this app"), "{other}: {refused}");
+    }
+    assert_eq!(installation.json(&["app", "list"]), serde_json::json!([]));
+    let address = "https://notes.company.localhost/mcp";
+    let file = installation.write("company.toml", &format!("{notes}open_to_third_parties = [\"{address}\"]\n"));
+    let added = texts(&installation.json(&["apply", &file, "--yes"]));
+    assert!(added[0].ends_with(&format!(", open_to_third_parties {address}")), "{added:?}");
+    assert_eq!(installation.ok(&["apply", &file]), "Nothing to change.\n");
+    assert_eq!(installation.json(&["app", "show", "notes"])["open_to_third_parties"], serde_json::json!([address]));
+    let changed = texts(&installation.json(&["apply", &installation.write("company.toml", notes), "--yes"]));
+    assert_eq!(changed, [format!("~ app notes: open_to_third_parties {address} \u{2192} none")]);
+    let words = ["app", "add", "diary", "--origin", "https://diary.company.localhost", "--open-to-third-parties"];
+    installation.ok(&[&words[..], &["https://diary.company.localhost/"]].concat());
+    let shown = installation.ok(&["app", "show", "diary"]);
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.contains("open to third parties") && line.ends_with("https://diary.company.localhost/")),
+        "{shown}"
+    );
+}
+
 #[test]
 fn a_wrong_file_changes_nothing_and_names_the_place() {
     let installation = Installation::furnished();

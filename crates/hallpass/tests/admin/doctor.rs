@@ -1,5 +1,7 @@
 //! `doctor`: exit code, JSON, and the findings that need real files and a real database.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
@@ -84,6 +86,47 @@ fn a_provider_that_cannot_be_asked_is_named_and_its_secret_is_not() {
         assert!(!said.success && said.out.contains(says), "{name}: {}{}", said.out, said.err);
         assert!(!format!("{}{}", said.out, said.err).contains("very-secret-indeed"));
     }
+}
+
+/// Whoever turned it on would otherwise believe that people are signed out there.
+#[test]
+fn a_provider_that_signs_nobody_out_is_named_where_it_is_to() {
+    let installation = Installation::furnished();
+    let secret = installation.write("client.secret", "very-secret-indeed\n");
+    for (sign_out, ends_sessions, warned) in [(true, false, true), (true, true, false), (false, false, false)] {
+        let issuer = provider(ends_sessions);
+        let config = format!(
+            "[[upstream.oidc]]\nname = \"partner\"\nissuer = \"{issuer}\"\nclient_id = \"x\"\nclient_secret = {{ file = \"{secret}\" }}\nsign_out = {sign_out}\n"
+        );
+        let config = installation.write("partner.toml", &config);
+        let said = installation.run_with(&["doctor", "--json", "--config", &config], "", &WELL);
+        assert!(said.success, "{}{}", said.out, said.err);
+        assert_eq!(found(&findings(&said), "warning", "upstream"), warned, "{}", said.out);
+        assert_eq!(said.out.contains("partner has no end_session_endpoint"), warned, "{}", said.out);
+    }
+}
+
+/// A provider that says of itself what has to be said, once; where it is.
+fn provider(ends_sessions: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let issuer = format!("http://{}", listener.local_addr().expect("bound"));
+    let mut document = serde_json::json!({
+        "issuer": issuer, "authorization_endpoint": format!("{issuer}/authorize"), "token_endpoint": format!("{issuer}/token"),
+        "jwks_uri": format!("{issuer}/keys"), "id_token_signing_alg_values_supported": ["RS256"],
+    });
+    if ends_sessions {
+        document["end_session_endpoint"] = format!("{issuer}/end").into();
+    }
+    let body = document.to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("somebody comes");
+        let mut lines = BufReader::new(stream.try_clone().expect("a stream")).lines();
+        // Only when all of it has been read: otherwise the answer could be lost with the connection.
+        while lines.next().expect("a request").is_ok_and(|line| !line.is_empty()) {}
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+        write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).expect("answers");
+    });
+    issuer
 }
 
 #[test]

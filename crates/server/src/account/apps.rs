@@ -9,7 +9,7 @@ use hallpass_store::view::Policy;
 use hallpass_store::{audit, consents};
 use serde::Deserialize;
 
-use crate::oidc::consent;
+use crate::oidc::{consent, services};
 use crate::pass::see_other;
 use crate::web::call::Call;
 use crate::web::error::Error;
@@ -29,6 +29,7 @@ pub fn line(policy: &Policy, app: &AppKey, consent: &Consent, now: Timestamp) ->
         name: app.name.clone(),
         domain: place.to_owned(),
         learns: consent::in_short(consent.scope),
+        uses: services::shown(policy, &consent.resources),
         since: words::ago(consent.given_at, now),
     })
 }

@@ -7,7 +7,7 @@ use hallpass_core::audit::{Actor, Event};
 use hallpass_core::crypto::SystemRandom;
 use hallpass_core::id::{AppKey, SecretId, UserId};
 use hallpass_core::oidc::{
-    ClientKind, DESCRIBED_KEY_PREFIX, REGISTERED_KEY_PREFIX, check_redirect_uri, check_subjects,
+    ClientKind, DESCRIBED_KEY_PREFIX, REGISTERED_KEY_PREFIX, check_redirect_uri, check_subjects, may_be_open_as,
 };
 use hallpass_core::secret::{Secret, SecretKey};
 use hallpass_core::time::Timestamp;
@@ -84,6 +84,12 @@ pub(crate) fn check(app: &App, zone: &Zone) -> Result<(), AdminError> {
     if app.forward_auth && app.origins.is_empty() {
         return Err(AdminError::Refused(format!(
             "app {}: forward_auth is for an app with addresses, by which the gateway names it; give it origins, too",
+            app.key
+        )));
+    }
+    if let Some(name) = app.open_to_third_parties.iter().find(|name| !may_be_open_as(app, name)) {
+        return Err(AdminError::Refused(format!(
+            "app {}: {name} in open_to_third_parties is no address of this app: it is one of its origins, or a path there, without ? and #",
             app.key
         )));
     }

@@ -19,7 +19,7 @@ use http::StatusCode;
 
 use super::documents::{self, Named};
 use super::pending::{self, Pending};
-use super::{consent, pushed, response_mode, select_account};
+use super::{consent, pushed, response_mode, select_account, services};
 use crate::context::Context;
 use crate::handoff::authorize::idle_for_long;
 use crate::pass::{Journey, see_other};
@@ -246,6 +246,11 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
     if !may_enter {
         return Ok(client.refuse(call, "access_denied", "the person has no access to this app"));
     }
+    for service in request.resources.iter() {
+        if !services::may_enter(context, &policy, client.app, live.user.id, service).await? {
+            return Ok(client.refuse(call, "access_denied", "the person has no access to a service that is asked for"));
+        }
+    }
     let asks = Asks::of(client.app, &client.redirect_uri);
     if asks != Asks::Never || request.asks_for(Prompt::Consent) {
         let given = consents::find(&mut context.store.read().await?, &live.user.id, client.key).await?;
@@ -254,7 +259,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
             return Ok(if request.silent {
                 client.refuse(call, "consent_required", "the person has not allowed so much, or is asked each time")
             } else {
-                consent::page(call, &client, &pending.understood(&request), request.learns(), live)
+                consent::page(call, &policy, &client, &pending.understood(&request), &request, live)
             });
         }
     }

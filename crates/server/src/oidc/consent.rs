@@ -1,4 +1,5 @@
-//! The question whether an app of somebody else may learn who the person is, and `POST /oauth/consent`, its answer. OIDC Core 1.0 §3.1.2.4, protocol §11.
+//! The question whether an app of somebody else may learn who the person is, and call services in their name, and `POST /oauth/consent`, its answer. OIDC Core 1.0 §3.1.2.4, RFC 8707,
+//! protocol §11.
 //!
 //! The form is bound to the session and to the very request that the page showed: its token is good for nothing else. The page cannot be framed, so
 //! nobody clicks "Allow" without seeing it (advisory T52). That it was allowed travels on in the sealed request, too: a program that could be any
@@ -6,7 +7,8 @@
 
 use axum::response::Response;
 use hallpass_core::audit::{Actor, Entry, Event};
-use hallpass_core::oidc::{Asks, AuthorizationRequest, Scope};
+use hallpass_core::oidc::{Asks, AuthorizationRequest, Resources, Scope};
+use hallpass_store::view::Policy;
 use hallpass_store::{audit, consents, sessions};
 use serde::Deserialize;
 
@@ -14,6 +16,7 @@ use super::authorize::{self, Client};
 use super::documents;
 use super::pages::{ConsentPage, Learns};
 use super::pending::{Pending, form_binding};
+use super::services::{self, Service};
 use crate::pass::Journey;
 use crate::web::call::Call;
 use crate::web::error::Error;
@@ -21,9 +24,10 @@ use crate::web::guard::{LiveSession, Visitor};
 use crate::web::onward::OnwardPage;
 use crate::web::respond::{html, person};
 
-/// What the token of the form is for: a question about what the page called by this name. A client may change it meanwhile.
-fn asks(client: &Client<'_>) -> String {
-    format!("consent {}", client.app.name)
+/// What the token of the form is for: a question about what the page called by these names. A client may change its own meanwhile, and somebody else
+/// may have a service's address by then.
+fn asks(client: &Client<'_>, services: &[Service]) -> String {
+    format!("consent {:?} {services:?}", client.app.name)
 }
 
 #[derive(Deserialize)]
@@ -44,16 +48,18 @@ enum Decision {
 /// Asks whoever is signed in about a request that has been understood.
 pub fn page(
     call: &Call<Visitor>,
+    policy: &Policy,
     client: &Client<'_>,
     pending: &Pending,
-    scope: Scope,
+    request: &AuthorizationRequest,
     live: &LiveSession,
 ) -> Response {
     let context = &call.context;
+    let services = services::shown(policy, &request.resources);
     let journey = client.journey(pending, context);
     html(&ConsentPage {
         brand: context.config.brand.clone(),
-        csrf_token: call.page_token(&form_binding(&asks(client), &live.session.id, &journey)),
+        csrf_token: call.page_token(&form_binding(&asks(client, &services), &live.session.id, &journey)),
         action: format!("/oauth/consent{}", journey.query()),
         app: client.app.name.clone(),
         third_party: client.app.third_party,
@@ -61,7 +67,8 @@ pub fn page(
         any_program: Asks::of(client.app, &client.redirect_uri) == Asks::EachTime,
         domain: client.redirect_uri.place().to_owned(),
         person: person(&live.user),
-        learns: learns(scope, live),
+        learns: learns(request.learns(), live),
+        services,
         another: format!("/sign-in{}&another=1", journey.query()),
     })
 }
@@ -75,9 +82,13 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let named = documents::named(&call, &pending.parameters, Some(user)).await?;
     let policy = call.context.view.policy().await?;
     let client = Client::find(&policy, named.stranger(), &pending.parameters)?;
-    let Fields { decision, .. } = call.form(&form_binding(&asks(&client), &session, &journey)).await?;
+    // The names of services that were shown travel in the sealed request; what they are called here is looked up again.
+    let request = AuthorizationRequest::read(&pending.parameters);
+    let resources = request.as_ref().map(|request| request.resources.clone()).unwrap_or_default();
+    let asked = asks(&client, &services::shown(&policy, &resources));
+    let Fields { decision, .. } = call.form(&form_binding(&asked, &session, &journey)).await?;
     let context = &call.context;
-    let request = match AuthorizationRequest::read(&pending.parameters) {
+    let request = match request {
         Ok(request) => request,
         Err(refused) => return Ok(client.refuse_after_form(&call, refused.code, refused.because)),
     };
@@ -91,10 +102,10 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
         documents::adopt(&call, &mut write, stranger).await?;
     }
     let allowed = client.grantable(request.learns());
-    consents::give(&mut write, &user, app, allowed, call.now).await?;
+    consents::give(&mut write, &user, app, allowed, &resources, call.now).await?;
     let entry = Entry::new(Event::ConsentGiven, Actor::User(user), call.now, &mut context.random());
     let entry = entry.user(user).session(session).app(app).ip(call.ip);
-    audit::append(&mut write, &(&self::entry(entry, allowed)).into()).await?;
+    audit::append(&mut write, &(&self::entry(entry, allowed, &resources)).into()).await?;
     write.commit().await?;
     pending.allowed = Some(session);
     let onward = pending.journey(Some(app.as_str()), &context.keys.pending, &mut context.random());
@@ -102,8 +113,9 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
 }
 
 /// With what was allowed.
-pub fn entry(entry: Entry, scope: Scope) -> Entry {
-    entry.with("profile", &scope.profile).with("email", &scope.email)
+pub fn entry(entry: Entry, scope: Scope, resources: &Resources) -> Entry {
+    let entry = entry.with("profile", &scope.profile).with("email", &scope.email);
+    if resources.is_empty() { entry } else { entry.with("services", resources) }
 }
 
 /// What a scope means to the person who is asked.

@@ -4,7 +4,7 @@
 //! A service that only checks the signature is content until the token is over; one that asks hears at once that a session has ended, that somebody
 //! may enter no longer, or that the declaration has been taken back.
 
-use hallpass_core::app::{App, Origin};
+use hallpass_core::app::App;
 use hallpass_core::id::{Audience, TokenId};
 use hallpass_core::jose::Refused;
 use hallpass_core::jwk::Thumbprint;
@@ -47,16 +47,26 @@ async fn access_token(call: &Call<AppCaller>, text: &str) -> Result<Said, Error>
     let issuer = call.context.public_url.as_str();
     let caller = &call.proof.app().app;
     let meant = |audience: &str| audience == issuer || is_the_caller(call, audience);
-    let token = match access::live_for(&call.context, text, call.now, meant).await? {
-        Ok(live) => live.token,
+    let live = match access::live_for(&call.context, text, call.now, meant).await? {
+        Ok(live) => live,
         Err(because) => return Ok(Err(because)),
     };
+    let token = &live.token;
     if token.audience == issuer {
         if token.client_id != caller.client_id() {
             return Ok(Err("wrong_app"));
         }
-    } else if let Err(because) = may_call(call, &call.context.view.policy().await?, &token.client_id, &token.audience) {
-        return Ok(Err(because));
+    } else {
+        let policy = call.context.view.policy().await?;
+        let index = match may_call(call, &policy, &token.client_id, &token.audience) {
+            Ok(index) => index,
+            Err(because) => return Ok(Err(because)),
+        };
+        // An app of others gets nobody to where they may not go any more.
+        let standing = call.context.view.standing(&policy, live.user_id, call.proof.index);
+        if policy.apps[index].app.third_party && !matches!(standing.await?, Standing::Admitted(_)) {
+            return Ok(Err("no_access"));
+        }
     }
     let mut said =
         members(call, &token.client_id, &token.audience, &token.id, (token.issued_at, token.expires_at), token.key);
@@ -155,8 +165,7 @@ fn is_the_caller(call: &Call<AppCaller>, name: &str) -> bool {
 
 /// Each name of the app that asks.
 fn names(call: &Call<AppCaller>) -> Vec<Audience> {
-    let app = &call.proof.app().app;
-    let names = [app.key.as_str()].into_iter().chain(app.origins.iter().map(Origin::as_str));
+    let names = oidc::names_of(&call.proof.app().app);
     names.filter(|name| is_the_caller(call, name)).filter_map(|name| name.parse().ok()).collect()
 }
 

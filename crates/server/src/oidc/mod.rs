@@ -1,6 +1,6 @@
 //! The OIDC provider: the standard door to the same sessions, for programs that know nothing of passes. Protocol §11; OIDC Core 1.0, RFC 6749.
 //!
-//! [`authorize`] sends a code through the browser, for what its address asks or what [`pushed`] was asked before, when [`select_account`] and [`consent`] have asked what must be asked; [`token`] gives tokens for it ([`grant`] by grant) to whoever [`client`]
+//! [`authorize`] sends a code through the browser, for what its address asks or what [`pushed`] was asked before, when [`select_account`] and [`consent`] have asked what must be asked, [`services`] by name; [`token`] gives tokens for it ([`grant`] by grant) to whoever [`client`]
 //! finds out is asking, [`device`] lets people allow what has no browser, [`documents`] reads what clients say of themselves, [`userinfo`] and introspection say what an access token is still worth, [`revoke`] and [`logout`] end it. [`cors`] says which
 //! pages may read that.
 
@@ -25,6 +25,7 @@ pub mod registration;
 mod response_mode;
 pub mod revoke;
 pub mod select_account;
+pub mod services;
 pub mod token;
 pub mod userinfo;
 

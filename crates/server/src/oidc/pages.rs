@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::services::Service;
 use crate::web::page::{Person, asset_path};
 
 /// Asks whether an app may learn who the person is. Posts `csrf_token` and `decision`, `allow` or `deny`, to `action`.
@@ -28,6 +29,8 @@ pub struct ConsentPage {
     pub person: Person,
     /// What the app will know.
     pub learns: Vec<Learns>,
+    /// What it could call in their name; may be empty.
+    pub services: Vec<Service>,
     /// The sign-in page, for somebody else.
     pub another: String,
 }
@@ -79,6 +82,10 @@ mod tests {
             domain: canary(),
             person: person(),
             learns: vec![Learns { what: "x", detail: canary() }, Learns { what: "y", detail: canary() }],
+            services: vec![
+                Service { name: Some(canary()), address: canary() },
+                Service { name: None, address: canary() },
+            ],
             another: canary(),
         };
         let ours = ConsentPage { third_party: false, any_program: true, ..consent.clone() };
@@ -92,7 +99,7 @@ mod tests {
             another: canary(),
         };
         for (html, shown) in
-            [(render(&consent), 13), (render(&ours), 13), (render(&described), 13), (render(&select), 10)]
+            [(render(&consent), 16), (render(&ours), 16), (render(&described), 16), (render(&select), 10)]
         {
             assert!(!html.contains("<script") && !html.contains("\"'&canary"), "{html}");
             let found = html.matches("&#60;script&#62;&#34;&#39;&#38;canary").count();

@@ -12,6 +12,7 @@ use askama::Template;
 use hallpass_core::crypto::sha256;
 use hallpass_core::logout::Told;
 
+use crate::oidc::services::Service;
 use crate::web::error::Error;
 
 /// The finished document.
@@ -128,6 +129,13 @@ pub struct AccountPage {
     pub fresh: bool,
 }
 
+impl AccountPage {
+    /// Whether anything that they have allowed may call a service in their name.
+    fn uses_services(&self) -> bool {
+        self.allowed.iter().any(|app| !app.uses.is_empty())
+    }
+}
+
 /// One provider on [`AccountPage`]. Its button posts `csrf_token` and `upstream` to `/account/upstreams/link` or `/account/upstreams/unlink`.
 #[derive(Debug, Clone)]
 pub struct UpstreamLine {
@@ -150,6 +158,8 @@ pub struct AllowedLine {
     pub domain: String,
     /// What it may know, in words that follow "Knows".
     pub learns: String,
+    /// What it may call in their name; may be empty.
+    pub uses: Vec<Service>,
     /// When it was allowed, in words that follow "Allowed".
     pub since: String,
 }
@@ -536,6 +546,10 @@ mod tests {
                 name: canary(),
                 domain: canary(),
                 learns: canary(),
+                uses: vec![
+                    Service { name: Some(canary()), address: canary() },
+                    Service { name: None, address: canary() },
+                ],
                 since: canary(),
             }],
             upstreams: [true, false].map(|linked| UpstreamLine { name: canary(), label: canary(), linked }).into(),
@@ -571,8 +585,8 @@ mod tests {
             ("sign-in, name", render(&name), 12),
             ("change password", render(&change), 8),
             ("change password, forced", render(&forced), 7),
-            ("account", render(&account), 34),
-            ("account, not fresh", render(&account_not_fresh), 28),
+            ("account", render(&account), 37),
+            ("account, not fresh", render(&account_not_fresh), 31),
             ("sign out", render(&SignOutPage { brand: canary(), csrf_token: canary(), person: person() }), 4),
             ("signed out", render(&signed_out), 4),
             ("home", render(&home), 7),

@@ -2,12 +2,13 @@
 
 use hallpass_core::id::AuditId;
 use hallpass_core::keyring::Purpose;
+use hallpass_core::oidc::Scope;
 use hallpass_core::session::{EndReason, Ended};
 use hallpass_store::audit::{self, Entry};
 use hallpass_store::backup::{self, BackupError};
 use hallpass_store::roles::{self, Holder};
 use hallpass_store::{
-    DatabaseUrl, Store, apps, authenticators, changes, devices, groups, keys, meta, outbox, sessions, users,
+    DatabaseUrl, Store, apps, authenticators, changes, consents, devices, groups, keys, meta, outbox, sessions, users,
 };
 use serde_json::json;
 
@@ -32,6 +33,10 @@ async fn fill(store: &Store) -> (hallpass_core::user::User, Vec<sessions::NewSes
         roles::assign(&mut write, &cashier.id, holder, NOW).await.expect("assigns");
         roles::grant(&mut write, &key("pos"), &see, holder, NOW).await.expect("grants");
     }
+    let services = "https://stock.company.com/mcp https://billing.company.com/".parse().expect("names");
+    consents::give(&mut write, &ana.id, &key("pos"), "openid".parse::<Scope>().expect("a scope"), &services, NOW)
+        .await
+        .expect("gives");
     let open = vec![session(&ana), session(&ana)];
     for new in &open {
         sessions::start(&mut write, new).await.expect("starts");
@@ -127,6 +132,9 @@ async fn same(left: &Store, right: &Store) {
         roles::assignments_of(&mut left, ana).await.expect("reads"),
         roles::assignments_of(&mut right, ana).await.expect("reads")
     );
+    let allowed = consents::of_user(&mut left, ana).await.expect("reads");
+    assert!(allowed.len() == 1 && !allowed[0].1.resources.is_empty(), "{allowed:?}");
+    assert_eq!(allowed, consents::of_user(&mut right, ana).await.expect("reads"));
     let all = audit::Filter::default();
     assert_eq!(
         audit::list(&mut left, &all, None, 9).await.expect("reads"),

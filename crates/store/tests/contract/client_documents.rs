@@ -1,6 +1,6 @@
 //! Clients that describe themselves: no more than there may be, and gone when nobody allows them any more, unless somebody does at that moment.
 
-use hallpass_core::oidc::Scope;
+use hallpass_core::oidc::{Resources, Scope};
 use hallpass_core::time::Timestamp;
 use hallpass_store::{apps, client_documents, consents};
 
@@ -43,7 +43,7 @@ async fn those_that_nobody_allows_go_and_no_others() {
         }
         assert!(client_documents::seen(&mut write, &key("allowed"), later(100)).await.expect("writes"));
         for name in ["allowed", "seldom"] {
-            consents::give(&mut write, &ana.id, &key(name), NAMES, NOW).await.expect("gives");
+            consents::give(&mut write, &ana.id, &key(name), NAMES, &Resources::default(), NOW).await.expect("gives");
         }
         let mut blocked = apps::find(&mut write, &key("blocked")).await.expect("reads").expect("there");
         blocked.disabled_at = Some(NOW);
@@ -84,7 +84,7 @@ async fn whoever_allows_one_at_that_moment_keeps_it() {
         write.commit().await.expect("commits");
         let mut allows = database.write().await;
         assert!(apps::hold(&mut allows, &key("planner")).await.expect("holds"));
-        consents::give(&mut allows, &ana.id, &key("planner"), NAMES, NOW).await.expect("gives");
+        consents::give(&mut allows, &ana.id, &key("planner"), NAMES, &Resources::default(), NOW).await.expect("gives");
         let store = database.store.clone();
         let sweep = tokio::spawn(async move {
             let mut write = store.write().await.expect("writes");

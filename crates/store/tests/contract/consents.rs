@@ -1,6 +1,6 @@
 //! What people have allowed: remembered by person and app, and taken back together with the tokens that came of it.
 
-use hallpass_core::oidc::{Consent, Scope};
+use hallpass_core::oidc::{Consent, Resources, Scope};
 use hallpass_store::{apps, consents, sessions, tokens, users};
 
 use crate::oidc::{family, prepared};
@@ -9,6 +9,10 @@ use crate::support::*;
 const NAMES: Scope = Scope { profile: true, email: false, offline_access: false };
 const EMAIL: Scope = Scope { profile: false, email: true, offline_access: false };
 const BOTH: Scope = Scope { profile: true, email: true, offline_access: false };
+
+fn services(names: &str) -> Resources {
+    names.parse().expect("names")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_allowed_adds_up_and_is_one_persons_for_one_app() {
@@ -19,17 +23,19 @@ async fn what_is_allowed_adds_up_and_is_one_persons_for_one_app() {
         let crm = key("crm");
         assert_eq!(consents::find(&mut write, &ana.id, &crm).await.expect("reads"), None);
         assert_eq!(consents::hold(&mut write, &ana.id, &crm).await.expect("reads"), None);
-        consents::give(&mut write, &ana.id, &crm, NAMES, NOW).await.expect("gives");
-        consents::give(&mut write, &ana.id, &crm, EMAIL, later(5)).await.expect("gives");
-        let both = Consent { scope: BOTH, given_at: later(5) };
-        assert_eq!(consents::find(&mut write, &ana.id, &crm).await.expect("reads"), Some(both));
-        assert_eq!(consents::hold(&mut write, &ana.id, &crm).await.expect("holds"), Some(both));
+        consents::give(&mut write, &ana.id, &crm, NAMES, &services("stock"), NOW).await.expect("gives");
+        consents::give(&mut write, &ana.id, &crm, EMAIL, &services("https://billing/mcp stock"), later(5))
+            .await
+            .expect("gives");
+        let both = Consent { scope: BOTH, resources: services("stock https://billing/mcp"), given_at: later(5) };
+        assert_eq!(consents::find(&mut write, &ana.id, &crm).await.expect("reads"), Some(both.clone()));
+        assert_eq!(consents::hold(&mut write, &ana.id, &crm).await.expect("holds"), Some(both.clone()));
         assert_eq!(consents::of_user(&mut write, &ana.id).await.expect("reads"), [(crm.clone(), both)]);
         assert_eq!(consents::find(&mut write, &ana.id, &key("pos")).await.expect("reads"), None);
         assert_eq!(consents::of_user(&mut write, &ben.id).await.expect("reads"), []);
 
         for user in [&ana, &ben] {
-            consents::give(&mut write, &user.id, &key("pos"), NAMES, NOW).await.expect("gives");
+            consents::give(&mut write, &user.id, &key("pos"), NAMES, &Resources::default(), NOW).await.expect("gives");
         }
         users::remove(&mut write, &ben.id, NOW).await.expect("removes");
         assert_eq!(consents::of_user(&mut write, &ben.id).await.expect("reads"), [], "gone with the person");
@@ -53,7 +59,7 @@ async fn taking_it_back_ends_the_tokens_of_that_app_for_that_person() {
         let (second, _) = family(&mut write, &session).await;
         let (others, _) = family(&mut write, &bens).await;
         assert!(!consents::revoke(&mut write, &user, &crm, later(1)).await.expect("asks"), "nothing is allowed");
-        consents::give(&mut write, &user, &crm, NAMES, NOW).await.expect("gives");
+        consents::give(&mut write, &user, &crm, NAMES, &Resources::default(), NOW).await.expect("gives");
         assert!(!consents::revoke(&mut write, &user, &key("nobody"), later(1)).await.expect("asks"));
         assert!(consents::revoke(&mut write, &user, &crm, later(2)).await.expect("revokes"));
         assert!(!consents::revoke(&mut write, &user, &crm, later(3)).await.expect("asks"), "once");
@@ -71,7 +77,7 @@ async fn nothing_slips_through_beside_taking_it_back() {
         let mut write = database.write().await;
         let session = prepared(&mut write).await;
         let user = session.session.user_id;
-        consents::give(&mut write, &user, &key("crm"), NAMES, NOW).await.expect("gives");
+        consents::give(&mut write, &user, &key("crm"), NAMES, &Resources::default(), NOW).await.expect("gives");
         write.commit().await.expect("commits");
 
         let mut making = database.write().await;

@@ -1,6 +1,6 @@
 //! Clients that have registered themselves: found by their token alone, gone with their app, and no more than there may be.
 
-use hallpass_core::oidc::{AuthMethod, Scope};
+use hallpass_core::oidc::{AuthMethod, Resources, Scope};
 use hallpass_core::secret::{RegistrationToken, Secret};
 use hallpass_store::{apps, consents, registrations, sessions, tokens};
 
@@ -53,7 +53,7 @@ async fn an_app_that_is_another_than_was_allowed_loses_everybodys_consent_and_to
         let people = [anas.session.user_id, ben.id];
         for user in &people {
             for app in ["crm", "other"] {
-                consents::give(&mut write, user, &key(app), NAMES, NOW).await.expect("gives");
+                consents::give(&mut write, user, &key(app), NAMES, &Resources::default(), NOW).await.expect("gives");
             }
         }
         consents::revoke_all(&mut write, &key("crm"), later(2)).await.expect("revokes");

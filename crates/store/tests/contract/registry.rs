@@ -51,6 +51,7 @@ async fn an_app_reads_back_as_stored_and_keeps_its_slot() {
         assert_eq!(apps::find(&mut write, &pos.key).await.expect("reads"), Some(pos.clone()));
         pos.origins.reverse();
         pos.audiences.pop();
+        pos.open_to_third_parties.pop();
         pos.access = Access::Assigned;
         pos.first_contact = FirstContact::Trust;
         (pos.sensitive, pos.relayed_sign_in, pos.disabled_at) = (false, false, Some(NOW));

@@ -88,6 +88,8 @@ pub struct AppEntry {
     pub relayed_sign_in: bool,
     /// Services that it may call: for which it may have a request token.
     pub audiences: Vec<Audience>,
+    /// The addresses by which apps that register or describe themselves may ask people for tokens for it.
+    pub open_to_third_parties: Vec<Audience>,
     /// May have tokens in its own name for those services (OAuth client credentials).
     pub client_credentials: bool,
     /// People may allow it on a device without a browser (OAuth device grant).

@@ -351,6 +351,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
     let home = || zones.iter().find(|zone| zone.home).map(|zone| zone.name.clone());
     let fallback = || "home".parse::<ZoneName>().expect("a valid zone name");
     let audiences: BTreeSet<_> = entry.audiences.iter().cloned().collect();
+    let open: BTreeSet<_> = entry.open_to_third_parties.iter().cloned().collect();
     App {
         key: key.clone(),
         client_id: known.and_then(|known| known.client_id.clone()),
@@ -376,6 +377,7 @@ fn app(key: &AppKey, entry: &AppEntry, zones: &[Zone], known: Option<&App>) -> A
             claims_in_id_token: entry.claims_in_id_token,
         },
         audiences: audiences.into_iter().collect(),
+        open_to_third_parties: open.into_iter().collect(),
         client_credentials: entry.client_credentials,
         device: entry.device,
         logout_urls: entry.logout_urls.clone(),
@@ -433,6 +435,7 @@ fn app_differences(before: &App, after: &App) -> String {
             after.client.claims_in_id_token.to_string(),
         ),
         ("audiences", listed(&before.audiences), listed(&after.audiences)),
+        ("open_to_third_parties", listed(&before.open_to_third_parties), listed(&after.open_to_third_parties)),
         ("client_credentials", before.client_credentials.to_string(), after.client_credentials.to_string()),
         ("device", before.device.to_string(), after.device.to_string()),
         ("logout_urls", listed(&before.logout_urls), listed(&after.logout_urls)),
@@ -504,6 +507,7 @@ fn said_of(app: &App) -> String {
         text.push_str(", claims_in_id_token");
     }
     app.audiences.iter().for_each(|audience| _ = write!(text, ", audience {audience}"));
+    app.open_to_third_parties.iter().for_each(|name| _ = write!(text, ", open_to_third_parties {name}"));
     if app.client_credentials {
         text.push_str(", client_credentials");
     }

@@ -7,7 +7,7 @@
 use axum::response::Response;
 use hallpass_core::app::App;
 use hallpass_core::audit::{Actor, Entry, Event};
-use hallpass_core::oidc::{GrantType, UserCode};
+use hallpass_core::oidc::{GrantType, Resources, UserCode};
 use hallpass_store::device_codes::{self, Device};
 use hallpass_store::view::Standing;
 use hallpass_store::{audit, consents, sessions};
@@ -169,8 +169,9 @@ pub async fn decide(mut call: Call<LiveSession>) -> Result<Response, Error> {
     audit::append(&mut write, &(&entry(event)).into()).await?;
     // The page has said what it would know: the same answer as on the page for browsers, and taken back in the same place.
     if allowed && app.third_party {
-        consents::give(&mut write, &user, &device.app, device.scope, call.now).await?;
-        audit::append(&mut write, &(&consent::entry(entry(Event::ConsentGiven), device.scope)).into()).await?;
+        let none = Resources::default();
+        consents::give(&mut write, &user, &device.app, device.scope, &none, call.now).await?;
+        audit::append(&mut write, &(&consent::entry(entry(Event::ConsentGiven), device.scope, &none)).into()).await?;
     }
     write.commit().await?;
     Ok(see_other(&format!("{}?done={}", address(None), if allowed { "allowed" } else { "denied" })))

@@ -33,7 +33,7 @@ pub async fn exchange(
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !is_allowed(call, &mut write, &session, found.scope, found.claims).await? {
+    if !is_allowed(call, &mut write, &session, found.scope, found.claims, audience).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
     if !codes::redeem(&mut write, &digest, call.now).await? {

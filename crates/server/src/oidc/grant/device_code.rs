@@ -42,7 +42,7 @@ pub async fn exchange(
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !is_allowed(call, &mut write, &session, found.scope, RequestedClaims::default()).await? {
+    if !is_allowed(call, &mut write, &session, found.scope, RequestedClaims::default(), audience).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
     if !device_codes::redeem(&mut write, &digest, call.now).await? {

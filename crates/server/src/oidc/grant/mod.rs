@@ -13,6 +13,7 @@ use hallpass_core::jwk::Thumbprint;
 use hallpass_core::keyring::{Purpose, SigningKey};
 use hallpass_core::oidc::{
     self, AccessToken, GrantRefused, IdToken, Profile, RequestedClaims, Resources, Scope, Subject, TOKEN_LIFETIME,
+    TargetRefused,
 };
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::dpop::token_type;
-use super::{entry, json};
+use super::{entry, json, services};
 use crate::web::call::Call;
 use crate::web::cookies;
 use crate::web::error::Error;
@@ -109,7 +110,11 @@ fn chosen<'c>(call: &'c Call<Client>, granted: &Resources, asked: Option<&str>) 
     let Client { policy, .. } = &call.proof;
     let registry = policy.apps.iter().map(|entry| &entry.app);
     let found = granted.choose(asked, &call.proof.app().app, registry, call.context.public_url.as_str());
-    found.map_err(|refused| Error::new(StatusCode::BAD_REQUEST, "invalid_target", TARGET).because(refused.as_str()))
+    found.map_err(invalid_target)
+}
+
+fn invalid_target(refused: TargetRefused) -> Error {
+    Error::new(StatusCode::BAD_REQUEST, "invalid_target", TARGET).because(refused.as_str())
 }
 
 /// The key that a client's refresh tokens are bound to. Of a public client: it has nothing else that shows who uses them (RFC 9449 §5). One that shows who
@@ -148,21 +153,34 @@ fn no_scope(scope: Option<&str>) -> Result<(), Error> {
     Err(Error::new(StatusCode::BAD_REQUEST, "invalid_scope", "This grant takes no scope."))
 }
 
-/// Whether the person allows this client so much. An app of the company's own needs no leave. Held, so that whoever takes it back next sees the
-/// tokens that are made meanwhile (advisories T20, T25).
+/// Whether the person allows this client so much, and the service that a token is to be for. An app of the company's own needs no leave. Held, so that
+/// whoever takes it back next sees the tokens that are made meanwhile (advisories T20, T25).
 async fn is_allowed(
     call: &Call<Client>,
     write: &mut Write,
     session: &Session,
     scope: Scope,
     claims: RequestedClaims,
+    audience: Option<&Audience>,
 ) -> Result<bool, Error> {
+    let Client { policy, .. } = &call.proof;
     let app = &call.proof.app().app;
     if !app.third_party {
         return Ok(true);
     }
     let given = consents::hold(write, &session.user_id, &app.key).await?;
-    Ok(given.is_some_and(|given| scope.with(claims.as_scope()).is_within(given.scope)))
+    let Some(given) = given.filter(|given| scope.with(claims.as_scope()).is_within(given.scope)) else {
+        return Ok(false);
+    };
+    if let Some(service) = audience {
+        if !given.resources.contains(service) {
+            return Err(invalid_target(TargetRefused::NotAllowed));
+        }
+        if !services::may_enter(&call.context, policy, app, session.user_id, service).await? {
+            return Err(invalid_target(TargetRefused::NoAccess));
+        }
+    }
+    Ok(true)
 }
 
 /// What the ID token is to say of the session's person (OIDC Core 1.0 §5.4, §5.5). As it is now, at each refresh too.

@@ -50,7 +50,7 @@ pub async fn exchange(
         Ok(session) => session,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !is_allowed(call, &mut write, &session, scope, family.claims).await? {
+    if !is_allowed(call, &mut write, &session, scope, family.claims, audience).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
     let mut answer = None;

@@ -4,17 +4,20 @@
 //! Nothing is written down, as with introspection: the token lives for a minute, and whoever is asked for it answers from memory.
 
 use hallpass_core::audit::InactiveReason;
-use hallpass_core::id::PermissionName;
+use hallpass_core::id::{Audience, PermissionName};
 use hallpass_core::jwk::Thumbprint;
+use hallpass_core::oidc::TargetRefused;
 use hallpass_core::token::REQUEST_TOKEN_LIFETIME;
+use hallpass_store::consents;
 use hallpass_store::view::{EnvelopeView, SessionView, Standing};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{no_scope, target};
+use super::{invalid_target, no_scope, target};
 use crate::introspect::{self, request_token};
 use crate::oidc::access;
 use crate::oidc::dpop::token_type;
+use crate::oidc::services;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
@@ -73,6 +76,9 @@ pub async fn exchange(
         Ok(subject) => subject,
         Err(reason) => return Ok(Err(reason)),
     };
+    if let Err(refused) = may_call(call, kind, &session, audience).await? {
+        return Err(invalid_target(refused));
+    }
     let token = request_token(call, &session, audience, &envelope, key)?;
     // The app has learned of the session, and will hear of its end.
     call.context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
@@ -85,6 +91,27 @@ pub async fn exchange(
         "scope": permissions.join(" "),
     });
     serde_json::to_vec(&answer).map(Ok).map_err(|error| Error::internal().because(error.to_string()))
+}
+
+/// Whether the person has allowed an app of others to call the service: exchanging what signed them in would otherwise be the way around the question.
+/// A pass is not given by consent; an app of others that is to have none has no origins.
+async fn may_call(
+    call: &Call<AppCaller>,
+    kind: &str,
+    session: &SessionView,
+    service: &Audience,
+) -> Result<Result<(), TargetRefused>, Error> {
+    let Call { context, proof, .. } = call;
+    let app = &proof.app().app;
+    if kind != ACCESS_TOKEN || !app.third_party {
+        return Ok(Ok(()));
+    }
+    let given = consents::find(&mut context.store.read().await?, &session.user_id, &app.key).await?;
+    if !given.is_some_and(|given| given.resources.contains(service)) {
+        return Ok(Err(TargetRefused::NotAllowed));
+    }
+    let enters = services::may_enter(context, &proof.policy, app, session.user_id, service).await?;
+    Ok(if enters { Ok(()) } else { Err(TargetRefused::NoAccess) })
 }
 
 type Subject = Result<(SessionView, EnvelopeView), &'static str>;

@@ -173,7 +173,16 @@ async fn an_app_of_others_is_allowed_a_claim_like_its_scope() {
     let mut write = site.store().write().await.expect("writes");
     hallpass_store::consents::revoke(&mut write, &site.ana.id, &app, site.now()).await.expect("writes");
     let narrow = "openid".parse().expect("a scope");
-    hallpass_store::consents::give(&mut write, &site.ana.id, &app, narrow, site.now()).await.expect("writes");
+    hallpass_store::consents::give(
+        &mut write,
+        &site.ana.id,
+        &app,
+        narrow,
+        &hallpass_core::oidc::Resources::default(),
+        site.now(),
+    )
+    .await
+    .expect("writes");
     write.commit().await.expect("commits");
     assert_eq!(error(&redeem(&site, &crm, &code, &[]).await), (400, "invalid_grant".to_owned()));
     assert!(reasons(&site, "tokens_refused").await.contains(&"no_consent".to_owned()));

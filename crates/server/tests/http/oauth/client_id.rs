@@ -56,7 +56,7 @@ async fn it_is_known_by_nothing_else() {
     let app_key = key(&address).to_string();
     native_client(&site, "crm", &["http://127.0.0.1/callback"]).await;
     let mut browser = at_home(&site).await;
-    let code = allowed_code(&site, &mut browser, &address).await;
+    let code = allowed_code(&mut browser, &address).await;
     for other in [&*app_key, &format!("{address}/"), &address.replace("client", "CLIENT"), &host.origin] {
         let answer = browser.step(&authorize_url(&by(other))).await;
         assert!(answer.status == 400 && answer.header("location").is_none(), "{other}: {answer:?}");

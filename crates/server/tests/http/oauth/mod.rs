@@ -25,6 +25,7 @@ mod refresh;
 mod refresh_cookie;
 pub mod registration;
 mod resource;
+mod services;
 pub mod signer;
 mod step_up;
 mod tabs;

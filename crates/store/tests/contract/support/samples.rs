@@ -116,6 +116,10 @@ pub fn app(text: &str, zone: &str) -> App {
             claims_in_id_token: true,
         },
         audiences: vec!["billing".parse().expect("valid"), "stock".parse().expect("valid")],
+        open_to_third_parties: vec![
+            format!("https://{text}.company.com/mcp").parse().expect("valid"),
+            format!("https://a-{text}.company.com/").parse().expect("valid"),
+        ],
         logout_urls: vec!["https://backend.company.com/logout".parse().expect("valid")],
         redirect_uris: ["b", "a"]
             .map(|name| format!("https://{text}.company.com/{name}").parse().expect("valid"))

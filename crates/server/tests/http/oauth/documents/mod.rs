@@ -32,6 +32,8 @@ async fn open_with(change: impl FnOnce(&mut Config)) -> (Site, Host) {
         change(config);
     })
     .await;
+    // A job does that in its time: before there is any client.
+    jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
     (site, Host::start().await)
 }
 
@@ -67,17 +69,15 @@ pub fn exchange(code: &str) -> [(&str, &str); 4] {
 }
 
 /// A code, by way of the question.
-pub async fn allowed_code(site: &Site, browser: &mut Browser<'_>, client_id: &str) -> String {
+pub async fn allowed_code(browser: &mut Browser<'_>, client_id: &str) -> String {
     let page = asked(browser, &by(client_id)).await;
     let there = decide(browser, &page, "allow").await;
-    // A job does that in its time.
-    jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
     let answer = browser.step(&there).await;
     said(answer.location(), "code").unwrap_or_else(|| panic!("no code in {answer:?}"))
 }
 
 pub async fn tokens_of(site: &Site, browser: &mut Browser<'_>, client_id: &str) -> Tokens {
-    let code = allowed_code(site, browser, client_id).await;
+    let code = allowed_code(browser, client_id).await;
     Tokens::of(&ask(site, "/oauth/token", client_id, &exchange(&code)).await)
 }
 
@@ -133,7 +133,6 @@ async fn somebody_signs_in_allows_what_they_are_shown_and_only_then_is_it_writte
     );
     assert!(app(&site, &client_id).await.is_none());
     let there = decide(&mut browser, &page, "allow").await;
-    jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
     let code = said(browser.step(&there).await.location(), "code").expect("a code");
     let tokens = Tokens::of(&ask(&site, "/oauth/token", &client_id, &exchange(&code)).await);
     assert_eq!(opened(&tokens.id).1["aud"], *client_id);
@@ -174,7 +173,7 @@ async fn a_document_that_has_become_another_ends_what_was_allowed() {
         let mut browser = at_home(&site).await;
         let tokens = tokens_of(&site, &mut browser, &client_id).await;
         site.wait(290);
-        let code = allowed_code(&site, &mut browser, &client_id).await;
+        let code = allowed_code(&mut browser, &client_id).await;
         host.describes("/client.json", &changes);
         assert_eq!(refreshed(&site, &client_id, &tokens.refresh).await.status, 200, "not read yet");
         // It is read when its time is over and somebody comes.
