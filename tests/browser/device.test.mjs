@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { createServer, request } from "node:http";
 import { text } from "node:stream/consumers";
 import { eventually, journey } from "./harness.mjs";
-import { inspect, tabTo } from "./inspect.mjs";
+import { focused, inspect, tabTo } from "./inspect.mjs";
 
 const CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const GRANT = "urn:ietf:params:oauth:grant-type:device_code";
@@ -87,13 +87,14 @@ journey("a device is allowed by keyboard alone, from the sign-in on", async ({ d
     const begun = await begin(demo, "tools");
     const ana = await visitor("ana");
     const { page } = await ana.open(begun.verification_uri_complete);
+    await focused(page.getByLabel("Username"));
     await page.keyboard.type("ana");
     await page.keyboard.press("Tab");
     await page.keyboard.type(demo.person("ana").password);
     await Promise.all([ana.arrival(), page.keyboard.press("Enter")]);
     assert.equal(page.url(), begun.verification_uri_complete);
     const field = page.getByLabel("Code");
-    assert.ok(await field.evaluate((field) => field === document.activeElement), "ready to type");
+    await focused(field);
     assert.equal(await field.inputValue(), begun.user_code);
     await Promise.all([ana.arrival(), page.keyboard.press("Enter")]);
     await tabTo(page, "allow");

@@ -34,6 +34,11 @@ export async function inspect(visitor, name, scheme, accepted = []) {
     assert.equal(await page.getByRole("heading", { level: 1 }).count(), 1, `${name} has one main heading`);
 }
 
+/** Waits for the page to put the cursor into this field, which it does by itself when it is drawn, a moment after it is there. */
+export async function focused(field) {
+    await field.and(field.page().locator(":focus")).waitFor({ timeout: 5_000 });
+}
+
 /** Presses Tab until this element has the focus, and insists that one can see that it has. */
 export async function tabTo(page, testid) {
     const target = page.getByTestId(testid);

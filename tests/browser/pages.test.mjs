@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { startEvil } from "./evil.mjs";
 import { journey } from "./harness.mjs";
-import { inspect, tabTo } from "./inspect.mjs";
+import { focused, inspect, tabTo } from "./inspect.mjs";
 import { anotherAlias, atEveryApp, fetchAtSignIn } from "./zones.mjs";
 
 for (const scheme of ["light", "dark"]) {
@@ -169,7 +169,7 @@ journey("the whole way without JavaScript", async ({ demo, visitor }) => {
 journey("the whole way by keyboard", async ({ demo, visitor }) => {
     const ana = await visitor("ana");
     const { page } = await ana.open(demo.apps.pos);
-    assert.ok(await page.getByLabel("Username").evaluate((field) => field === document.activeElement), "ready to type");
+    await focused(page.getByLabel("Username"));
     await page.keyboard.type("ana");
     await page.keyboard.press("Tab");
     await page.keyboard.type(demo.person("ana").password);
