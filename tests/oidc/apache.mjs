@@ -1,9 +1,12 @@
 // Apache with mod_auth_openidc, as Debian packages both, in front of one page that says whom Apache takes the visitor for. A process of its own on a
 // free loopback port, everything that it writes in a directory that goes away, never as root.
 
+import "./localhost.mjs";
+
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../browser/engine.mjs";
+import { eventually } from "../browser/harness.mjs";
 import { startProgram } from "./programs.mjs";
 
 const MODULES = ["mpm_event", "authn_core", "authz_core", "authz_user", "mime", "dir", "filter", "include", "auth_openidc"];
@@ -23,6 +26,7 @@ export async function startApache(world, { told = true } = {}) {
         post_logout_redirect_uris = ["${origin}/left.html"]
         logout_urls = [${told ? `"http://127.0.0.1:${port}${CALLBACK}?logout=backchannel"` : ""}]
     `);
+    const secret = await demo.secretOf("intranet");
     const { uid, gid, env } = demo.options;
     const folder = join(demo.data, "apache");
     const page = (text) => `<!doctype html><html lang="en"><title>Intranet</title><h1>Intranet</h1>${text}`;
@@ -50,7 +54,7 @@ export async function startApache(world, { told = true } = {}) {
 
         OIDCProviderMetadataURL ${demo.engine}/.well-known/openid-configuration
         OIDCClientID intranet
-        OIDCClientSecret ${await demo.secretOf("intranet")}
+        OIDCClientSecret ${secret}
         OIDCRedirectURI ${origin}${CALLBACK}
         OIDCCryptoPassphrase "${crypto.randomUUID()}"
         OIDCPKCEMethod S256
@@ -68,6 +72,11 @@ export async function startApache(world, { told = true } = {}) {
 
     const words = ["/usr/sbin/apache2", "-f", join(folder, "apache.conf"), "-DFOREGROUND"];
     const said = await startProgram(world, "Apache", words, { uid, gid, env }, `http://127.0.0.1:${port}/left.html`);
+    // What another process has declared the engine hears of a moment later. Revoking nothing is a success for whoever is known (RFC 7009 §2.2).
+    const authorization = `Basic ${Buffer.from(`intranet:${secret}`).toString("base64")}`;
+    const body = new URLSearchParams({ token: "nothing" });
+    const known = async () => (await fetch(`${demo.engine}/oauth/revoke`, { method: "POST", headers: { authorization }, body })).ok;
+    await eventually("the engine knows Apache", 5_000, known);
     const log = () => said() + readFileSync(join(folder, "log"), "utf8");
     return { origin, log, signOut: `${origin}${CALLBACK}?logout=${encodeURIComponent(`${origin}/left.html`)}` };
 }
