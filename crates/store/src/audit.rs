@@ -124,7 +124,7 @@ pub async fn list(
         values.len()
     );
     let list = values.iter().fold(composed_sql(text), Statement::bind);
-    read.all(list).await?.iter().map(entry).collect()
+    read.all(list.long()).await?.iter().map(entry).collect()
 }
 
 fn entry(row: &Row) -> Result<Entry, StoreError> {

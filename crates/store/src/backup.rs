@@ -339,7 +339,7 @@ async fn page(read: &mut Read, table: &Table, last: Option<&[Value]>) -> Result<
         };
         table.columns.iter().enumerate().map(value).collect()
     };
-    read.all(statement).await?.iter().map(values).collect()
+    read.all(statement.long()).await?.iter().map(values).collect()
 }
 
 fn written(value: &Value) -> serde_json::Value {

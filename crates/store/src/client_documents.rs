@@ -41,7 +41,7 @@ pub async fn unused(read: &mut Read, before: Timestamp, limit: u32) -> Result<Ve
                       WHERE apps.disabled_at IS NULL AND (client_documents.seen_at < $1
                           OR NOT EXISTS (SELECT 1 FROM consents WHERE consents.app_key = client_documents.app_key))
                       ORDER BY client_documents.app_key LIMIT $2");
-    read.all(unused.bind(&before).bind(&limit)).await?.iter().map(|row| row.column("app_key")).collect()
+    read.all(unused.long().bind(&before).bind(&limit)).await?.iter().map(|row| row.column("app_key")).collect()
 }
 
 /// Removes one of them with all that it has, if it is still unused. Whether it was.

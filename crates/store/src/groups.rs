@@ -81,7 +81,11 @@ pub async fn members(
     let members =
         sql("SELECT user_id FROM group_members WHERE group_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3");
     let after = after.map(ToString::to_string).unwrap_or_default();
-    read.all(members.bind(group).bind(&after).bind(&limit)).await?.iter().map(|row| row.column("user_id")).collect()
+    read.all(members.long().bind(group).bind(&after).bind(&limit))
+        .await?
+        .iter()
+        .map(|row| row.column("user_id"))
+        .collect()
 }
 
 /// The groups a user is in, by name.

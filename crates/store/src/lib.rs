@@ -131,7 +131,7 @@ impl Read {
     }
 
     async fn optional(&mut self, statement: Statement) -> Result<Option<Row>, StoreError> {
-        Ok(self.all(statement.of_one_row()).await?.pop())
+        Ok(self.all(statement).await?.pop())
     }
 
     async fn one(&mut self, statement: Statement) -> Result<Row, StoreError> {

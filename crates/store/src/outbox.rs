@@ -85,7 +85,7 @@ pub async fn dead(write: &mut Write, id: &str, now: Timestamp) -> Result<bool, S
 pub async fn all_dead(read: &mut Read, limit: u32) -> Result<Vec<Message>, StoreError> {
     let all = sql("SELECT id, kind, payload, created_at, due_at, attempts FROM outbox WHERE dead_at IS NOT NULL
                    ORDER BY dead_at DESC, id LIMIT $1");
-    read.all(all.bind(&limit)).await?.iter().map(message).collect()
+    read.all(all.long().bind(&limit)).await?.iter().map(message).collect()
 }
 
 /// Deletes up to `limit` messages that were delivered before `before`. How many went.

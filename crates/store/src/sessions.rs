@@ -147,7 +147,7 @@ pub async fn live_page(
                     WHERE id > $1 AND ended_at IS NULL AND expires_at > $2 AND last_seen_at + inactivity > $2
                     ORDER BY id LIMIT $3");
     let after = after.map(ToString::to_string).unwrap_or_default();
-    read.all(page.bind(&after).bind(&now).bind(&limit)).await?.iter().map(live_session).collect()
+    read.all(page.long().bind(&after).bind(&now).bind(&limit)).await?.iter().map(live_session).collect()
 }
 
 /// How many sessions are live.
@@ -385,7 +385,11 @@ pub async fn told_to(
     let told = sql("SELECT session_id FROM session_apps WHERE app_key = $1 AND session_id > $2
                     ORDER BY session_id LIMIT $3");
     let after = after.map(ToString::to_string).unwrap_or_default();
-    read.all(told.bind(app).bind(&after).bind(&limit)).await?.iter().map(|row| row.column("session_id")).collect()
+    read.all(told.long().bind(app).bind(&after).bind(&limit))
+        .await?
+        .iter()
+        .map(|row| row.column("session_id"))
+        .collect()
 }
 
 /// Deletes up to `limit` sessions that ended, or ran out, before `before`, and that no tokens outlive. How many went.

@@ -325,18 +325,17 @@ pub(crate) struct Statement {
     text: SqlStr,
     values: Vec<Value>,
     keep: bool,
-    one_row: bool,
     long: bool,
 }
 
 /// A statement. Its text is a literal: what people typed can only be bound.
 pub(crate) fn sql(text: &'static str) -> Statement {
-    Statement { text: text.into_sql_str(), values: Vec::new(), keep: true, one_row: false, long: false }
+    Statement { text: text.into_sql_str(), values: Vec::new(), keep: true, long: false }
 }
 
 /// A statement put together from literals, for a number of rows that differs. Not kept prepared.
 pub(crate) fn composed_sql(text: String) -> Statement {
-    Statement { text: AssertSqlSafe(text).into_sql_str(), values: Vec::new(), keep: false, one_row: false, long: false }
+    Statement { text: AssertSqlSafe(text).into_sql_str(), values: Vec::new(), keep: false, long: false }
 }
 
 impl Statement {
@@ -349,12 +348,7 @@ impl Statement {
         Self { text: AssertSqlSafe(self.text.as_str().to_owned() + end).into_sql_str(), ..self }
     }
 
-    /// It finds one row at most, by an index: that does not take long.
-    pub(crate) fn of_one_row(self) -> Self {
-        Self { one_row: true, ..self }
-    }
-
-    /// It may touch thousands of rows, so no request should stand behind it.
+    /// It may find or touch many rows, so no request should stand behind it.
     pub(crate) fn long(self) -> Self {
         Self { long: true, ..self }
     }
@@ -375,7 +369,7 @@ impl Statement {
         let last = texts.pop().unwrap_or_default();
         let parts = texts.iter().enumerate().map(|(index, text)| format!("part{index} AS ({text})"));
         let text = format!("WITH {} {last}", parts.collect::<Vec<_>>().join(", "));
-        Self { text: AssertSqlSafe(text).into_sql_str(), values, keep, one_row: false, long: false }
+        Self { text: AssertSqlSafe(text).into_sql_str(), values, keep, long: false }
     }
 
     /// Runs it; how many rows it touched.

@@ -77,7 +77,7 @@ pub async fn list(read: &mut Read, prefix: &str, after: &str, limit: u32) -> Res
     // Nothing that can be typed sorts after the last code point.
     let beyond = format!("{prefix}\u{10ffff}");
     let list = list.bind(after).bind(prefix).bind(&beyond).bind(&limit);
-    read.all(list).await?.iter().map(user).collect()
+    read.all(list.long()).await?.iter().map(user).collect()
 }
 
 /// How many users there are.

@@ -80,9 +80,9 @@ impl Reader {
         Ok(())
     }
 
-    /// Runs a statement, on another thread unless it finds one row only: nobody knows how many a list has.
+    /// Runs a statement: here and now, unless it says that it may take long.
     pub(super) async fn run(&mut self, statement: Statement) -> Result<Done, StoreError> {
-        if statement.one_row && !statement.long {
+        if !statement.long {
             return self.connection.run(&statement);
         }
         self.busy = true;
