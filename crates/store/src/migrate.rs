@@ -2,8 +2,9 @@
 //!
 //! Expand and contract: nodes upgrade one at a time, so the previous version must keep working on the tables of this one.
 
-use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{AssertSqlSafe, SqlSafeStr};
+use rusqlite::{OptionalExtension as _, TransactionBehavior};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr};
 
 use crate::error::StoreError;
 
@@ -35,21 +36,71 @@ pub(crate) fn version() -> i64 {
     MIGRATIONS.last().map_or(0, |(version, ..)| *version)
 }
 
-/// Brings the tables up to date. `words` are what the database says for the placeholders: `{text}` becomes `TEXT`.
-pub(crate) async fn run(
-    words: impl Iterator<Item = (&'static str, &'static str)> + Clone,
-    connection: &mut impl Migrate,
-) -> Result<(), StoreError> {
-    let translated = MIGRATIONS.iter().map(|(version, name, text)| {
-        let fill = |text: String, (placeholder, word)| text.replace(&format!("{{{placeholder}}}"), word);
-        let text = AssertSqlSafe(words.clone().fold((*text).to_owned(), fill)).into_sql_str();
-        Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
-    });
-    let mut migrator = Migrator::with_migrations(translated.collect());
+/// What SQLite says for the placeholders: `{text}` becomes `TEXT`.
+const SQLITE: &[(&str, &str)] = &[
+    ("text", "TEXT"),
+    ("integer", "INTEGER"),
+    ("blob", "BLOB"),
+    ("strict", "STRICT"),
+    ("clustered", "STRICT, WITHOUT ROWID"),
+    ("transient", ""),
+];
+/// What PostgreSQL says.
+const POSTGRES: &[(&str, &str)] = &[
+    ("text", "TEXT COLLATE \"C\""),
+    ("integer", "BIGINT"),
+    ("blob", "BYTEA"),
+    ("strict", ""),
+    ("clustered", ""),
+    ("transient", "UNLOGGED"),
+];
+
+/// Brings the tables of PostgreSQL up to date.
+pub(crate) async fn run(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let mut migrator = Migrator::with_migrations(migrations(POSTGRES).collect());
     // Nodes upgrade one at a time: an older one may restart on tables that a newer one has already extended.
     migrator.set_ignore_missing(true);
     migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::Execute(error) => error.into(),
         other => StoreError::unavailable(other),
+    })
+}
+
+/// Brings the tables of SQLite up to date, and writes that down as sqlx does on PostgreSQL. SQLite has no advisory lock: two processes that start
+/// together wait for each other's transaction instead.
+pub(crate) fn run_embedded(connection: &mut rusqlite::Connection) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+             version BIGINT PRIMARY KEY,
+             description TEXT NOT NULL,
+             installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+             success BOOLEAN NOT NULL,
+             checksum BLOB NOT NULL,
+             execution_time BIGINT NOT NULL
+         )",
+    )?;
+    for migration in migrations(SQLITE) {
+        let known = "SELECT checksum FROM _sqlx_migrations WHERE version = ?1 AND success";
+        let known = transaction.query_row(known, [migration.version], |row| row.get::<_, Vec<u8>>(0)).optional()?;
+        match known {
+            Some(checksum) if *checksum == *migration.checksum => {}
+            Some(_) => return Err(StoreError::unavailable(MigrateError::VersionMismatch(migration.version))),
+            None => {
+                transaction.execute_batch(migration.sql.as_str())?;
+                let note = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                            VALUES (?1, ?2, TRUE, ?3, 0)";
+                transaction.execute(note, (migration.version, &*migration.description, &*migration.checksum))?;
+            }
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+fn migrations(words: &[(&str, &str)]) -> impl Iterator<Item = Migration> {
+    MIGRATIONS.iter().map(|(version, name, text)| {
+        let fill = |text: String, (placeholder, word): &(&str, &str)| text.replace(&format!("{{{placeholder}}}"), word);
+        let text = AssertSqlSafe(words.iter().fold((*text).to_owned(), fill)).into_sql_str();
+        Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
     })
 }

@@ -10,10 +10,8 @@ use std::time::Duration;
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgListener, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{
-    AssertSqlSafe, ColumnIndex, ConnectOptions as _, Connection as _, Decode, Executor as _, Pool, Row as _,
-    SqlSafeStr as _, SqlStr, Type,
+    AssertSqlSafe, ColumnIndex, Connection as _, Decode, Executor as _, Pool, Row as _, SqlSafeStr as _, SqlStr, Type,
 };
 
 use self::readers::{Reader, Readers};
@@ -67,35 +65,14 @@ impl Database {
         match url {
             DatabaseUrl::Sqlite(path) => {
                 create_private(path).map_err(StoreError::unavailable)?;
-                // The migrations of both databases are run by sqlx.
-                let options = SqliteConnectOptions::new()
-                    .filename(path)
-                    .journal_mode(SqliteJournalMode::Wal)
-                    .synchronous(SqliteSynchronous::Full)
-                    .foreign_keys(true)
-                    .busy_timeout(LOCK_TIMEOUT)
-                    .pragma("trusted_schema", "off");
-                let mut connection = within(options.connect()).await?;
-                // SQLite has no advisory lock: two processes that start together queue here instead.
-                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-                let types = [("text", "TEXT"), ("integer", "INTEGER"), ("blob", "BLOB")];
-                let options_of_tables =
-                    [("strict", "STRICT"), ("clustered", "STRICT, WITHOUT ROWID"), ("transient", "")];
-                migrate::run(types.into_iter().chain(options_of_tables), &mut *transaction).await?;
-                transaction.commit().await?;
-                // Used once before this one closes: the last to close takes the log away, under the hands of others that open it.
-                let writer = Writer::new(path);
-                drop(writer.begin().await?);
-                within(connection.close()).await?;
+                let writer = Writer::open(path).await?;
                 Ok(Self::Sqlite { writer, readers: Readers::new(path) })
             }
             DatabaseUrl::Postgres(url) => {
                 let options = PgConnectOptions::from_str(url)?.application_name("hallpass");
                 // On a connection of its own, because a migration may take longer than a statement may.
                 let mut connection = within(sqlx::PgConnection::connect_with(&options)).await?;
-                let types = [("text", "TEXT COLLATE \"C\""), ("integer", "BIGINT"), ("blob", "BYTEA")];
-                let options_of_tables = [("strict", ""), ("clustered", ""), ("transient", "UNLOGGED")];
-                migrate::run(types.into_iter().chain(options_of_tables), &mut connection).await?;
+                migrate::run(&mut connection).await?;
                 within(connection.close()).await?;
                 let options = options.options([
                     ("statement_timeout", STATEMENT_TIMEOUT.as_millis()),

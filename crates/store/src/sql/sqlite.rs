@@ -15,6 +15,7 @@ use rusqlite::{OpenFlags, Statement as Prepared};
 
 use super::{Statement, Value};
 use crate::error::StoreError;
+use crate::migrate;
 
 /// A connection. Clones share it.
 #[derive(Clone)]
@@ -39,6 +40,16 @@ impl Connection {
             connection.pragma_update(None, name, value)?;
         }
         Ok(Self(Arc::new(Mutex::new(connection))))
+    }
+
+    /// Brings the tables up to date.
+    pub(super) fn migrate(&self) -> Result<(), StoreError> {
+        migrate::run_embedded(&mut self.0.lock())
+    }
+
+    /// How long to wait for another process that writes.
+    pub(super) fn wait_for(&self, patience: Duration) -> Result<(), StoreError> {
+        Ok(self.0.lock().busy_timeout(patience)?)
     }
 
     /// Runs a statement here and now, to its end.

@@ -56,8 +56,20 @@ pub(super) struct Turn {
 }
 
 impl Writer {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.into(), state: Arc::default() }
+    /// Opens the file and brings its tables up to date.
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+        let path: Arc<Path> = path.into();
+        let at = path.clone();
+        let open = move || {
+            let log = [("journal_mode", "WAL")];
+            let connection = Connection::open(&at, LOCK_TIMEOUT, &[&log, PRAGMAS, WRITING].concat())?;
+            connection.migrate()?;
+            connection.wait_for(Duration::ZERO)?;
+            Ok::<_, StoreError>(connection)
+        };
+        let connection = tokio::task::spawn_blocking(open).await.map_err(StoreError::unavailable)??;
+        let state = State { connection: Some(connection), ..State::default() };
+        Ok(Self { path, state: Arc::new(Mutex::new(state)) })
     }
 
     /// Waits in line, first come, first served, and begins a transaction.
@@ -69,7 +81,7 @@ impl Writer {
         }
         let connection = match &state.connection {
             Some(connection) => connection.clone(),
-            None => state.connection.insert(within(self.open()).await?).clone(),
+            None => state.connection.insert(within(self.open_again()).await?).clone(),
         };
         let nested = state.finished.is_some();
         if nested {
@@ -90,7 +102,7 @@ impl Writer {
         }
     }
 
-    async fn open(&self) -> Result<Connection, StoreError> {
+    async fn open_again(&self) -> Result<Connection, StoreError> {
         // Another process that writes is waited for by `begin_immediate`, where no thread stands still for it.
         let path = self.path.clone();
         let open = move || Connection::open(&path, Duration::ZERO, &[PRAGMAS, WRITING].concat());
@@ -219,7 +231,7 @@ mod tests {
         let table =
             "CREATE TABLE rows (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES rows DEFERRABLE INITIALLY DEFERRED)";
         Database::open(&path).and_then(|database| database.execute_batch(table)).expect("a table");
-        Writer::new(&path)
+        Writer { path: path.into(), state: Arc::default() }
     }
 
     async fn begun(writer: &Writer) -> Turn {

@@ -6,7 +6,7 @@ use hallpass_core::app::{Access, App, FirstContact};
 use hallpass_core::id::PermissionName;
 use hallpass_core::oidc::{ClientKind, ClientSettings, IdTokenAlgorithm};
 use hallpass_store::roles::{self, Holder, UserFacts};
-use hallpass_store::{Change, StoreError, apps, changes, groups, zones};
+use hallpass_store::{Change, Store, StoreError, apps, changes, groups, zones};
 
 use crate::support::*;
 
@@ -98,6 +98,20 @@ async fn clients_from_before_the_choice_keep_their_algorithm() {
         upgraded.close().await;
         let algorithms: Vec<_> = all.iter().map(|app| (app.key.as_str(), app.id_token_alg)).collect();
         assert_eq!(algorithms, [("pos", IdTokenAlgorithm::EdDsa), ("till", IdTokenAlgorithm::Rs256)]);
+    })
+    .await;
+}
+
+/// Tables that another history has made, of a program that was changed by hand for one, are not worked on as if they were ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_another_history_are_refused() {
+    on_both(|database| async move {
+        database
+            .execute(
+                "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 1) WHERE version = 2",
+            )
+            .await;
+        assert!(matches!(Store::open(&database.url).await, Err(StoreError::Unavailable(_))));
     })
     .await;
 }
