@@ -49,7 +49,7 @@ impl Readers {
         let idle = self.0.idle.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.open().await?,
+            None => self.open()?,
         };
         Ok(Reader { shelf: self.0.clone(), connection, _permit: permit, open: false, busy: false })
     }
@@ -62,13 +62,9 @@ impl Readers {
         self.0.idle.lock().clear();
     }
 
-    async fn open(&self) -> Result<Connection, StoreError> {
-        let shelf = self.0.clone();
-        let open = move || {
-            let reading = [PRAGMAS, &[("query_only", "ON")]].concat();
-            Connection::open(&shelf.path, LOCK_TIMEOUT, &reading)
-        };
-        tokio::task::spawn_blocking(open).await.map_err(StoreError::unavailable)?
+    /// Here and now: it happens as often as there are cores, and at the start, when everything reads at once, another thread for each would stay.
+    fn open(&self) -> Result<Connection, StoreError> {
+        Connection::open(&self.0.path, LOCK_TIMEOUT, &[PRAGMAS, &[("query_only", "ON")]].concat())
     }
 }
 
