@@ -222,8 +222,7 @@ impl fmt::Debug for Write {
     }
 }
 
-/// Rows inserted by one statement. SQLite looks for a parameter by walking the names of all the others: 16 rows cost a
-/// fraction of the round trips of single ones, 500 rows a hundred times more work.
+/// Rows inserted by one statement: a fraction of the round trips of single ones, and a statement that is still worth keeping prepared.
 const BATCH: usize = 16;
 /// Up to so many rows are what a single sign-in or change inserts, over and over.
 const FEW: usize = 4;
