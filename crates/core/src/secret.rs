@@ -3,6 +3,9 @@
 //! A secret reads `hp_ss_` + 43 base64url characters (256 random bits) + 6 of checksum. The prefix tells its kind
 //! (and lets secret scanners find leaks); the checksum refuses garbage without a look-up. The kind is part of the
 //! type: looking up an app's secret among sessions does not compile.
+//!
+//! Secrets of which very many are made begin with the time instead (48 bits, milliseconds; 208 random bits follow), and so do their digests:
+//! the rows of one moment then lie together on a few pages of an index, instead of each on a page of its own that has to be read and written for it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,26 +14,37 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use crate::crypto::{self, Random};
+use crate::crypto;
+use crate::time::Timestamp;
 
 /// A kind of secret.
 pub trait Kind {
     /// What its text begins with.
     const PREFIX: &'static str;
+    /// How many of its bytes tell when it was made.
+    const TIME: usize;
 }
 
+/// A kind of which nothing can be told by looking at one.
+pub trait Random: Kind {}
+
+/// A kind of which those of one moment begin alike.
+pub trait ByTime: Kind {}
+
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+    ($order:ident, $time:literal: $($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum $name {}
         impl Kind for $name {
             const PREFIX: &'static str = $prefix;
+            const TIME: usize = $time;
         }
+        impl $order for $name {}
     )*};
 }
 
-kinds! {
+kinds! { Random, 0:
     /// The browser's session secret at the home host.
     SessionSecret = "hp_ss_";
     /// An app's secret key.
@@ -39,18 +53,21 @@ kinds! {
     FlowSecret = "hp_fl_";
     /// The known-device mark.
     DeviceMark = "hp_dm_";
+    /// What a device asks with whether somebody has allowed it.
+    DeviceCode = "hp_dc_";
+    /// What a client that has registered itself manages its registration with.
+    RegistrationToken = "hp_ra_";
+}
+
+kinds! { ByTime, 6:
     /// What another root domain redeems for its pass.
     HandoffCode = "hp_hc_";
     /// What an OIDC client redeems for its tokens.
     AuthorizationCode = "hp_ac_";
     /// What an OIDC client gets the next tokens for.
     RefreshToken = "hp_rt_";
-    /// What a device asks with whether somebody has allowed it.
-    DeviceCode = "hp_dc_";
     /// What an authorization request goes by that its client has pushed.
     PushedRequest = "hp_pr_";
-    /// What a client that has registered itself manages its registration with.
-    RegistrationToken = "hp_ra_";
 }
 
 /// A secret in the clear: just minted, or just presented. Not `Clone`, not `Serialize`; `Debug` shows only its kind.
@@ -59,14 +76,26 @@ pub struct Secret<K> {
     kind: PhantomData<K>,
 }
 
-impl<K: Kind> Secret<K> {
+impl<K: Random> Secret<K> {
     /// A new one.
-    pub fn mint(random: &mut dyn Random) -> Self {
+    pub fn mint(random: &mut dyn crypto::Random) -> Self {
         let mut bytes = Zeroizing::new([0u8; 32]);
         random.fill(bytes.as_mut());
         Self { bytes, kind: PhantomData }
     }
+}
 
+impl<K: ByTime> Secret<K> {
+    /// A new one.
+    pub fn mint_at(now: Timestamp, random: &mut dyn crypto::Random) -> Self {
+        let mut bytes = Zeroizing::new([0u8; 32]);
+        bytes[..6].copy_from_slice(&now.to_bytes());
+        random.fill(&mut bytes[6..]);
+        Self { bytes, kind: PhantomData }
+    }
+}
+
+impl<K: Kind> Secret<K> {
     /// Reads a presented text; `None` for any text that `mint` could not have produced.
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix(K::PREFIX)?;
@@ -91,7 +120,12 @@ impl<K: Kind> Secret<K> {
 
     /// What may be stored and looked up.
     pub fn digest(&self) -> Digest<K> {
-        Digest { bytes: crypto::sha256(self.bytes.as_ref()), kind: PhantomData }
+        let hash = crypto::sha256(self.bytes.as_ref());
+        let mut bytes = [0; 32];
+        let (time, rest) = bytes.split_at_mut(K::TIME);
+        time.copy_from_slice(&self.bytes[..K::TIME]);
+        rest.copy_from_slice(&hash[..32 - K::TIME]);
+        Digest { bytes, kind: PhantomData }
     }
 
     /// Every call of an app comes past here, so nothing goes to the heap.
@@ -114,7 +148,7 @@ impl<K: Kind> fmt::Debug for Secret<K> {
     }
 }
 
-/// SHA-256 of a secret's random bytes: safe to store, useless to present.
+/// SHA-256 of a secret's bytes, after the time that it was made, of kinds that tell it: safe to store, useless to present.
 pub struct Digest<K> {
     bytes: [u8; 32],
     kind: PhantomData<K>,
@@ -191,6 +225,30 @@ mod tests {
         }
         assert!(Secret::<SecretKey>::parse(&format!("{text} ")).is_none());
         assert!(Secret::<SecretKey>::parse(&format!(" {text}")).is_none());
+    }
+
+    #[test]
+    fn those_that_tell_their_time_and_their_digests_are_in_its_order() {
+        let now = Timestamp::from_millis(1_790_000_000_000);
+        let mint = |at| Secret::<RefreshToken>::mint_at(at, &mut Seeded(7));
+        let (earlier, later) = (mint(now), mint(now + std::time::Duration::from_millis(1)));
+        assert!(*earlier.expose() < *later.expose());
+        assert!(earlier.digest().as_bytes() < later.digest().as_bytes());
+        let presented = Secret::<RefreshToken>::parse(&earlier.expose()).expect("recognised");
+        assert_eq!(presented.digest(), earlier.digest());
+    }
+
+    /// What a digest gives away of its secret is the time, and not one byte more.
+    #[test]
+    fn two_secrets_of_one_moment_have_nothing_else_in_common() {
+        let now = Timestamp::from_millis(1_790_000_000_000);
+        let [one, other] = [8, 9].map(|seed| Secret::<AuthorizationCode>::mint_at(now, &mut Seeded(seed)));
+        let (digest, secret) = (one.digest(), one.bytes.as_ref());
+        assert_eq!(digest.as_bytes()[..6], secret[..6]);
+        assert_eq!(digest.as_bytes()[6..], crypto::sha256(secret)[..26]);
+        assert_eq!(secret[..6], other.bytes[..6]);
+        assert_ne!(secret[6..], other.bytes[6..]);
+        assert_ne!(digest.as_bytes()[6..], other.digest().as_bytes()[6..]);
     }
 
     #[test]

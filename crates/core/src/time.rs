@@ -27,6 +27,12 @@ impl Timestamp {
         self.0
     }
 
+    /// Milliseconds since the epoch as six bytes in the order of time, as UUIDs of version 7 begin. Whatever lies beyond them is their first or last.
+    pub fn to_bytes(self) -> [u8; 6] {
+        let [_, _, bytes @ ..] = self.0.clamp(0, (1 << 48) - 1).to_be_bytes();
+        bytes
+    }
+
     /// Whole seconds since the epoch, rounded down: what a JWT carries.
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1000)

@@ -192,7 +192,7 @@ impl Context {
             public_url,
             view,
             keys,
-            passwords: Passwords::start(&config.password)?,
+            passwords: Passwords::new(&config.password)?,
             limits,
             verified: Verified::new(config.maximum_sessions_in_memory),
             app_refusals: Counter::new(limits.caller.attempts, limits.caller.window),

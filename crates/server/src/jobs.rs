@@ -16,6 +16,7 @@ use hallpass_core::time::Timestamp;
 use hallpass_store::{Store, StoreError, apps, audit, keys, sessions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub use self::sweep::sweep;
 use crate::alerts;
@@ -30,6 +31,8 @@ const KEYS: Duration = Duration::from_mins(1);
 /// How soon the first key is there that somebody has come to need.
 const FIRST_KEYS: Duration = Duration::from_millis(500);
 const SWEEP: Duration = Duration::from_mins(10);
+/// How long after the one before it a job begins. Those that begin together each call for a thread, and every thread takes memory of its own.
+const STAGGER: Duration = Duration::from_millis(20);
 /// Rows in one transaction: others wait for the writer meanwhile.
 const BATCH: usize = 200;
 
@@ -70,8 +73,9 @@ fn every<F: Future<Output = Result<(), StoreError>> + Send + 'static>(
     job: impl Fn(Arc<Context>) -> F + Send + Sync + 'static,
 ) {
     let context = context.clone();
+    let first = Instant::now() + STAGGER * u32::try_from(jobs.len()).unwrap_or_default();
     jobs.spawn(until(stop.clone(), async move {
-        let mut ticks = tokio::time::interval(period);
+        let mut ticks = tokio::time::interval_at(first, period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

@@ -24,6 +24,10 @@ const KEPT: Duration = Duration::from_secs(1);
 /// The pool.
 pub struct Passwords {
     queue: SyncSender<Job>,
+    jobs: Arc<Mutex<Receiver<Job>>>,
+    threads: usize,
+    /// How many of them have been started: none before the first password comes, because each takes memory of its own.
+    started: Mutex<usize>,
     waiting: Arc<AtomicUsize>,
     refused: AtomicU64,
     cost: Argon2Cost,
@@ -32,20 +36,17 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    /// Starts the threads; they end when the pool is dropped.
-    pub fn start(config: &PasswordConfig) -> Result<Self, StartError> {
+    /// A pool whose threads end when it is dropped.
+    pub fn new(config: &PasswordConfig) -> Result<Self, StartError> {
         let cost = Argon2Cost::new(config.memory_kib, config.passes, 1)
             .map_err(|error| StartError::Other(format!("password: {error}")))?;
         let threads = config.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let (queue, jobs) = sync_channel::<Job>(config.queue);
-        let jobs = Arc::new(Mutex::new(jobs));
-        for number in 0..threads.max(1) {
-            let jobs = jobs.clone();
-            let named = std::thread::Builder::new().name(format!("passwords-{number}"));
-            named.spawn(move || work(&jobs, cost)).expect("the system can start a thread");
-        }
         Ok(Self {
             queue,
+            jobs: Arc::new(Mutex::new(jobs)),
+            threads: threads.max(1),
+            started: Mutex::new(0),
             waiting: Arc::default(),
             refused: AtomicU64::new(0),
             cost,
@@ -88,6 +89,8 @@ impl Passwords {
         &self,
         work: impl FnOnce(&mut Workspace) -> T + Send + 'static,
     ) -> Result<T, Error> {
+        self.start_threads()
+            .map_err(|error| Error::unavailable().because(format!("no thread for hashing: {error}")))?;
         let (answer, answered) = oneshot::channel();
         let waiting = self.waiting.clone();
         waiting.fetch_add(1, Ordering::Relaxed);
@@ -105,6 +108,21 @@ impl Passwords {
             }
             Err(TrySendError::Disconnected(_)) => Err(Error::unavailable().because("the password threads ended")),
         }
+    }
+
+    fn start_threads(&self) -> std::io::Result<()> {
+        let mut started = self.started.lock();
+        while *started < self.threads {
+            let (jobs, cost) = (self.jobs.clone(), self.cost);
+            let named = std::thread::Builder::new().name(format!("passwords-{started}"));
+            match named.spawn(move || work(&jobs, cost)) {
+                Ok(_) => *started += 1,
+                // The others do the work; the next password tries again.
+                Err(_) if *started > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -156,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn hashing_gives_way_to_everything_else() {
         const SCHED_IDLE: &str = "5";
-        let passwords = Passwords::start(&PasswordConfig::default()).expect("starts");
+        let passwords = Passwords::new(&PasswordConfig::default()).expect("starts");
         let stat = || std::fs::read_to_string("/proc/thread-self/stat").expect("Linux tells");
         let policy = |stat: &str| stat.split_whitespace().nth(40).map(ToOwned::to_owned);
         assert_eq!(policy(&passwords.run(move |_| stat()).await.expect("runs")).as_deref(), Some(SCHED_IDLE));

@@ -1,7 +1,7 @@
 //! Authorization codes: rows of `authorization_codes`. RFC 6749 §4.1.2, protocol §11.
 
 use hallpass_core::handoff::CodeChallenge;
-use hallpass_core::id::{AppKey, SessionId};
+use hallpass_core::id::{AppKey, FamilyId, SessionId};
 use hallpass_core::jwk::Thumbprint;
 use hallpass_core::oidc::{CODE_LIFETIME, RequestedClaims, Resources, Scope};
 use hallpass_core::secret::{AuthorizationCode, Digest};
@@ -103,11 +103,22 @@ pub async fn find(read: &mut Read, code: &Digest<AuthorizationCode>) -> Result<O
     }))
 }
 
-/// Uses a code up. `false` when somebody has before, or when its time is over: of many at once one is told `true`.
-pub async fn redeem(write: &mut Write, code: &Digest<AuthorizationCode>, now: Timestamp) -> Result<bool, StoreError> {
-    let redeem = sql("UPDATE authorization_codes SET redeemed_at = $2
+/// Uses a code up for a family. `false` when somebody has before, or when its time is over: of many at once one is told `true`.
+pub async fn redeem(
+    write: &mut Write,
+    code: &Digest<AuthorizationCode>,
+    family: &FamilyId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let redeem = sql("UPDATE authorization_codes SET redeemed_at = $2, family_id = $3
                       WHERE code = $1 AND redeemed_at IS NULL AND expires_at > $2");
-    Ok(write.execute(redeem.bind(code).bind(&now)).await? > 0)
+    Ok(write.execute(redeem.bind(code).bind(&now).bind(family)).await? > 0)
+}
+
+/// The family that came of a code, if it was used up.
+pub async fn family(read: &mut Read, code: &Digest<AuthorizationCode>) -> Result<Option<FamilyId>, StoreError> {
+    let find = sql("SELECT family_id FROM authorization_codes WHERE code = $1");
+    Ok(read.optional(find.bind(code)).await?.map(|row| row.optional("family_id")).transpose()?.flatten())
 }
 
 /// Deletes up to `limit` codes that expired before `before`. How many went.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hallpass_core::id::{AppKey, SessionId};
+use hallpass_core::id::{AppKey, FamilyId, SessionId};
 use hallpass_core::oidc::{DEVICE_CODE_LIFETIME, DEVICE_PAUSE, Scope, UserCode};
 use hallpass_core::secret::{DeviceCode, Digest};
 use hallpass_core::time::Timestamp;
@@ -111,11 +111,22 @@ pub async fn poll(write: &mut Write, code: &Digest<DeviceCode>, now: Timestamp) 
     Ok(false)
 }
 
-/// Uses up the code of a device that was allowed. `false` when somebody has before, or when its time is over: of many at once one is told `true`.
-pub async fn redeem(write: &mut Write, code: &Digest<DeviceCode>, now: Timestamp) -> Result<bool, StoreError> {
-    let redeem = sql("UPDATE device_codes SET redeemed_at = $2
+/// Uses up the code of a device that was allowed, for a family. `false` when somebody has before, or when its time is over: of many at once one is told `true`.
+pub async fn redeem(
+    write: &mut Write,
+    code: &Digest<DeviceCode>,
+    family: &FamilyId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let redeem = sql("UPDATE device_codes SET redeemed_at = $2, family_id = $3
                       WHERE code = $1 AND allowed = 1 AND redeemed_at IS NULL AND expires_at > $2");
-    Ok(write.execute(redeem.bind(code).bind(&now)).await? > 0)
+    Ok(write.execute(redeem.bind(code).bind(&now).bind(family)).await? > 0)
+}
+
+/// The family that came of a code, if it was used up.
+pub async fn family(read: &mut Read, code: &Digest<DeviceCode>) -> Result<Option<FamilyId>, StoreError> {
+    let find = sql("SELECT family_id FROM device_codes WHERE code = $1");
+    Ok(read.optional(find.bind(code)).await?.map(|row| row.optional("family_id")).transpose()?.flatten())
 }
 
 /// Deletes up to `limit` devices whose time was over before `before`. How many went.

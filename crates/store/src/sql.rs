@@ -22,6 +22,7 @@ use crate::migrate;
 
 mod readers;
 mod sqlite;
+mod thread;
 mod writer;
 
 /// How long a server may work on one statement.

@@ -5,38 +5,18 @@ use std::time::Duration;
 use hallpass_core::id::{AppKey, FamilyId, SessionId, UserId};
 use hallpass_core::jwk::Thumbprint;
 use hallpass_core::oidc::{RequestedClaims, Resources, Scope};
-use hallpass_core::secret::{AuthorizationCode, DeviceCode, Digest, RefreshToken};
+use hallpass_core::secret::{Digest, RefreshToken};
 use hallpass_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::sql::{Row, sql};
 use crate::{Read, Write};
 
-/// What a family came of. Both are digests of 256 random bits, so that one is never the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CameOf {
-    /// An authorization code.
-    Code(Digest<AuthorizationCode>),
-    /// The code of a device.
-    Device(Digest<DeviceCode>),
-}
-
-impl CameOf {
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Code(code) => code.as_bytes(),
-            Self::Device(code) => code.as_bytes(),
-        }
-    }
-}
-
 /// A family to be.
 #[derive(Debug, Clone)]
 pub struct NewFamily<'a> {
     /// Names it.
     pub id: FamilyId,
-    /// What it came of.
-    pub came_of: CameOf,
     /// Whose it is.
     pub app: &'a AppKey,
     /// Whom it stands for.
@@ -101,10 +81,11 @@ pub struct Rotation<'a> {
 
 /// Begins a family with its first refresh token.
 pub async fn begin(write: &mut Write, new: &NewFamily<'_>, now: Timestamp) -> Result<(), StoreError> {
-    let insert = sql("INSERT INTO token_families (id, code, app_key, session_id, scope, generation, rotated_at, created_at, expires_at, offline,
-                                                  resources, claims, dpop_jkt)
-                      VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, $8, $9, $10, $11)");
-    let insert = insert.bind(&new.id).bind(new.came_of.as_bytes()).bind(new.app).bind(&new.session).bind(&new.scope);
+    let insert =
+        sql("INSERT INTO token_families (id, app_key, session_id, scope, generation, rotated_at, created_at, expires_at, offline,
+                                         resources, claims, dpop_jkt)
+                      VALUES ($1, $2, $3, $4, 1, $5, $5, $6, $7, $8, $9, $10)");
+    let insert = insert.bind(&new.id).bind(new.app).bind(&new.session).bind(&new.scope);
     let insert = insert.bind(&now).bind(&(now + new.lifetime)).bind(&new.scope.offline_access);
     write.defer(insert.bind(new.resources).bind(&new.claims).bind(&new.key)).await?;
     add(write, &new.id, &new.token, 1).await
@@ -127,12 +108,6 @@ pub async fn find(read: &mut Read, id: &FamilyId) -> Result<Option<Family>, Stor
         sql("SELECT id, app_key, session_id, scope, resources, claims, generation, rotated_at, answer, expires_at, revoked_at, dpop_jkt
                     FROM token_families WHERE id = $1");
     read.optional(find.bind(id)).await?.as_ref().map(family).transpose()
-}
-
-/// The family that came of a code, if it was redeemed.
-pub async fn of_code(read: &mut Read, code: &CameOf) -> Result<Option<FamilyId>, StoreError> {
-    let find = sql("SELECT id FROM token_families WHERE code = $1");
-    read.optional(find.bind(code.as_bytes())).await?.map(|row| row.column("id")).transpose()
 }
 
 /// Keeps a family from moving on or ending until this transaction is over. `false` when it has ended already, or is not there. Families of live

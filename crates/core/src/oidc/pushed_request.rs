@@ -27,14 +27,15 @@ mod tests {
     use super::*;
     use crate::crypto::tests::Seeded;
     use crate::secret::AuthorizationCode;
+    use crate::time::Timestamp;
 
     #[test]
     fn only_the_very_name_is_one() {
-        let request = Secret::<PushedRequest>::mint(&mut Seeded(1));
+        let request = Secret::<PushedRequest>::mint_at(Timestamp::from_millis(1), &mut Seeded(1));
         let name = request_uri(&request);
         assert!(is_pushed(&name) && name.starts_with("urn:ietf:params:oauth:request_uri:hp_pr_"));
         assert_eq!(named_request(&name).map(|found| found.digest()), Some(request.digest()));
-        let code = Secret::<AuthorizationCode>::mint(&mut Seeded(1)).expose().to_string();
+        let code = Secret::<AuthorizationCode>::mint_at(Timestamp::from_millis(1), &mut Seeded(1)).expose().to_string();
         for bad in [&name[1..], &name[..name.len() - 1], &name.to_uppercase(), &format!("{PREFIX}{code}"), PREFIX, ""] {
             assert!(named_request(bad).is_none(), "{bad}");
         }

@@ -139,7 +139,7 @@ async fn give_code(
     challenge: CodeChallenge,
 ) -> Result<Response, Error> {
     let Asked { agent, state, return_to, .. } = asked;
-    let code = Secret::<HandoffCode>::mint(&mut call.context.random());
+    let code = Secret::<HandoffCode>::mint_at(call.now, &mut call.context.random());
     let nonce = nonce_of(state);
     let app = agent.app.map(|index| NewForApp {
         app: &policy.apps[index].app.key,

@@ -316,7 +316,7 @@ async fn give_code(
     request: &AuthorizationRequest,
     live: &LiveSession,
 ) -> Result<Response, Error> {
-    let code = Secret::<AuthorizationCode>::mint(&mut call.context.random());
+    let code = Secret::<AuthorizationCode>::mint_at(call.now, &mut call.context.random());
     let new = NewCode {
         code: code.digest(),
         app: client.key,

@@ -38,7 +38,7 @@ async fn accept(call: &Call<Client>, parameters: Parameters) -> Result<Response,
         return Err(too_many("too many requests from this address"));
     }
     let proof = dpop::of_pushed(call, parameters.dpop_jkt.as_deref())?;
-    let request = Secret::<PushedRequest>::mint(&mut context.random());
+    let request = Secret::<PushedRequest>::mint_at(call.now, &mut context.random());
     let mut parameters =
         Parameters { client_id: Some(call.proof.app().app.client_id().to_owned()), ..parameters.said() };
     if let Some(proof) = &proof {

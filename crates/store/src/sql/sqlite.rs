@@ -13,13 +13,18 @@ use rusqlite::ffi::{ErrorCode, SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_CONSTRAINT_P
 use rusqlite::types::Value as Stored;
 use rusqlite::{OpenFlags, Statement as Prepared};
 
+use super::thread::Thread;
 use super::{Statement, Value};
 use crate::error::StoreError;
 use crate::migrate;
 
 /// A connection. Clones share it.
 #[derive(Clone)]
-pub(super) struct Connection(Arc<Mutex<rusqlite::Connection>>);
+pub(super) struct Connection {
+    inner: Arc<Mutex<rusqlite::Connection>>,
+    /// Where it does what takes long; none: on any of the runtime's.
+    thread: Option<Thread>,
+}
 
 /// What a statement has done.
 #[derive(Default)]
@@ -39,17 +44,22 @@ impl Connection {
         for (name, value) in pragmas {
             connection.pragma_update(None, name, value)?;
         }
-        Ok(Self(Arc::new(Mutex::new(connection))))
+        Ok(Self { inner: Arc::new(Mutex::new(connection)), thread: None })
+    }
+
+    /// With a thread for what takes long.
+    pub(super) fn on(self, thread: Thread) -> Self {
+        Self { thread: Some(thread), ..self }
     }
 
     /// Brings the tables up to date.
     pub(super) fn migrate(&self) -> Result<(), StoreError> {
-        migrate::run_embedded(&mut self.0.lock())
+        migrate::run_embedded(&mut self.inner.lock())
     }
 
     /// How long to wait for another process that writes.
     pub(super) fn wait_for(&self, patience: Duration) -> Result<(), StoreError> {
-        Ok(self.0.lock().busy_timeout(patience)?)
+        Ok(self.inner.lock().busy_timeout(patience)?)
     }
 
     /// Runs a statement here and now, to its end.
@@ -59,12 +69,12 @@ impl Connection {
 
     /// Runs one of ours that has neither values nor rows: `COMMIT`.
     pub(super) fn control(&self, text: &str) -> Result<(), StoreError> {
-        Ok(self.0.lock().prepare_cached(text)?.raw_execute().map(drop)?)
+        Ok(self.inner.lock().prepare_cached(text)?.raw_execute().map(drop)?)
     }
 
     /// Begins to write; `false` if another process is writing.
     pub(super) fn begin_immediate(&self) -> Result<bool, StoreError> {
-        let connection = self.0.lock();
+        let connection = self.inner.lock();
         match connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute() {
             Ok(_) => Ok(true),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
@@ -78,11 +88,14 @@ impl Connection {
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let connection = self.clone();
-        tokio::task::spawn_blocking(move || work(&connection)).await.map_err(StoreError::unavailable)?
+        match &self.thread {
+            Some(thread) => thread.run(move || work(&connection)).await,
+            None => tokio::task::spawn_blocking(move || work(&connection)).await.map_err(StoreError::unavailable)?,
+        }
     }
 
     fn try_run(&self, statement: &Statement) -> Result<Done, rusqlite::Error> {
-        let connection = self.0.lock();
+        let connection = self.inner.lock();
         // `?1` is the first value; `$1` would be a name, numbered by where it comes first.
         let text = statement.text.as_str().replace('$', "?");
         let (mut kept, mut once);

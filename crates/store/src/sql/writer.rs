@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 
 use super::sqlite::{Connection, Done};
+use super::thread::Thread;
 use super::{LOCK_TIMEOUT, PRAGMAS, Statement, WRITER_TIMEOUT, within};
 use crate::error::StoreError;
 
@@ -33,6 +34,7 @@ const WRITING: &[(&str, &str)] = &[
 #[derive(Clone)]
 pub(crate) struct Writer {
     path: Arc<Path>,
+    thread: Thread,
     state: Arc<Mutex<State>>,
 }
 
@@ -65,11 +67,12 @@ impl Writer {
             let connection = Connection::open(&at, LOCK_TIMEOUT, &[&log, PRAGMAS, WRITING].concat())?;
             connection.migrate()?;
             connection.wait_for(Duration::ZERO)?;
-            Ok::<_, StoreError>(connection)
+            Ok(connection)
         };
-        let connection = tokio::task::spawn_blocking(open).await.map_err(StoreError::unavailable)??;
+        let thread = Thread::start()?;
+        let connection = thread.run(open).await?.on(thread.clone());
         let state = State { connection: Some(connection), ..State::default() };
-        Ok(Self { path, state: Arc::new(Mutex::new(state)) })
+        Ok(Self { path, thread, state: Arc::new(Mutex::new(state)) })
     }
 
     /// Waits in line, first come, first served, and begins a transaction.
@@ -98,7 +101,7 @@ impl Writer {
         state.closed = true;
         // The last one to close brings the log into the database.
         if let Some(connection) = state.connection.take() {
-            let _ = tokio::task::spawn_blocking(move || drop(connection)).await;
+            let _ = self.thread.run(move || Ok(drop(connection))).await;
         }
     }
 
@@ -106,7 +109,7 @@ impl Writer {
         // Another process that writes is waited for by `begin_immediate`, where no thread stands still for it.
         let path = self.path.clone();
         let open = move || Connection::open(&path, Duration::ZERO, &[PRAGMAS, WRITING].concat());
-        tokio::task::spawn_blocking(open).await.map_err(StoreError::unavailable)?
+        Ok(self.thread.run(open).await?.on(self.thread.clone()))
     }
 }
 
@@ -231,7 +234,7 @@ mod tests {
         let table =
             "CREATE TABLE rows (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES rows DEFERRABLE INITIALLY DEFERRED)";
         Database::open(&path).and_then(|database| database.execute_batch(table)).expect("a table");
-        Writer { path: path.into(), state: Arc::default() }
+        Writer { path: path.into(), thread: Thread::start().expect("starts"), state: Arc::default() }
     }
 
     async fn begun(writer: &Writer) -> Turn {

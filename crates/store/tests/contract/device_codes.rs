@@ -1,5 +1,6 @@
 //! Devices that wait: decided about once, used up once, in time, and never for a session that has ended.
 
+use hallpass_core::id::FamilyId;
 use hallpass_core::oidc::{Scope, UserCode};
 use hallpass_core::secret::{DeviceCode, Digest};
 use hallpass_core::session::EndReason;
@@ -57,9 +58,13 @@ async fn it_is_decided_about_once_in_time_and_by_a_session_that_lives() {
     on_both(|database| async move {
         let mut write = database.write().await;
         let session = prepared(&mut write).await.session.id;
+        let family = FamilyId::mint(NOW, &mut Different);
         for allowed in [true, false] {
             let (code, user_code) = device(&mut write).await;
-            assert!(!device_codes::redeem(&mut write, &code, NOW).await.expect("asks"), "nobody has allowed it");
+            assert!(
+                !device_codes::redeem(&mut write, &code, &family, NOW).await.expect("asks"),
+                "nobody has allowed it"
+            );
             let decided = device_codes::decide(&mut write, &user_code, &session, allowed, later(599)).await;
             assert!(decided.expect("decides"));
             let expected = if allowed { Decision::Allowed(session) } else { Decision::Denied };
@@ -68,11 +73,16 @@ async fn it_is_decided_about_once_in_time_and_by_a_session_that_lives() {
             let again = device_codes::decide(&mut write, &user_code, &session, !allowed, later(599)).await;
             assert!(!again.expect("asks"), "it is decided");
             assert_eq!(decision(&mut write, &code).await, Some(expected));
-            assert!(!device_codes::redeem(&mut write, &code, later(600)).await.expect("asks"), "too late");
-            assert_eq!(device_codes::redeem(&mut write, &code, later(599)).await.expect("asks"), allowed);
-            assert!(!device_codes::redeem(&mut write, &code, later(599)).await.expect("asks"), "used up, or denied");
+            assert!(!device_codes::redeem(&mut write, &code, &family, later(600)).await.expect("asks"), "too late");
+            assert_eq!(device_codes::redeem(&mut write, &code, &family, later(599)).await.expect("asks"), allowed);
+            assert!(
+                !device_codes::redeem(&mut write, &code, &family, later(599)).await.expect("asks"),
+                "used up, or denied"
+            );
             let found = device_codes::find(&mut write, &code).await.expect("reads").expect("there");
             assert_eq!(found.redeemed_at, allowed.then(|| later(599)));
+            let of = device_codes::family(&mut write, &code).await.expect("reads");
+            assert_eq!(of, allowed.then_some(family));
         }
         let (_, late) = device(&mut write).await;
         assert!(!device_codes::decide(&mut write, &late, &session, true, later(600)).await.expect("asks"), "too late");

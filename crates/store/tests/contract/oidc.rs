@@ -10,7 +10,7 @@ use hallpass_core::secret::{AuthorizationCode, Digest, RefreshToken};
 use hallpass_core::session::EndReason;
 use hallpass_store::codes::{self, NewCode};
 use hallpass_store::sessions::{self, NewSession};
-use hallpass_store::tokens::{self, CameOf, NewFamily, Rotation};
+use hallpass_store::tokens::{self, NewFamily, Rotation};
 use hallpass_store::{Write, apps, users, zones};
 
 use crate::support::*;
@@ -62,11 +62,9 @@ pub async fn family(write: &mut Write, session: &NewSession) -> (FamilyId, Diges
 
 async fn family_with(write: &mut Write, session: &NewSession, scope: Scope) -> (FamilyId, Digest<RefreshToken>) {
     let (id, token) = (FamilyId::mint(NOW, &mut Different), digest());
-    let came_of = CameOf::Code(code(write, session).await);
     let key = key("crm");
     let new = NewFamily {
         id,
-        came_of,
         app: &key,
         session: session.session.id,
         scope,
@@ -77,7 +75,6 @@ async fn family_with(write: &mut Write, session: &NewSession, scope: Scope) -> (
         key: None,
     };
     tokens::begin(write, &new, NOW).await.expect("begins");
-    assert_eq!(tokens::of_code(write, &came_of).await.expect("reads"), Some(id));
     (id, token)
 }
 
@@ -92,11 +89,16 @@ async fn a_code_reads_back_and_is_used_up_once_and_in_time() {
         assert_eq!((found.resources, found.claims), (services(), asked()));
         assert_eq!((&*found.redirect_uri, found.nonce.as_deref()), ("https://crm.company.com/b", Some("n")));
         assert_eq!((found.expires_at, found.redeemed_at, found.key), (NOW + CODE_LIFETIME, None, Some(KEY)));
-        assert!(codes::redeem(&mut write, &one, later(59)).await.expect("redeems"));
-        assert!(!codes::redeem(&mut write, &one, later(59)).await.expect("asks"), "used up");
+        let [family, other] = [NOW, later(1)].map(|now| FamilyId::mint(now, &mut Different));
+        assert_eq!(codes::family(&mut write, &one).await.expect("reads"), None);
+        assert!(codes::redeem(&mut write, &one, &family, later(59)).await.expect("redeems"));
+        assert!(!codes::redeem(&mut write, &one, &other, later(59)).await.expect("asks"), "used up");
+        assert_eq!(codes::family(&mut write, &one).await.expect("reads"), Some(family), "of whoever was first");
         let two = code(&mut write, &session).await;
-        assert!(!codes::redeem(&mut write, &two, later(60)).await.expect("asks"), "too late");
-        assert!(!codes::redeem(&mut write, &digest(), NOW).await.expect("asks"), "nobody's");
+        assert!(!codes::redeem(&mut write, &two, &other, later(60)).await.expect("asks"), "too late");
+        assert_eq!(codes::family(&mut write, &two).await.expect("reads"), None);
+        assert!(!codes::redeem(&mut write, &digest(), &other, NOW).await.expect("asks"), "nobody's");
+        assert_eq!(codes::family(&mut write, &digest()).await.expect("reads"), None);
         assert_eq!(codes::prune(&mut write, later(60), 10).await.expect("prunes"), 0);
         assert_eq!(codes::prune(&mut write, later(61), 10).await.expect("prunes"), 2);
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hallpass_core::handoff::{HandoffRefused, MAXIMUM_CODES};
+use hallpass_core::id::FamilyId;
 use hallpass_core::jwk::Thumbprint;
 use hallpass_core::keyring::Purpose;
 use hallpass_core::oidc::{AuthMethod, VerifiedAssertion, VerifiedProof};
@@ -141,9 +142,10 @@ async fn a_device_is_heard_decided_about_and_given_tokens_once() {
         let (code, user_code) = device(&mut write).await;
         assert!(device_codes::decide(&mut write, &user_code, &session, true, NOW).await.expect("decides"));
         write.commit().await.expect("commits");
+        let family = FamilyId::mint(NOW, &mut Different);
         let redeemed = race(&database, move |store, _| async move {
             let mut write = store.write().await.expect("writes");
-            let won = device_codes::redeem(&mut write, &code, NOW).await.expect("asks");
+            let won = device_codes::redeem(&mut write, &code, &family, NOW).await.expect("asks");
             write.commit().await.expect("commits");
             won
         });
@@ -226,12 +228,15 @@ async fn an_authorization_code_is_redeemed_by_one() {
             let code = oidc::code(&mut write, &session).await;
             write.commit().await.expect("commits");
             let got = race(&database, move |store, _| async move {
+                let family = FamilyId::mint(NOW, &mut Different);
                 let mut write = store.write().await.expect("writes");
-                let won = codes::redeem(&mut write, &code, NOW).await.expect("asks");
+                let won = codes::redeem(&mut write, &code, &family, NOW).await.expect("asks");
                 write.commit().await.expect("commits");
-                won
+                won.then_some(family)
             });
-            assert_eq!(winners(&got.await), 1);
+            let won: Vec<_> = got.await.into_iter().flatten().collect();
+            let written = codes::family(&mut database.read().await, &code).await.expect("reads");
+            assert_eq!(won, [written.expect("the winner's")]);
         }
     })
     .await;

@@ -1,10 +1,10 @@
 //! Tokens for an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.6). Everything that can be wrong with a code is looked at before one guarded
 //! statement uses it up: whoever has seen a code, but not the verifier, cannot use it up in the client's place.
 
+use hallpass_core::id::FamilyId;
 use hallpass_core::oidc::{GrantRefused, pkce, registered_redirect_uri};
 use hallpass_core::secret::{AuthorizationCode, Secret};
 use hallpass_store::codes::{self, Code};
-use hallpass_store::tokens::{self, CameOf};
 
 use super::{Granted, Tokens, chosen, is_allowed, judge};
 use crate::oidc::client::Client;
@@ -36,16 +36,17 @@ pub async fn exchange(
     if !is_allowed(call, &mut write, &session, found.scope, found.claims, audience).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
-    if !codes::redeem(&mut write, &digest, call.now).await? {
+    let family = FamilyId::mint(call.now, &mut call.context.random());
+    if !codes::redeem(&mut write, &digest, &family, call.now).await? {
         // Twice by whoever knows the verifier: one of the two is not the client (RFC 6749 §4.1.2).
-        if let Some(family) = tokens::of_code(&mut write, &CameOf::Code(digest)).await? {
+        if let Some(family) = codes::family(&mut write, &digest).await? {
             revoke_family(call, &mut write, &family, GrantRefused::CodeReused.as_str()).await?;
         }
         write.commit().await?;
         return Ok(Err(GrantRefused::CodeReused));
     }
     let granted = Granted {
-        came_of: CameOf::Code(digest),
+        family,
         scope: found.scope,
         resources: &found.resources,
         audience,

@@ -1,11 +1,10 @@
 //! Tokens for a device that somebody has allowed in a browser elsewhere (RFC 8628 §3.4, §3.5): the same as for an authorization code, of the session
 //! in which it was allowed, and gone with it.
 
-use hallpass_core::id::SessionId;
+use hallpass_core::id::{FamilyId, SessionId};
 use hallpass_core::oidc::{GrantRefused, RequestedClaims, Resources};
 use hallpass_core::secret::{DeviceCode, Secret};
 use hallpass_store::device_codes::{self, Decision, Device};
-use hallpass_store::tokens::{self, CameOf};
 use http::StatusCode;
 
 use super::{Granted, Tokens, chosen, is_allowed, judge};
@@ -45,16 +44,17 @@ pub async fn exchange(
     if !is_allowed(call, &mut write, &session, found.scope, RequestedClaims::default(), audience).await? {
         return Ok(Err(GrantRefused::NoConsent));
     }
-    if !device_codes::redeem(&mut write, &digest, call.now).await? {
+    let family = FamilyId::mint(call.now, &mut call.context.random());
+    if !device_codes::redeem(&mut write, &digest, &family, call.now).await? {
         // Twice: what came of it may be with somebody else, as with an authorization code.
-        if let Some(family) = tokens::of_code(&mut write, &CameOf::Device(digest)).await? {
+        if let Some(family) = device_codes::family(&mut write, &digest).await? {
             revoke_family(call, &mut write, &family, GrantRefused::CodeReused.as_str()).await?;
         }
         write.commit().await?;
         return Ok(Err(GrantRefused::CodeReused));
     }
     let granted = Granted {
-        came_of: CameOf::Device(digest),
+        family,
         scope: found.scope,
         resources: &none,
         audience,

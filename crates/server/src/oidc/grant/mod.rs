@@ -18,7 +18,7 @@ use hallpass_core::oidc::{
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
 use hallpass_core::time::Timestamp;
-use hallpass_store::tokens::{self, CameOf, NewFamily};
+use hallpass_store::tokens::{self, NewFamily};
 use hallpass_store::view::Standing;
 use hallpass_store::{Write, audit, consents, sessions, users};
 use http::{HeaderValue, StatusCode, header};
@@ -55,7 +55,8 @@ async fn may(call: &Call<Client>, write: &mut Write, user: &UserId) -> Result<Re
 
 /// What somebody granted, at the authorization endpoint or on the page for devices.
 struct Granted<'a> {
-    came_of: CameOf,
+    /// Under what name: the code was used up for it.
+    family: FamilyId,
     scope: Scope,
     resources: &'a Resources,
     /// The one of them that the first access token is for.
@@ -70,10 +71,9 @@ impl Granted<'_> {
         let (context, app) = (&call.context, &call.proof.app().app.key);
         let offline = self.scope.offline_access;
         let (_, lifetime) = context.config.refresh.policy().lifetimes(offline);
-        let refresh_token = Secret::<RefreshToken>::mint(&mut context.random());
+        let refresh_token = Secret::<RefreshToken>::mint_at(call.now, &mut context.random());
         let new = NewFamily {
-            id: FamilyId::mint(call.now, &mut context.random()),
-            came_of: self.came_of,
+            id: self.family,
             app,
             session: session.id,
             scope: self.scope,

@@ -55,7 +55,7 @@ pub async fn exchange(
     }
     let mut answer = None;
     if presented(generation, family.generation, family.rotated_at, call.now) == Presented::Current {
-        let next = Secret::<RefreshToken>::mint(&mut context.random());
+        let next = Secret::<RefreshToken>::mint_at(call.now, &mut context.random());
         let profile = profile(call, &mut write, &session, scope, family.claims).await?;
         let grant = Grant { session: &session, family: family.id, scope, audience, profile, nonce: None };
         let made = grant.answer(call, &grant.signers(call)?, &next)?;
