@@ -46,6 +46,12 @@ pub async fn find(read: &mut Read, id: &UserId) -> Result<Option<User>, StoreErr
     read.optional(find.bind(id)).await?.as_ref().map(user).transpose()
 }
 
+/// Whether somebody may sign in: is there, not disabled, and need not change the password first. For whoever wants to know no more of the person.
+pub async fn may_sign_in(read: &mut Read, id: &UserId) -> Result<bool, StoreError> {
+    let find = sql("SELECT 1 AS may FROM users WHERE id = $1 AND disabled_at IS NULL AND must_change_password = 0");
+    Ok(read.optional(find.bind(id)).await?.is_some())
+}
+
 /// By name, whatever case or width it is typed in.
 pub async fn by_username(read: &mut Read, username: &Username) -> Result<Option<User>, StoreError> {
     let find =

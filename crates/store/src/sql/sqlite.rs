@@ -3,9 +3,10 @@
 //! Most statements take microseconds, and a way to another thread and back costs more than that: on an idle machine it wakes two sleeping
 //! processors. What waits for the disk or touches many rows runs [`apart`](Connection::apart), so that requests do not stand behind it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,9 +22,30 @@ use crate::migrate;
 /// A connection. Clones share it.
 #[derive(Clone)]
 pub(super) struct Connection {
-    inner: Arc<Mutex<rusqlite::Connection>>,
+    inner: Arc<Mutex<Inner>>,
     /// Where it does what takes long; none: on any of the runtime's.
     thread: Option<Thread>,
+}
+
+struct Inner {
+    connection: rusqlite::Connection,
+    /// What need not be found out anew each time, of the statements that are kept prepared.
+    known: HashMap<Box<str>, Arc<Known>>,
+}
+
+/// What does not change from one use of a statement to the next.
+struct Known {
+    /// Its text as SQLite reads it.
+    text: Box<str>,
+    /// What the columns of its rows are called.
+    names: OnceLock<Arc<[Box<str>]>>,
+}
+
+impl Known {
+    fn new(text: &str) -> Self {
+        // `?1` is the first value; `$1` would be a name, numbered by where it comes first.
+        Self { text: text.replace('$', "?").into(), names: OnceLock::new() }
+    }
 }
 
 /// What a statement has done.
@@ -44,7 +66,8 @@ impl Connection {
         for (name, value) in pragmas {
             connection.pragma_update(None, name, value)?;
         }
-        Ok(Self { inner: Arc::new(Mutex::new(connection)), thread: None })
+        let inner = Inner { connection, known: HashMap::new() };
+        Ok(Self { inner: Arc::new(Mutex::new(inner)), thread: None })
     }
 
     /// With a thread for what takes long.
@@ -54,12 +77,12 @@ impl Connection {
 
     /// Brings the tables up to date.
     pub(super) fn migrate(&self) -> Result<(), StoreError> {
-        migrate::run_embedded(&mut self.inner.lock())
+        migrate::run_embedded(&mut self.inner.lock().connection)
     }
 
     /// How long to wait for another process that writes.
     pub(super) fn wait_for(&self, patience: Duration) -> Result<(), StoreError> {
-        Ok(self.inner.lock().busy_timeout(patience)?)
+        Ok(self.inner.lock().connection.busy_timeout(patience)?)
     }
 
     /// Runs a statement here and now, to its end.
@@ -69,13 +92,13 @@ impl Connection {
 
     /// Runs one of ours that has neither values nor rows: `COMMIT`.
     pub(super) fn control(&self, text: &str) -> Result<(), StoreError> {
-        Ok(self.inner.lock().prepare_cached(text)?.raw_execute().map(drop)?)
+        Ok(self.inner.lock().connection.prepare_cached(text)?.raw_execute().map(drop)?)
     }
 
     /// Begins to write; `false` if another process is writing.
     pub(super) fn begin_immediate(&self) -> Result<bool, StoreError> {
-        let connection = self.inner.lock();
-        match connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute() {
+        let inner = self.inner.lock();
+        match inner.connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute() {
             Ok(_) => Ok(true),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
             Err(error) => Err(error.into()),
@@ -95,15 +118,23 @@ impl Connection {
     }
 
     fn try_run(&self, statement: &Statement) -> Result<Done, rusqlite::Error> {
-        let connection = self.inner.lock();
-        // `?1` is the first value; `$1` would be a name, numbered by where it comes first.
-        let text = statement.text.as_str().replace('$', "?");
-        let (mut kept, mut once);
+        let mut inner = self.inner.lock();
+        let Inner { connection, known: all } = &mut *inner;
+        let text = statement.text.as_str();
+        let (mut kept, mut once, known): (_, _, Arc<Known>);
         let prepared: &mut Prepared<'_> = if statement.keep {
-            kept = connection.prepare_cached(&text)?;
+            known = if let Some(known) = all.get(text) {
+                known.clone()
+            } else {
+                let new = Arc::new(Known::new(text));
+                all.insert(text.into(), new.clone());
+                new
+            };
+            kept = connection.prepare_cached(&known.text)?;
             &mut kept
         } else {
-            once = connection.prepare(&text)?;
+            known = Arc::new(Known::new(text));
+            once = connection.prepare(&known.text)?;
             &mut once
         };
         for (index, value) in statement.values.iter().enumerate() {
@@ -114,11 +145,10 @@ impl Connection {
             }?;
         }
         let columns = prepared.column_count();
-        let mut names: Option<Arc<[Box<str>]>> = None;
         let mut done = Done::default();
         let mut rows = prepared.raw_query();
         while let Some(row) = rows.next()? {
-            let names = names.get_or_insert_with(|| row.as_ref().column_names().into_iter().map(Into::into).collect());
+            let names = known.names.get_or_init(|| row.as_ref().column_names().into_iter().map(Into::into).collect());
             let values = (0..columns).map(|column| row.get(column)).collect::<Result<_, _>>()?;
             done.rows.push(Row { names: names.clone(), values });
         }

@@ -42,8 +42,7 @@ async fn judge(call: &Call<Client>, write: &mut Write, id: &SessionId) -> Result
 
 /// Whether the person may still sign in and enter the app.
 async fn may(call: &Call<Client>, write: &mut Write, user: &UserId) -> Result<Result<(), GrantRefused>, Error> {
-    let found = users::find(write, user).await?;
-    if !found.is_some_and(|user| user.disabled_at.is_none() && !user.must_change_password) {
+    if !users::may_sign_in(write, user).await? {
         return Ok(Err(GrantRefused::UserMayNot));
     }
     let Client { policy, index, .. } = &call.proof;
