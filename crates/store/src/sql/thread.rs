@@ -58,7 +58,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_asked_for_is_done_though_nobody_waits() {
         let thread = Thread::start().expect("starts");
-        let (go, going) = std::sync::mpsc::channel::<()>();
+        let (go, going) = channel::<()>();
         let (done, outcome) = oneshot::channel();
         let job = thread.run(move || {
             let _ = going.recv();

@@ -101,7 +101,11 @@ impl Writer {
         state.closed = true;
         // The last one to close brings the log into the database.
         if let Some(connection) = state.connection.take() {
-            let _ = self.thread.run(move || Ok(drop(connection))).await;
+            let close = move || {
+                drop(connection);
+                Ok(())
+            };
+            let _ = self.thread.run(close).await;
         }
     }
 

@@ -62,7 +62,8 @@ async fn garbage_is_counted_and_written_down_so_often_only() {
         let fields = [&fields[..], &[("code_verifier", "x"), ("client_id", client)]].concat();
         site.send(Ask::post("/oauth/token").form(&fields).from(address)).await
     };
-    let unknown = hallpass_core::secret::Secret::<hallpass_core::secret::AuthorizationCode>::mint(
+    let unknown = hallpass_core::secret::Secret::<hallpass_core::secret::AuthorizationCode>::mint_at(
+        site.now(),
         &mut hallpass_core::crypto::SystemRandom,
     );
     for number in 0..60 {

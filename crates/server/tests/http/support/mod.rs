@@ -72,7 +72,7 @@ impl Site {
         let mut config = config(directory.path());
         change(&mut config);
         let clock = Arc::new(AtomicI64::new(NOW * 1000));
-        let engine = Engine::start(config, Clock::Fixed(clock.clone())).await.expect("starts");
+        let engine = Box::pin(Engine::start(config, Clock::Fixed(clock.clone()))).await.expect("starts");
         let company = seed::company(&engine).await;
         let site = Self::of(engine, clock, directory, company);
         site.heard().await;
@@ -94,7 +94,7 @@ impl Site {
         let mut config = Config { database_url: Some(url.to_owned()), ..config(directory.path()) };
         change(&mut config);
         let clock = first.map_or_else(|| Arc::new(AtomicI64::new(NOW * 1000)), |first| first.clock.clone());
-        let engine = Engine::start(config, Clock::Fixed(clock.clone())).await.expect("starts");
+        let engine = Box::pin(Engine::start(config, Clock::Fixed(clock.clone()))).await.expect("starts");
         let company = match first {
             None => seed::company(&engine).await,
             Some(first) => (first.pos.clone(), first.wiki.clone(), first.ana.clone()),
