@@ -10,6 +10,7 @@ use super::Bench;
 use super::introspection::all;
 use crate::Failure;
 use crate::contest::{self, Ratio, Run, grouped, median};
+use crate::database::Kind;
 use crate::handoff;
 use crate::installation::{HOME, Installation};
 use crate::load::Load;
@@ -109,8 +110,8 @@ impl Bench<'_> {
         };
         let what = self.what(&format!("{grant}, {algorithm}, against oidc-provider in memory"));
         let measured = figures(&per_core, Run::per_core);
-        // Said of the algorithm that nearly every program takes.
-        if algorithm == IdTokenAlgorithm::default().as_str() {
+        // The target is for SQLite with durable writes; it is held against both algorithms, so that neither hides what the other takes.
+        if self.kind == Kind::Sqlite {
             self.report.check(&format!("{what}: per core"), "≥ 3 ×", &measured, per_core.median >= 3.0);
         } else {
             self.report.tell(&format!("{what}: per core"), &measured);

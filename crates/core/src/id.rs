@@ -128,15 +128,9 @@ macro_rules! by_time {
         impl $name {
             /// A new one.
             pub fn mint(now: Timestamp, random: &mut dyn Random) -> Self {
-                let mut id = Self::first_of(now);
-                random.fill(&mut id.0[6..]);
-                id
-            }
-
-            /// Before every one of this moment, and after every one of earlier ones.
-            pub fn first_of(moment: Timestamp) -> Self {
                 let mut bytes = [0u8; 16];
-                bytes[..6].copy_from_slice(&moment.to_bytes());
+                bytes[..6].copy_from_slice(&now.to_bytes());
+                random.fill(&mut bytes[6..]);
                 Self(bytes)
             }
         }

@@ -41,9 +41,9 @@ pub struct Arguments {
     /// At most so many entries; 0 for all
     #[arg(long, default_value_t = 50)]
     limit: u32,
-    /// Go on after this entry: the `id` of the last one in JSON
-    #[arg(long, value_name = "ID")]
-    before: Option<AuditId>,
+    /// Go on after this entry: the `cursor` of the last one in JSON
+    #[arg(long, value_name = "CURSOR", value_parser = cursor)]
+    before: Option<(Timestamp, AuditId)>,
 }
 
 /// An instant, or how long before now.
@@ -92,7 +92,7 @@ async fn list(store: &Store, arguments: Arguments, shell: &Shell) -> Result<(), 
     while left > 0 {
         let page = audit::list(&mut read, &filter, before, left.min(PAGE)).await?;
         let Some(last) = page.last() else { break };
-        before = Some(last.id);
+        before = Some((last.at, last.id));
         left -= u32::try_from(page.len()).unwrap_or(left).min(left);
         for entry in &page {
             let cells = names.cells(&mut read, entry).await?;
@@ -154,6 +154,7 @@ fn object(entry: &Entry) -> Value {
         "outcome": entry.outcome,
         "reason": entry.reason,
         "details": entry.details,
+        "cursor": format!("{}.{}", entry.at.as_millis(), entry.id),
     })
 }
 
@@ -162,6 +163,14 @@ fn event(text: &str) -> Result<Event, String> {
         let known: Vec<_> = Event::ALL.iter().map(|event| event.as_str()).collect();
         format!("there is no such event; known are {}", known.join(", "))
     })
+}
+
+fn cursor(text: &str) -> Result<(Timestamp, AuditId), &'static str> {
+    let parse = || {
+        let (at, id) = text.split_once('.')?;
+        Some((Timestamp::from_millis(at.parse().ok()?), id.parse().ok()?))
+    };
+    parse().ok_or("is not a cursor of this list")
 }
 
 fn when(text: &str) -> Result<When, &'static str> {
@@ -204,6 +213,15 @@ mod tests {
             ("18446744073709551615w", None),
         ] {
             assert_eq!(when(text).ok(), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_survives_its_text() {
+        let id = AuditId::from_bytes([7; 16]);
+        assert_eq!(cursor(&format!("123.{id}")), Ok((Timestamp::from_millis(123), id)));
+        for bad in ["", "123", ".", "x.e_", "123.e_short"] {
+            assert!(cursor(bad).is_err(), "{bad}");
         }
     }
 }

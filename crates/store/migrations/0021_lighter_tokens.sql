@@ -37,13 +37,27 @@ CREATE TABLE refresh_tokens (
     UNIQUE (family_id, generation)
 ) {clustered};
 
--- Identifiers of entries begin with their time, so they are in its order by themselves.
-DROP INDEX audit_by_time;
-DROP INDEX audit_by_user;
-DROP INDEX audit_by_app;
-DROP INDEX audit_by_actor;
-DROP INDEX audit_by_event;
-CREATE INDEX audit_by_user ON audit (user_id, id) WHERE user_id IS NOT NULL;
-CREATE INDEX audit_by_app ON audit (app_key, id) WHERE app_key IS NOT NULL;
-CREATE INDEX audit_by_actor ON audit (actor, id);
-CREATE INDEX audit_by_event ON audit (event, id);
+-- Entries are read by time and never by name, so that the index that keeps them apart is the one that they are read by.
+CREATE TABLE audit_before AS SELECT * FROM audit;
+DROP TABLE audit;
+CREATE TABLE audit (
+    id {text} NOT NULL,
+    at {integer} NOT NULL,
+    event {text} NOT NULL,
+    actor {text} NOT NULL,
+    user_id {text},
+    app_key {text},
+    session_id {text},
+    ip {text},
+    outcome {text} NOT NULL,
+    reason {text},
+    details {text} NOT NULL,
+    PRIMARY KEY (at, id)
+) {strict};
+INSERT INTO audit (id, at, event, actor, user_id, app_key, session_id, ip, outcome, reason, details)
+SELECT id, at, event, actor, user_id, app_key, session_id, ip, outcome, reason, details FROM audit_before ORDER BY at, id;
+DROP TABLE audit_before;
+CREATE INDEX audit_by_user ON audit (user_id, at, id);
+CREATE INDEX audit_by_app ON audit (app_key, at, id) WHERE app_key IS NOT NULL;
+CREATE INDEX audit_by_actor ON audit (actor, at, id);
+CREATE INDEX audit_by_event ON audit (event, at, id);

@@ -90,11 +90,11 @@ pub async fn append(write: &mut Write, entry: &Entry) -> Result<(), StoreError> 
     write.defer(append).await
 }
 
-/// Up to `limit` entries that pass `filter`, the newest first: identifiers are in the order of time. The next page lies before the last one.
+/// Up to `limit` entries that pass `filter`, the newest first. The next page lies before the last one's `(at, id)`.
 pub async fn list(
     read: &mut Read,
     filter: &Filter,
-    before: Option<AuditId>,
+    before: Option<(Timestamp, AuditId)>,
     limit: u32,
 ) -> Result<Vec<Entry>, StoreError> {
     // Only the conditions that are asked for are in the text, so that each of them can use its index.
@@ -110,13 +110,16 @@ pub async fn list(
     narrow("app_key = ?", filter.app.as_ref().map(Parameter::value));
     narrow("actor = ?", filter.actor.as_ref().map(Parameter::value));
     narrow("event = ?", filter.event.as_ref().map(Parameter::value));
-    narrow("id >= ?", filter.since.map(|since| AuditId::first_of(since).value()));
-    narrow("id < ?", filter.until.map(|until| AuditId::first_of(until).value()));
-    narrow("id < ?", before.as_ref().map(Parameter::value));
+    narrow("at >= ?", filter.since.as_ref().map(Parameter::value));
+    narrow("at < ?", filter.until.as_ref().map(Parameter::value));
+    if let Some((at, id)) = before {
+        values.extend([at.value(), id.value()]);
+        conditions.push(format!("(at, id) < (${}, ${})", values.len() - 1, values.len()));
+    }
     values.push(limit.value());
     let text = format!(
         "SELECT id, at, event, actor, user_id, app_key, session_id, ip, outcome, reason, details FROM audit
-         WHERE {} ORDER BY id DESC LIMIT ${}",
+         WHERE {} ORDER BY at DESC, id DESC LIMIT ${}",
         conditions.join(" AND "),
         values.len()
     );

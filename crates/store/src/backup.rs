@@ -152,8 +152,8 @@ const TABLES: &[Table] = &[
         ("kid", Text), ("purpose", Text), ("generation", Integer), ("algorithm", Text), ("sealed", Bytes),
         ("created_at", Integer), ("signs_from", Integer), ("signs_until", Integer), ("verifies_until", Integer),
     ] },
-    Table { name: "audit", key: 1, columns: &[
-        ("id", Text), ("at", Integer), ("event", Text), ("actor", Text), ("user_id", Text), ("app_key", Text),
+    Table { name: "audit", key: 2, columns: &[
+        ("at", Integer), ("id", Text), ("event", Text), ("actor", Text), ("user_id", Text), ("app_key", Text),
         ("session_id", Text), ("ip", Text), ("outcome", Text), ("reason", Text), ("details", Text),
     ] },
     Table { name: "outbox", key: 1, columns: &[

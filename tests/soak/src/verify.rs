@@ -79,7 +79,7 @@ async fn log(read: &mut Read, mark: Mark) -> Checked<Log> {
     loop {
         let page = audit::list(read, &filter, before, PAGE).await?;
         let Some(last) = page.last() else { return Ok(log) };
-        before = Some(last.id);
+        before = Some((last.at, last.id));
         for entry in page {
             match (entry.event.as_str(), entry.user_id, entry.session_id) {
                 ("signed_in", _, Some(session)) => {

@@ -129,8 +129,8 @@ fn the_audit_log_is_filtered_and_read_in_pages() {
     };
     let page = installation.json(&["audit", "--event", "group_added", "--limit", "2", "--since", "1h"]);
     assert_eq!(names(&page), ["c", "b"], "the newest first");
-    let last = page[1]["id"].as_str().expect("an id");
-    assert_eq!(names(&installation.json(&["audit", "--event", "group_added", "--before", last])), ["a"]);
+    let cursor = page[1]["cursor"].as_str().expect("a cursor");
+    assert_eq!(names(&installation.json(&["audit", "--event", "group_added", "--before", cursor])), ["a"]);
     assert_eq!(installation.json(&["audit", "--until", "1h"]), serde_json::json!([]));
     assert_eq!(installation.json(&["audit", "--actor", "system"]), serde_json::json!([]));
     assert!(installation.fails(&["audit", "--event", "group_aded"]).contains("group_added"));

@@ -168,14 +168,14 @@ async fn the_audit_log_is_read_newest_first_by_what_one_looks_for() {
         let mut read = database.read().await;
         let mut paged: Vec<Entry> = Vec::new();
         loop {
-            let before = paged.last().map(|entry| entry.id);
+            let before = paged.last().map(|entry| (entry.at, entry.id));
             let page = audit::list(&mut read, &Filter::default(), before, 2).await.expect("reads");
             if page.is_empty() {
                 break;
             }
             paged.extend(page);
         }
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        entries.sort_by_key(|entry| std::cmp::Reverse((entry.at, entry.id.to_string())));
         assert_eq!(paged, entries);
 
         let only = [
