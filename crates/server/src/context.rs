@@ -17,7 +17,7 @@ use hallpass_core::upstream;
 use hallpass_store::Store;
 use hallpass_store::view::View;
 use quick_cache::sync::Cache;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::alerts::Alerts;
 use crate::changes::Streams;
@@ -81,6 +81,8 @@ pub struct Context {
     pub alerts: Alerts,
     /// Telling apps of sign-outs.
     pub deliveries: Deliveries,
+    /// Held by whoever makes the first key of its kind.
+    pub first_key: Mutex<()>,
     /// Where people may sign in besides here.
     pub kratos: Option<Arc<Kratos>>,
     /// Whether and how OIDC clients may register themselves.
@@ -210,6 +212,7 @@ impl Context {
             telemetry: Telemetry::new(clock.now()),
             alerts: Alerts::new(&config.alerts)?,
             deliveries: Deliveries::new(outgoing),
+            first_key: Mutex::default(),
             kratos,
             providers,
             registration,

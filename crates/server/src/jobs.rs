@@ -13,6 +13,7 @@ use hallpass_core::id::{AppKey, KeyId};
 use hallpass_core::keyring::{KeyPolicy, Keyring, Purpose, SealedKey};
 use hallpass_core::oidc::IdTokenAlgorithm;
 use hallpass_core::time::Timestamp;
+use hallpass_store::view::Policy;
 use hallpass_store::{Store, StoreError, apps, audit, keys, sessions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -177,11 +178,35 @@ pub async fn rotate_keys(context: Arc<Context>) -> Result<(), StoreError> {
 /// Makes keys for what nobody needed until now: a client was registered whose ID tokens have to be signed with RSA. Looks into memory only.
 pub async fn first_keys(context: Arc<Context>) -> Result<(), StoreError> {
     for purpose in Purpose::ALL {
-        if context.view.policy().await?.keyring.signer(purpose, context.now()).is_none() {
-            rotate_if_due(&context, purpose).await?;
-        }
+        first_key(&context, purpose).await?;
     }
     Ok(())
+}
+
+/// The first key of one purpose, if somebody needs it, for whoever cannot wait for the job. One at a time: an RSA key takes long to find, and many may
+/// ask for it at once.
+pub async fn first_key(context: &Context, purpose: Purpose) -> Result<(), StoreError> {
+    let is_missing = async || {
+        let policy = context.view.policy().await?;
+        let is_there = policy.keyring.signer(purpose, context.now()).is_some();
+        Ok::<_, StoreError>(!is_there && is_needed(context, &policy, purpose))
+    };
+    if !is_missing().await? {
+        return Ok(());
+    }
+    let _turn = context.first_key.lock().await;
+    if is_missing().await? {
+        rotate_if_due(context, purpose).await?;
+        // Another node may have been sooner.
+        context.view.catch_up_now().await?;
+    }
+    Ok(())
+}
+
+fn is_needed(context: &Context, policy: &Policy, purpose: Purpose) -> bool {
+    // A client that describes itself is in the registry when somebody allows it, and comes with its code in the same second.
+    let foreseen = context.documents.is_some() && purpose == IdTokenAlgorithm::default().purpose();
+    foreseen || purpose.is_needed_by(policy.apps.iter().map(|entry| &entry.app))
 }
 
 /// Makes the next key of one purpose if it is due, or the first one if somebody needs it.
@@ -189,11 +214,7 @@ async fn rotate_if_due(context: &Context, purpose: Purpose) -> Result<(), StoreE
     let policy = context.view.policy().await?;
     let (key_policy, now) = (context.config.key_policy(purpose), context.now());
     // What is there is kept in order, needed or not: nobody must meet a key of years ago.
-    // A client that describes itself is in the registry when somebody allows it, and comes with its code in the same second.
-    let foreseen = context.documents.is_some() && purpose == IdTokenAlgorithm::default().purpose();
-    let missed = foreseen
-        || purpose.is_needed_by(policy.apps.iter().map(|entry| &entry.app))
-        || policy.keyring.signer(purpose, now).is_some();
+    let missed = is_needed(context, &policy, purpose) || policy.keyring.signer(purpose, now).is_some();
     if !missed || !policy.keyring.rotation_due(purpose, now, &key_policy) {
         return Ok(());
     }

@@ -2,14 +2,20 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use hallpass_core::keyring::Purpose;
 use http::{HeaderValue, header};
 
+use crate::jobs;
 use crate::web::call::Call;
 use crate::web::error::Error;
 use crate::web::guard::Anybody;
 
 /// `GET /.well-known/jwks.json`
 pub async fn jwks(call: Call<Anybody>) -> Result<Response, Error> {
+    // A client may read them once, as soon as it is declared, and then never again.
+    for purpose in Purpose::ALL {
+        jobs::first_key(&call.context, purpose).await?;
+    }
     let policy = call.context.view.policy().await?;
     let mut response = Response::new(Body::from(policy.keyring.jwks(call.now).to_string()));
     let headers = response.headers_mut();

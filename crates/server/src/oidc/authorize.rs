@@ -97,14 +97,14 @@ pub struct Client<'p> {
 
 impl<'p> Client<'p> {
     /// The one validator: of bytes against bytes, but for a native client's port at its own computer. Whoever registered none has none (advisory T4).
-    pub fn find(policy: &'p Policy, stranger: Option<&'p App>, parameters: &Parameters) -> Result<Self, Error> {
+    pub fn find(policy: &'p Policy, described: Option<&'p App>, parameters: &Parameters) -> Result<Self, Error> {
         let wrong = |why: &'static str| {
             let message = "The link that led here names an application or an address that is not registered. Open the application again from its own address.";
             Error::invalid_request(message).because(why)
         };
         let index = parameters.client_id.as_deref().and_then(|id| policy.by_client_id(id));
         let known = index.map(|index| &policy.apps[index].app);
-        let app = known.or(stranger).ok_or_else(|| wrong("unknown client_id"))?;
+        let app = known.or(described).ok_or_else(|| wrong("unknown client_id"))?;
         if app.disabled_at.is_some() {
             return Err(wrong("the client is disabled"));
         }
@@ -113,11 +113,6 @@ impl<'p> Client<'p> {
         let (offline, state, mode) =
             (app.client.offline_access, parameters.state().map(str::to_owned), parameters.response_mode());
         Ok(Self { index, app, key: &app.key, redirect_uri, offline, state, mode })
-    }
-
-    /// A client that nobody here has allowed yet, to be written down by whoever does.
-    pub fn stranger(&self) -> Option<&'p App> {
-        self.index.is_none().then_some(self.app)
     }
 
     /// The journey by the pages that ask, and back.
@@ -207,7 +202,7 @@ async fn answer(call: &Call<Visitor>, mut pending: Pending, waited: bool) -> Res
         });
     }
     let policy = context.view.policy().await?;
-    let client = Client::find(&policy, named.stranger(), &pending.parameters)?;
+    let client = Client::find(&policy, named.described(), &pending.parameters)?;
     let request = match judged(context, &policy, &client, &mut pending, call.proof.session.as_ref(), call.now) {
         Ok(request) => request,
         Err(AuthorizationRefused { code, because }) => return Ok(client.refuse(call, code, because)),

@@ -81,7 +81,7 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     // Again: registry and document may have changed since the page was shown.
     let named = documents::named(&call, &pending.parameters, Some(user)).await?;
     let policy = call.context.view.policy().await?;
-    let client = Client::find(&policy, named.stranger(), &pending.parameters)?;
+    let client = Client::find(&policy, named.described(), &pending.parameters)?;
     // The names of services that were shown travel in the sealed request; what they are called here is looked up again.
     let request = AuthorizationRequest::read(&pending.parameters);
     let resources = request.as_ref().map(|request| request.resources.clone()).unwrap_or_default();
@@ -98,8 +98,9 @@ pub async fn submit(mut call: Call<LiveSession>) -> Result<Response, Error> {
     let app = &client.app.key;
     let mut write = context.store.write().await?;
     sessions::record_interaction(&mut write, &session, call.now).await?;
-    if let Some(stranger) = client.stranger() {
-        documents::adopt(&call, &mut write, stranger).await?;
+    // The registry's too: one that nobody allows any more may be swept away at this moment.
+    if client.app.client_id.is_some() {
+        documents::adopt(&call, &mut write, client.app).await?;
     }
     let allowed = client.grantable(request.learns());
     consents::give(&mut write, &user, app, allowed, &resources, call.now).await?;

@@ -14,6 +14,7 @@ use super::client::{Asking, Client, ClientClaim, identify};
 use super::grant::token_exchange::{self, Exchange};
 use super::grant::{authorization_code, client_credentials, device_code, refresh_cookie, refresh_token};
 use super::{cors, documents, dpop, entry, json};
+use crate::jobs;
 use crate::telemetry::Reused;
 use crate::web::call::Call;
 use crate::web::cookies::{self, Presented};
@@ -47,7 +48,13 @@ pub async fn token(call: Call<ClientClaim>) -> Result<Response, Error> {
     };
     match grant {
         Ok(grant @ (GrantType::ClientCredentials | GrantType::TokenExchange)) => by_app(call, grant, &request).await,
-        Ok(grant) => cors::readable(&call.proof, by_client(&call, grant, &request).await),
+        Ok(grant) => {
+            let outcome = match wait_for_key(&mut call).await {
+                Ok(()) => by_client(&call, grant, &request).await,
+                Err(error) => Err(error),
+            };
+            cors::readable(&call.proof, outcome)
+        }
         Err(error) => cors::readable(&call.proof, Err(error)),
     }
 }
@@ -63,6 +70,25 @@ fn grant(client: &Client, request: &Request) -> Result<GrantType, Error> {
         return Err(Error::new(StatusCode::BAD_REQUEST, "unauthorized_client", message).because("not given this grant"));
     }
     Ok(grant)
+}
+
+/// The first client whose ID tokens are signed with RSA may come before there is such a key. It has one code, which a refusal would use up.
+async fn wait_for_key(call: &mut Call<Client>) -> Result<(), Error> {
+    let Call { context, proof, now, .. } = call;
+    let app = &proof.app().app;
+    let purpose = app.token_purpose();
+    if proof.policy.keyring.signer(purpose, *now).is_some() {
+        return Ok(());
+    }
+    jobs::first_key(context, purpose).await?;
+    let policy = context.view.policy().await?;
+    let enabled = |index: &usize| policy.apps[*index].app.disabled_at.is_none();
+    let index = policy.by_client_id(app.client_id()).filter(enabled);
+    let index = index.ok_or_else(|| Error::unavailable().because("the client went while its key was made"))?;
+    (proof.policy, proof.index) = (policy, index);
+    // The key signs from when it was made.
+    *now = context.now();
+    Ok(())
 }
 
 /// What an app gets because it is that app: it has shown its secret.

@@ -34,17 +34,17 @@ const SWEPT: u32 = 200;
 pub enum Named {
     /// Whoever the registry says, or nobody.
     InRegistry,
-    /// A client that describes itself, and that nobody here has allowed yet.
-    Stranger(Arc<App>),
+    /// A client that describes itself, if the registry says nothing of it: nobody here has allowed it yet, or nobody does any more.
+    Described(Arc<App>),
     /// One that is not asked what it is before somebody has signed in: strangers could have us ask whom they like.
     UnknownBeforeSignIn,
 }
 
 impl Named {
-    /// The client that is not in the registry.
-    pub fn stranger(&self) -> Option<&App> {
+    /// What to go by if the registry says nothing of the client.
+    pub fn described(&self) -> Option<&App> {
         match self {
-            Self::Stranger(app) => Some(app),
+            Self::Described(app) => Some(app),
             Self::InRegistry | Self::UnknownBeforeSignIn => None,
         }
     }
@@ -67,12 +67,7 @@ pub async fn named<P>(call: &Call<P>, parameters: &Parameters, person: Option<Us
         // Who is blocked is not asked; who nobody has signed in for, later.
         (Some(true), _) | (Some(false), None) => Ok(Named::InRegistry),
         (None, None) => Ok(Named::UnknownBeforeSignIn),
-        (_, Some(person)) => {
-            let app = documents.read(context, &url, Some(person), call.now).await?;
-            // What the registry says counts, if it says anything: another node may have read it later.
-            let known = known(&*context.view.policy().await?).is_some();
-            Ok(if known { Named::InRegistry } else { Named::Stranger(app) })
-        }
+        (_, Some(person)) => Ok(Named::Described(documents.read(context, &url, Some(person), call.now).await?)),
     }
 }
 
@@ -89,7 +84,10 @@ fn taken<'c>(context: &'c Context, url: &ClientIdUrl) -> Option<&'c Arc<Document
 /// they were shown, they have to be asked again.
 pub async fn adopt(call: &Call<LiveSession>, write: &mut Write, app: &App) -> Result<(), Error> {
     let context = &call.context;
-    if let Some(known) = apps::find(write, &app.key).await? {
+    // Held: it must not be swept away before this is committed.
+    if apps::hold(write, &app.key).await?
+        && let Some(known) = apps::find(write, &app.key).await?
+    {
         if client_document::is_another(&known, app) || known.disabled_at.is_some() {
             let message =
                 "The application has just changed what it says of itself. Open it again from its own address.";

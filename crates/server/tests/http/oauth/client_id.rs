@@ -92,7 +92,6 @@ async fn its_assertions_name_it_by_the_address() {
     let mut browser = at_home(&site).await;
     let changes = [("client_id", Some(&*address)), ("redirect_uri", Some(&*callback))];
     let code = consent::allow(&mut browser, &changes).await;
-    jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
     // A server at its own origin is remembered.
     assert_eq!(consent::outcome(&mut browser, &changes).await, "code");
     let mut fields = exchange(&code);

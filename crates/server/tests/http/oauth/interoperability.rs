@@ -127,7 +127,6 @@ async fn a_client_that_registers_itself_gets_along() {
     let fields = [("csrf_token", page.answer.csrf_token()), ("decision", "allow")];
     let there = onward(&browser.submit(&page.action(), &fields).await.answer);
     let code = AuthorizationCode::new(said(browser.step(&there).await.location(), "code").expect("a code"));
-    hallpass_server::jobs::first_keys(live.site.engine.context.clone()).await.expect("makes keys");
     let tokens = client.exchange_code(code).expect("a token endpoint").set_pkce_verifier(verifier);
     let tokens = tokens.request_async(&ask).await.expect("tokens");
     assert!(tokens.id_token().is_some() && tokens.refresh_token().is_some());

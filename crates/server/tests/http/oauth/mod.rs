@@ -62,10 +62,7 @@ pub async fn client_with(site: &Site, key: &str, change: impl FnOnce(&mut App)) 
         app.post_logout_redirect_uris = vec![GOODBYE.parse().expect("a URI")];
         change(app);
     });
-    let caller = caller.await;
-    // A job does that in its time.
-    jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
-    caller
+    caller.await
 }
 
 /// The page that a browser client is.

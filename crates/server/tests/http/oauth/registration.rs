@@ -33,9 +33,7 @@ pub async fn registered(site: &Site) -> (Caller, String) {
 
 /// Registration is on, for at most three clients that everybody may enter.
 pub async fn open() -> Site {
-    let site = Site::start_with(configure).await;
-    jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
-    site
+    Site::start_with(configure).await
 }
 
 fn bearer(ask: Ask, token: &str) -> Ask {
@@ -67,8 +65,6 @@ impl Registered {
         let told = answer.json();
         let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
         let caller = Caller { key: text("client_id"), secret: text("client_secret") };
-        // A job does that in its time.
-        jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
         Self { told, caller }
     }
 

@@ -6,7 +6,6 @@ use hallpass_core::app::Access;
 use hallpass_core::logout::LogoutUrl;
 use hallpass_core::oidc::IdTokenAlgorithm;
 use hallpass_core::session::{Acr, EndReason};
-use hallpass_server::jobs;
 use hallpass_server::sign_out::deliver::deliver;
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
@@ -46,7 +45,6 @@ async fn two_with(
         app.id_token_alg = algorithm;
     });
     let client = client.await;
-    jobs::first_keys(partner.engine.context.clone()).await.expect("makes keys");
     let served = partner.clone();
     tokio::spawn(async move { served.engine.serve(listener).await });
     let config = provider("partner", &issuer, change);

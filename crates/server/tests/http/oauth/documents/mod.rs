@@ -32,8 +32,6 @@ async fn open_with(change: impl FnOnce(&mut Config)) -> (Site, Host) {
         change(config);
     })
     .await;
-    // A job does that in its time: before there is any client.
-    jobs::first_keys(site.engine.context.clone()).await.expect("makes keys");
     (site, Host::start().await)
 }
 
@@ -343,6 +341,35 @@ async fn until(condition: impl Fn() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), waited).await.expect("in time");
+}
+
+/// Nobody allows it any more, and somebody is about to: what is swept between what they were shown and their answer is written down again.
+#[tokio::test]
+async fn a_sweep_meanwhile_takes_nothing_from_whoever_allows_it() {
+    let (site, host) = open().await;
+    let client_id = host.describes("/client.json", &json!({}));
+    let mut browser = at_home(&site).await;
+    for _ in 0..30 {
+        // Not so many in one moment that they look like a loop.
+        site.wait(60);
+        let code = async {
+            let code = allowed_code(&mut browser, &client_id).await;
+            let mut write = site.store().write().await.expect("writes");
+            assert!(consents::revoke(&mut write, &site.ana.id, &key(&client_id), site.now()).await.expect("revokes"));
+            write.commit().await.expect("commits");
+            code
+        };
+        let swept = async {
+            loop {
+                sweep(&site).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            code = code => assert!(!code.is_empty()),
+            () = swept => {}
+        }
+    }
 }
 
 #[tokio::test]
