@@ -81,8 +81,8 @@ pub struct Context {
     pub alerts: Alerts,
     /// Telling apps of sign-outs.
     pub deliveries: Deliveries,
-    /// Held by whoever makes the first key of its kind.
-    pub first_key: Mutex<()>,
+    /// Held by whoever makes a signing key.
+    pub rotation: Mutex<()>,
     /// Where people may sign in besides here.
     pub kratos: Option<Arc<Kratos>>,
     /// Whether and how OIDC clients may register themselves.
@@ -212,7 +212,7 @@ impl Context {
             telemetry: Telemetry::new(clock.now()),
             alerts: Alerts::new(&config.alerts)?,
             deliveries: Deliveries::new(outgoing),
-            first_key: Mutex::default(),
+            rotation: Mutex::default(),
             kratos,
             providers,
             registration,

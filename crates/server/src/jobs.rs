@@ -183,19 +183,10 @@ pub async fn first_keys(context: Arc<Context>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The first key of one purpose, if somebody needs it, for whoever cannot wait for the job. One at a time: an RSA key takes long to find, and many may
-/// ask for it at once.
+/// The first key of one purpose, if somebody needs it, for whoever cannot wait for the job.
 pub async fn first_key(context: &Context, purpose: Purpose) -> Result<(), StoreError> {
-    let is_missing = async || {
-        let policy = context.view.policy().await?;
-        let is_there = policy.keyring.signer(purpose, context.now()).is_some();
-        Ok::<_, StoreError>(!is_there && is_needed(context, &policy, purpose))
-    };
-    if !is_missing().await? {
-        return Ok(());
-    }
-    let _turn = context.first_key.lock().await;
-    if is_missing().await? {
+    let policy = context.view.policy().await?;
+    if policy.keyring.signer(purpose, context.now()).is_none() && is_needed(context, &policy, purpose) {
         rotate_if_due(context, purpose).await?;
         // Another node may have been sooner.
         context.view.catch_up_now().await?;
@@ -211,6 +202,9 @@ fn is_needed(context: &Context, policy: &Policy, purpose: Purpose) -> bool {
 
 /// Makes the next key of one purpose if it is due, or the first one if somebody needs it.
 async fn rotate_if_due(context: &Context, purpose: Purpose) -> Result<(), StoreError> {
+    // One at a time: an RSA key takes long to find, and many may ask for it at once. And of two that wrote at once in this process, the one who came too
+    // late would know it before the other's transaction was committed, which may share its COMMIT, and would then look for the key in vain.
+    let _turn = context.rotation.lock().await;
     let policy = context.view.policy().await?;
     let (key_policy, now) = (context.config.key_policy(purpose), context.now());
     // What is there is kept in order, needed or not: nobody must meet a key of years ago.

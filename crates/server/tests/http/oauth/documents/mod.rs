@@ -183,11 +183,11 @@ async fn a_document_that_has_become_another_ends_what_was_allowed() {
         assert_eq!(error(&refreshed(&site, &client_id, &tokens.refresh).await).1, "invalid_grant");
         assert_eq!(userinfo(&site, &tokens.access).await.status, 401);
         assert_eq!(error(&ask(&site, "/oauth/token", &client_id, &exchange(&code)).await).1, "invalid_grant");
-        let known = app(&site, &client_id).await.expect("there");
-        assert_ne!(
-            (known.name, known.redirect_uris.len(), known.redirect_uris[0].as_str().ends_with("other")),
-            ("Holiday planner".to_owned(), 1, false)
-        );
+        // It may have been swept: nobody allows it.
+        assert!(app(&site, &client_id).await.is_none_or(|known| {
+            let [uri] = &known.redirect_uris[..] else { return true };
+            known.name != "Holiday planner" || uri.as_str().ends_with("other")
+        }));
     }
     // What people were not shown may change.
     let (site, host) = open().await;
