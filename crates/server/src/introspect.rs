@@ -24,6 +24,7 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use crate::oidc::client::ClientClaim;
 use crate::oidc::client_assertion;
 use crate::oidc::introspection;
+use crate::verified::TokenDigest;
 use crate::web::call::{Call, content_type, from_json};
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
@@ -192,7 +193,8 @@ pub async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgeme
     let entry = proof.app();
     let newer;
     let mut keyring = &proof.policy.keyring;
-    let known = context.verified.recall(token);
+    let digest = TokenDigest::of(token);
+    let known = context.verified.recall(digest);
     let new = known.is_none();
     let verify = |keyring| pass::verify_signature(token, keyring, context.public_url.as_str(), *now);
     let mut verified = known.map_or_else(|| verify(keyring), Ok);
@@ -221,7 +223,7 @@ pub async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgeme
         return Ok(Err(InactiveReason::SessionUnknown));
     }
     if new {
-        context.verified.remember(token, &pass, *now);
+        context.verified.remember(digest, &pass, *now);
     }
     if let Err(reason) = session.check(*now) {
         return Ok(Err(reason.into()));

@@ -19,9 +19,18 @@ use hashbrown::HashMap;
 /// Keys and zones that passes in memory come from. Beyond that a pass is verified each time, which is slower and as right.
 const SOURCES: usize = 1024;
 
-/// Half of a SHA-256. To be taken for another token one would have to find a second text for a digest that is there, with 128 bits to
-/// match; two texts of one's own choice do not help, because only what a key of ours has signed gets in.
-type Half = [u8; 16];
+/// What a token is known by: half of its SHA-256. To be taken for another token one would have to find a second text for a digest that is there, with 128
+/// bits to match; two texts of one's own choice do not help, because only what a key of ours has signed gets in.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenDigest([u8; 16]);
+
+impl TokenDigest {
+    /// Of this token.
+    pub fn of(token: &str) -> Self {
+        let digest = crypto::sha256(token.as_bytes());
+        Self(*digest.first_chunk().expect("a digest is longer than its half"))
+    }
+}
 
 /// What passes of one key in one zone share.
 type Source = (KeyId, ZoneName);
@@ -37,7 +46,7 @@ struct Known {
 
 /// The memory; bounded.
 pub struct Verified {
-    shards: Shards<HashMap<Half, Known>>,
+    shards: Shards<HashMap<[u8; 16], Known>>,
     sources: Box<[OnceLock<Source>]>,
 }
 
@@ -48,10 +57,9 @@ impl Verified {
     }
 
     /// What a pass says whose signature has been checked. The caller checks that it is current.
-    pub fn recall(&self, token: &str) -> Option<VerifiedPass<'_>> {
-        let half = half(token);
-        let shard = self.shards.of(&half).read();
-        let known = shard.get(&half)?;
+    pub fn recall(&self, TokenDigest(digest): TokenDigest) -> Option<VerifiedPass<'_>> {
+        let shard = self.shards.of(&digest).read();
+        let known = shard.get(&digest)?;
         let (kid, zone) = self.sources[usize::from(known.source)].get()?;
         Some(VerifiedPass {
             user_id: None,
@@ -64,16 +72,15 @@ impl Verified {
     }
 
     /// Remembers a pass whose signature the caller has checked, and that it names its session's user.
-    pub fn remember(&self, token: &str, pass: &VerifiedPass<'_>, now: Timestamp) {
+    pub fn remember(&self, TokenDigest(digest): TokenDigest, pass: &VerifiedPass<'_>, now: Timestamp) {
         let Some(source) = self.source(pass) else { return };
         let lifetime = pass.expires_at.since(pass.issued_at).as_secs();
         let (Ok(issued_at), Ok(lifetime)) = (u32::try_from(pass.issued_at.as_seconds()), u16::try_from(lifetime))
         else {
             return;
         };
-        let half = half(token);
-        let mut shard = self.shards.of(&half).write();
-        let limit = self.shards.limit(&half);
+        let mut shard = self.shards.of(&digest).write();
+        let limit = self.shards.limit(&digest);
         if shard.len() >= limit {
             shard.retain(|_, known| now < known.expires_at());
             // Still full: let an arbitrary one go; it is verified again when it is needed.
@@ -83,7 +90,7 @@ impl Verified {
                 shard.remove(&victim);
             }
         }
-        shard.insert(half, Known { session_id: pass.session_id, issued_at, lifetime, source });
+        shard.insert(digest, Known { session_id: pass.session_id, issued_at, lifetime, source });
     }
 
     /// Drops what has expired.
@@ -102,11 +109,6 @@ impl Verified {
             .position(|place| is(place.get_or_init(|| (pass.kid, pass.zone.clone().into_owned()))))?;
         u16::try_from(place).ok()
     }
-}
-
-fn half(token: &str) -> Half {
-    let digest = crypto::sha256(token.as_bytes());
-    *digest.first_chunk().expect("a digest is longer than its half")
 }
 
 impl Known {
@@ -141,9 +143,9 @@ mod tests {
         let verified = Verified::new(1000);
         for (number, zone) in [(1, "home"), (2, "home"), (1, "shop")] {
             let (pass, token) = (pass(number, zone), format!("{number}{zone}"));
-            verified.remember(&token, &pass, NOW);
-            assert_eq!(verified.recall(&token), Some(pass));
-            assert_eq!(verified.recall(&format!("{token} ")), None);
+            verified.remember(TokenDigest::of(&token), &pass, NOW);
+            assert_eq!(verified.recall(TokenDigest::of(&token)), Some(pass));
+            assert_eq!(verified.recall(TokenDigest::of(&format!("{token} "))), None);
         }
     }
 
@@ -153,7 +155,7 @@ mod tests {
         const MOST: usize = 1000;
         let verified = Verified::new(MOST);
         for number in 0..MOST * 10 {
-            verified.remember(&number.to_string(), &pass(1, "home"), NOW);
+            verified.remember(TokenDigest::of(&number.to_string()), &pass(1, "home"), NOW);
         }
         let held = || verified.shards.iter().map(|shard| shard.read().len()).sum::<usize>();
         assert!(held() > MOST / 2 && held() < MOST + 256, "{}", held());
