@@ -9,6 +9,7 @@
 //!
 //! This is the only cache of facts in the process.
 
+mod dense_map;
 mod policy;
 mod sessions;
 mod shards;
@@ -25,6 +26,7 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::zone::Zone;
 use tokio::sync::{Mutex, Notify, watch};
 
+pub use self::dense_map::DenseMap;
 pub use self::policy::{AppEntry, Policy, PolicyGuard, RoleEntry};
 pub use self::sessions::{SessionView, Touched};
 pub(crate) use self::sessions::{TOUCH_STEP, touch_step};

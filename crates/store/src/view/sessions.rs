@@ -1,4 +1,4 @@
-//! Sessions in memory: small, sharded, bounded. 73 bytes each, with the map's own.
+//! Sessions in memory: small, sharded, bounded. Some 80 bytes each, with the map's own.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,10 +7,9 @@ use hallpass_core::id::SessionId;
 use hallpass_core::id::UserId;
 use hallpass_core::session::{self, Acr, Amr, EndReason, NotLive, Session};
 use hallpass_core::time::Timestamp;
-use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
-use super::Shards;
+use super::{DenseMap, Shards};
 
 /// Activity is written down once in each step of time. A step is this share of the inactivity that ends the session, so that a crash
 /// shortens it by a twelfth at most; but no longer than so many seconds.
@@ -108,7 +107,7 @@ struct Entry {
 
 #[derive(Default)]
 struct Shard {
-    entries: HashMap<SessionId, Entry>,
+    entries: DenseMap<Entry>,
     /// Counts invalidations: a load that began under another number is not kept.
     epoch: u64,
 }
@@ -138,7 +137,7 @@ impl Sessions {
     /// Notes that the person was here, and that the app in `slot` has learned of the session. Memory only; see [`Sessions::take_touched`].
     pub fn touch(&self, id: SessionId, slot: usize, now: Timestamp) {
         let shard = self.shard(id).read();
-        let Some(entry) = shard.entries.get(&id) else { return };
+        let Some(entry) = shard.entries.get(id.as_bytes()) else { return };
         let (millis, seconds) = (now.as_millis(), seconds(now));
         // Looked at first: a store would take the cache line away from whoever reads it.
         if entry.last_seen.load(Ordering::Relaxed) < millis {
@@ -170,7 +169,7 @@ impl Sessions {
         self.shard(id)
             .read()
             .entries
-            .get(&id)
+            .get(id.as_bytes())
             .is_some_and(|entry| entry.told.load(Ordering::Relaxed) & (1 << slot) != 0)
     }
 
@@ -189,14 +188,14 @@ impl Sessions {
     /// Drops entries that have been dead for so long that no pass of theirs can still be presented.
     pub fn sweep(&self, now: Timestamp) {
         for shard in self.shards.iter() {
-            shard.write().entries.retain(|_, entry| !entry.is_over(now));
+            shard.write().entries.retain(|entry| !entry.is_over(now));
         }
-        self.told_beyond.lock().retain(|(id, _)| self.shard(*id).read().entries.contains_key(id));
+        self.told_beyond.lock().retain(|(id, _)| self.shard(*id).read().entries.get(id.as_bytes()).is_some());
     }
 
     pub(super) fn find(&self, id: SessionId) -> Option<SessionView> {
         let shard = self.shard(id).read();
-        shard.entries.get(&id).map(|entry| entry.view(id))
+        shard.entries.get(id.as_bytes()).map(|entry| entry.view(id))
     }
 
     pub(super) fn epoch(&self, id: SessionId) -> u64 {
@@ -210,29 +209,30 @@ impl Sessions {
         if shard.epoch != epoch {
             return view;
         }
-        if let Some(entry) = shard.entries.get_mut(&stored.id) {
+        if let Some(entry) = shard.entries.get_mut(stored.id.as_bytes()) {
             entry.last_seen.fetch_max(view.last_seen_at.as_millis(), Ordering::Relaxed);
             return entry.view(stored.id);
         }
         let limit = self.shards.limit(stored.id.as_bytes());
         if shard.entries.len() >= limit {
-            shard.entries.retain(|_, entry| !entry.is_over(now));
+            shard.entries.retain(|entry| !entry.is_over(now));
             // Still full of live ones: let an arbitrary one go; it is read again when it is needed.
             if shard.entries.len() >= limit
-                && let Some(victim) = shard.entries.keys().next().copied()
+                && let Some(victim) = shard.entries.any(stored.id.as_bytes())
                 && let Some(entry) = shard.entries.remove(&victim)
             {
+                let victim = SessionId::from_bytes(victim);
                 self.touched.lock().seen.push((victim, Timestamp::from_millis(entry.last_seen.into_inner())));
             }
         }
-        shard.entries.insert(stored.id, Entry::of(&view));
+        shard.entries.insert(*stored.id.as_bytes(), Entry::of(&view));
         view
     }
 
     pub(super) fn end(&self, id: SessionId, reason: EndReason) {
         let mut shard = self.shard(id).write();
         shard.epoch += 1;
-        if let Some(entry) = shard.entries.get_mut(&id) {
+        if let Some(entry) = shard.entries.get_mut(id.as_bytes()) {
             entry.ended.get_or_insert(reason);
         }
     }
@@ -240,7 +240,7 @@ impl Sessions {
     pub(super) fn forget(&self, id: SessionId) {
         let mut shard = self.shard(id).write();
         shard.epoch += 1;
-        shard.entries.remove(&id);
+        shard.entries.remove(id.as_bytes());
     }
 
     pub(super) fn clear(&self) {

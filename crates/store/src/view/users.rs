@@ -5,12 +5,12 @@ use std::sync::Arc;
 use hallpass_core::crypto;
 use hallpass_core::id::UserId;
 use hallpass_core::user::User;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 
-use super::Shards;
 use super::policy::{Policy, Rendered};
+use super::{DenseMap, Shards};
 use crate::roles::UserFacts;
 
 /// Where a user stands towards one app.
@@ -122,7 +122,7 @@ impl UserView {
 
 #[derive(Default)]
 struct Shard {
-    entries: HashMap<UserId, Arc<UserView>>,
+    entries: DenseMap<Arc<UserView>>,
     epoch: u64,
 }
 
@@ -154,7 +154,7 @@ impl Users {
     }
 
     pub(super) fn find(&self, id: UserId) -> Option<Arc<UserView>> {
-        self.shard(id).read().entries.get(&id).cloned()
+        self.shard(id).read().entries.get(id.as_bytes()).cloned()
     }
 
     pub(super) fn epoch(&self, id: UserId) -> u64 {
@@ -168,17 +168,17 @@ impl Users {
             return;
         }
         if shard.entries.len() >= self.shards.limit(id.as_bytes())
-            && let Some(victim) = shard.entries.keys().next().copied()
+            && let Some(victim) = shard.entries.any(id.as_bytes())
         {
             shard.entries.remove(&victim);
         }
-        shard.entries.insert(id, user);
+        shard.entries.insert(*id.as_bytes(), user);
     }
 
     pub(super) fn forget(&self, id: UserId) {
         let mut shard = self.shard(id).write();
         shard.epoch += 1;
-        shard.entries.remove(&id);
+        shard.entries.remove(id.as_bytes());
     }
 
     pub(super) fn clear(&self) {

@@ -1,0 +1,169 @@
+//! A map from random identifiers to small values that takes hardly more room than they do.
+//!
+//! A hash table is at most seven eighths full, and half of that when it has just doubled: what is kept in it takes half as much again as it needs. Here the
+//! table holds numbers of four bytes, and the entries lie close together in pieces that never move. So growing frees nothing large either: what an
+//! allocator gives back to the system in the middle of a huge page splits that page, and an access to memory in small pages costs twice as much.
+
+use hashbrown::HashTable;
+
+/// Entries in one piece.
+const PIECE: usize = 64;
+
+/// The map. Identifiers must be evenly spread: their last eight bytes are taken for a hash.
+pub struct DenseMap<V> {
+    numbers: HashTable<u32>,
+    pieces: Vec<Vec<([u8; 16], V)>>,
+}
+
+impl<V> Default for DenseMap<V> {
+    fn default() -> Self {
+        Self { numbers: HashTable::new(), pieces: Vec::new() }
+    }
+}
+
+impl<V> DenseMap<V> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// What is kept under this identifier.
+    pub fn get(&self, id: &[u8; 16]) -> Option<&V> {
+        let number = self.numbers.find(hash(id), |number| self.entry(*number).0 == *id)?;
+        Some(&self.entry(*number).1)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, id: &[u8; 16]) -> Option<&mut V> {
+        let number = *self.numbers.find(hash(id), |number| self.entry(*number).0 == *id)?;
+        Some(&mut self.entry_mut(number).1)
+    }
+
+    /// Keeps a value, in the place of what was there.
+    pub fn insert(&mut self, id: [u8; 16], value: V) {
+        if let Some(known) = self.get_mut(&id) {
+            *known = value;
+            return;
+        }
+        let number = u32::try_from(self.len()).expect("fewer entries than would fit into memory");
+        if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
+            self.pieces.push(Vec::with_capacity(PIECE));
+        }
+        self.pieces.last_mut().expect("one was added").push((id, value));
+        let pieces = &self.pieces;
+        self.numbers.insert_unique(hash(&id), number, |number| hash(&entry(pieces, *number).0));
+    }
+
+    /// Takes a value out. The last entry comes into its place.
+    pub fn remove(&mut self, id: &[u8; 16]) -> Option<V> {
+        let Self { numbers, pieces } = self;
+        let (hole, _) = numbers.find_entry(hash(id), |number| entry(pieces, *number).0 == *id).ok()?.remove();
+        let piece = pieces.last_mut()?;
+        let mut removed = piece.pop()?;
+        if piece.is_empty() {
+            pieces.pop();
+        }
+        let last = u32::try_from(numbers.len()).expect("it was a number");
+        if hole != last {
+            *numbers.find_mut(hash(&removed.0), |number| *number == last)? = hole;
+            std::mem::swap(self.entry_mut(hole), &mut removed);
+        }
+        Some(removed.1)
+    }
+
+    /// Keeps only what `keep` says.
+    pub fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
+        // From the end: what comes into a place that has become free was looked at before.
+        for number in (0..self.len()).rev() {
+            let (id, value) = self.entry(u32::try_from(number).expect("it was a number"));
+            if !keep(value) {
+                let id = *id;
+                self.remove(&id);
+            }
+        }
+    }
+
+    /// Some identifier that is kept; which one depends on `by`, so that it is not always the newest.
+    pub fn any(&self, by: &[u8; 16]) -> Option<[u8; 16]> {
+        let number = hash(by).checked_rem(self.len() as u64)?;
+        Some(self.entry(u32::try_from(number).expect("it was a number")).0)
+    }
+
+    /// Takes all out.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn entry(&self, number: u32) -> &([u8; 16], V) {
+        entry(&self.pieces, number)
+    }
+
+    fn entry_mut(&mut self, number: u32) -> &mut ([u8; 16], V) {
+        let number = number as usize;
+        &mut self.pieces[number / PIECE][number % PIECE]
+    }
+}
+
+fn entry<V>(pieces: &[Vec<([u8; 16], V)>], number: u32) -> &([u8; 16], V) {
+    let number = number as usize;
+    &pieces[number / PIECE][number % PIECE]
+}
+
+fn hash(id: &[u8; 16]) -> u64 {
+    u64::from_le_bytes(*id.last_chunk().expect("eight of sixteen bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Few that differ, so that they meet; and all with one of four hashes.
+    fn id(number: u8) -> [u8; 16] {
+        let mut id = [0; 16];
+        (id[0], id[15]) = (number, number % 4);
+        id
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map(steps in vec((0..4u8, any::<u8>(), any::<u16>()), 0..1500)) {
+            let (mut dense, mut plain) = (DenseMap::default(), HashMap::new());
+            for (step, number, value) in steps {
+                match step {
+                    0 | 1 => {
+                        dense.insert(id(number), value);
+                        plain.insert(id(number), value);
+                    }
+                    2 => prop_assert_eq!(dense.remove(&id(number)), plain.remove(&id(number))),
+                    _ if value % 50 == 0 => {
+                        dense.retain(|kept| kept % 3 != value % 3);
+                        plain.retain(|_, kept| *kept % 3 != value % 3);
+                    }
+                    _ => {
+                        if let (Some(one), Some(other)) = (dense.get_mut(&id(number)), plain.get_mut(&id(number))) {
+                            (*one, *other) = (value, value);
+                        }
+                    }
+                }
+                prop_assert_eq!(dense.len(), plain.len());
+                prop_assert_eq!(dense.any(&id(number)).is_some_and(|any| plain.contains_key(&any)), !plain.is_empty());
+            }
+            for number in 0..=u8::MAX {
+                prop_assert_eq!(dense.get(&id(number)), plain.get(&id(number)));
+            }
+            prop_assert_eq!(dense.pieces.len(), plain.len().div_ceil(PIECE));
+            dense.clear();
+            prop_assert!(dense.is_empty() && dense.get(&id(0)).is_none());
+        }
+    }
+}
