@@ -1,8 +1,8 @@
 //! A map in many pieces, each behind a lock of its own, that do not all grow at once.
 //!
-//! A hash table doubles when it is seven eighths full. Pieces of equal size would do so together, and just after that all of them are
-//! half empty: an entry then takes twice its size. Here their shares rise evenly from one to two (by the same factor from each to the
-//! next), so that at any time some have just grown and some are about to, and an entry takes as much whether there are many or few.
+//! A hash table doubles when it is seven eighths full. Pieces of equal size would do so together, and just after that all tables are
+//! half empty. Here their shares rise evenly from one to two (by the same factor from each to the next), so that at any time some have
+//! just grown and some are about to, and an entry takes as much whether there are many or few.
 
 use parking_lot::RwLock;
 
