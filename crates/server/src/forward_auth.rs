@@ -148,7 +148,7 @@ pub async fn answer(call: Call<Gateway>) -> Result<Response, Error> {
         let refused = Error::forbidden("This request did not come from one of the application's own pages.");
         return Err(refused.because("a request of another site to an app behind a gateway"));
     }
-    call.context.view.sessions.touch(session.id, entry.slot as usize, call.now);
+    call.context.view.sessions.touch(&session, entry.slot as usize, call.now);
     let Some(mut response) = let_through(&call, &session, &envelope).await? else {
         return Ok(sign_in(&call, &original, way));
     };

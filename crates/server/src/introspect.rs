@@ -10,13 +10,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallpass_core::audit::InactiveReason;
 use hallpass_core::crypto::NonceRandom;
 use hallpass_core::csrf;
-use hallpass_core::id::Audience;
+use hallpass_core::id::{Audience, SessionId};
 use hallpass_core::jwk::Thumbprint;
 use hallpass_core::keyring::Purpose;
 use hallpass_core::oidc::{self, SubjectType};
 use hallpass_core::pass::{self, PassPolicy, Refused, VerifiedPass};
 use hallpass_core::token::RequestToken;
-use hallpass_store::view::{EnvelopeView, SessionView, Standing};
+use hallpass_store::view::{EnvelopeView, Place, SessionView, Standing};
 use http::{HeaderValue, header};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
@@ -133,16 +133,14 @@ async fn batch(
     answer: &mut Vec<u8>,
 ) -> Result<(), Error> {
     answer.extend_from_slice(b"{\"results\":[");
-    let mut first: Option<SessionView> = None;
+    let mut first: Option<SessionId> = None;
     let mut conflict = false;
     for (index, token) in tokens.iter().enumerate() {
         if index > 0 {
             answer.push(b',');
         }
-        let session = one(call, question, token, answer).await?;
-        if let Some(session) = session {
-            conflict |= first.is_some_and(|other| other.id != session.id);
-            first.get_or_insert(session);
+        if let Some(session) = one(call, question, token, answer).await? {
+            conflict |= *first.get_or_insert(session) != session;
         }
     }
     answer.extend_from_slice(b"]}");
@@ -152,20 +150,20 @@ async fn batch(
     Ok(())
 }
 
-/// Writes the answer about one token, and returns its session if it is active.
+/// Writes the answer about one token, and returns its session if it is an active pass.
 async fn one(
     call: &Call<AppCaller>,
     question: &Question,
     token: &str,
     answer: &mut Vec<u8>,
-) -> Result<Option<SessionView>, Error> {
+) -> Result<Option<SessionId>, Error> {
     let app = &call.proof.app().app;
     match judge(call, token).await? {
         Ok((pass, session, envelope)) => {
             call.context.telemetry.introspected(call.proof.app(), None);
-            call.context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
+            call.context.view.sessions.touch(&session, call.proof.app().slot as usize, call.now);
             write_active(call, question, &pass, &session, &envelope, answer)?;
-            Ok(Some(session))
+            Ok(Some(session.id))
         }
         Err(reason) => {
             // No pass, but perhaps a token that OAuth gave out, and that this app may ask about. Boxed: most questions are about passes.
@@ -195,9 +193,9 @@ pub async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgeme
     let mut keyring = &proof.policy.keyring;
     let digest = TokenDigest::of(token);
     let known = context.verified.recall(digest);
-    let new = known.is_none();
+    let place = known.as_ref().map(|(_, place)| *place);
     let verify = |keyring| pass::verify_signature(token, keyring, context.public_url.as_str(), *now);
-    let mut verified = known.map_or_else(|| verify(keyring), Ok);
+    let mut verified = known.map_or_else(|| verify(keyring), |(pass, _)| Ok(pass));
     if verified.as_ref().is_err_and(|refused| *refused == Refused::UnknownKey) {
         // Another node may have made the key a moment ago and signed with it: ask the database before saying "not signed in".
         Box::pin(context.view.current()).await?;
@@ -216,19 +214,18 @@ pub async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgeme
         // It knows people by names of its own; what is said about a pass has the other one.
         return Ok(Err(InactiveReason::NoAccess));
     }
-    let Some(session) = context.view.session(pass.session_id, *now).await? else {
-        return Ok(Err(InactiveReason::SessionUnknown));
-    };
+    let session = context.view.session_at(pass.session_id, place.unwrap_or(Place::UNKNOWN), *now).await?;
+    let Some(session) = session else { return Ok(Err(InactiveReason::SessionUnknown)) };
     if pass.user_id.is_some_and(|user_id| user_id != session.user_id) {
         return Ok(Err(InactiveReason::SessionUnknown));
     }
-    if new {
-        context.verified.remember(digest, &pass, *now);
+    if place.is_none() {
+        context.verified.remember(digest, &pass, session.place(), *now);
     }
     if let Err(reason) = session.check(*now) {
         return Ok(Err(reason.into()));
     }
-    Ok(match context.view.standing(&proof.policy, session.user_id, proof.index).await? {
+    Ok(match context.view.standing_in(&proof.policy, &session, proof.index).await? {
         Standing::Admitted(envelope) => Ok((pass, session, envelope)),
         Standing::Unknown => Err(InactiveReason::UserUnknown),
         Standing::Disabled => Err(InactiveReason::UserDisabled),

@@ -13,7 +13,7 @@ use hallpass_core::crypto;
 use hallpass_core::id::{KeyId, SessionId, ZoneName};
 use hallpass_core::pass::VerifiedPass;
 use hallpass_core::time::Timestamp;
-use hallpass_store::view::{DenseMap, Shards};
+use hallpass_store::view::{DenseMap, Place, Shards};
 
 /// Keys and zones that passes in memory come from. Beyond that a pass is verified each time, which is slower and as right.
 const SOURCES: usize = 1024;
@@ -36,6 +36,8 @@ type Source = (KeyId, ZoneName);
 
 struct Known {
     session_id: SessionId,
+    /// Where its session was found.
+    session_place: u32,
     /// Seconds; enough until 2106.
     issued_at: u32,
     /// Seconds.
@@ -55,23 +57,24 @@ impl Verified {
         Self { shards: Shards::new(maximum), sources: (0..SOURCES).map(|_| OnceLock::new()).collect() }
     }
 
-    /// What a pass says whose signature has been checked. The caller checks that it is current.
-    pub fn recall(&self, TokenDigest(digest): TokenDigest) -> Option<VerifiedPass<'_>> {
+    /// What a pass says whose signature has been checked, and where its session was then. The caller checks that it is current.
+    pub fn recall(&self, TokenDigest(digest): TokenDigest) -> Option<(VerifiedPass<'_>, Place)> {
         let shard = self.shards.of(&digest).read();
         let known = shard.get(&digest)?;
         let (kid, zone) = self.sources[usize::from(known.source)].get()?;
-        Some(VerifiedPass {
+        let pass = VerifiedPass {
             user_id: None,
             session_id: known.session_id,
             zone: Cow::Borrowed(zone),
             kid: *kid,
             issued_at: known.issued_at(),
             expires_at: known.expires_at(),
-        })
+        };
+        Some((pass, Place::from_number(known.session_place)))
     }
 
     /// Remembers a pass whose signature the caller has checked, and that it names its session's user.
-    pub fn remember(&self, TokenDigest(digest): TokenDigest, pass: &VerifiedPass<'_>, now: Timestamp) {
+    pub fn remember(&self, TokenDigest(digest): TokenDigest, pass: &VerifiedPass<'_>, session: Place, now: Timestamp) {
         let Some(source) = self.source(pass) else { return };
         let lifetime = pass.expires_at.since(pass.issued_at).as_secs();
         let (Ok(issued_at), Ok(lifetime)) = (u32::try_from(pass.issued_at.as_seconds()), u16::try_from(lifetime))
@@ -89,7 +92,8 @@ impl Verified {
                 shard.remove(&victim);
             }
         }
-        shard.insert(digest, Known { session_id: pass.session_id, issued_at, lifetime, source });
+        let (session_id, session_place) = (pass.session_id, session.number());
+        shard.insert(digest, Known { session_id, session_place, issued_at, lifetime, source });
     }
 
     /// Drops what has expired.
@@ -142,8 +146,9 @@ mod tests {
         let verified = Verified::new(1000);
         for (number, zone) in [(1, "home"), (2, "home"), (1, "shop")] {
             let (pass, token) = (pass(number, zone), format!("{number}{zone}"));
-            verified.remember(TokenDigest::of(&token), &pass, NOW);
-            assert_eq!(verified.recall(TokenDigest::of(&token)), Some(pass));
+            let place = Place::from_number(number.into());
+            verified.remember(TokenDigest::of(&token), &pass, place, NOW);
+            assert_eq!(verified.recall(TokenDigest::of(&token)), Some((pass, place)));
             assert_eq!(verified.recall(TokenDigest::of(&format!("{token} "))), None);
         }
     }
@@ -154,7 +159,7 @@ mod tests {
         const MOST: usize = 1000;
         let verified = Verified::new(MOST);
         for number in 0..MOST * 10 {
-            verified.remember(TokenDigest::of(&number.to_string()), &pass(1, "home"), NOW);
+            verified.remember(TokenDigest::of(&number.to_string()), &pass(1, "home"), Place::UNKNOWN, NOW);
         }
         let held = || verified.shards.iter().map(|shard| shard.read().len()).sum::<usize>();
         assert!(held() > MOST / 2 && held() < MOST + 256, "{}", held());

@@ -26,7 +26,7 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::zone::Zone;
 use tokio::sync::{Mutex, Notify, watch};
 
-pub use self::dense_map::DenseMap;
+pub use self::dense_map::{DenseMap, Place};
 pub use self::policy::{AppEntry, Policy, PolicyGuard, RoleEntry};
 pub use self::sessions::{SessionView, Touched};
 pub(crate) use self::sessions::{TOUCH_STEP, touch_step};
@@ -187,7 +187,17 @@ impl View {
     ///
     /// One that looks inactive is read again: another node may have seen its person more recently.
     pub async fn session(&self, id: SessionId, now: Timestamp) -> Result<Option<SessionView>, StoreError> {
-        if let Some(found) = self.sessions.find(id)
+        self.session_at(id, Place::UNKNOWN, now).await
+    }
+
+    /// The same, looked for first where it was.
+    pub async fn session_at(
+        &self,
+        id: SessionId,
+        place: Place,
+        now: Timestamp,
+    ) -> Result<Option<SessionView>, StoreError> {
+        if let Some(found) = self.sessions.find(id, place)
             && !found.looks_inactive(now)
         {
             return Ok(Some(found));
@@ -204,11 +214,29 @@ impl View {
 
     /// Where a user stands towards one app: the envelope, or why there is none. Read through.
     pub async fn standing(&self, policy: &Arc<Policy>, user: UserId, app: usize) -> Result<Standing, StoreError> {
-        if let Some(found) = self.users.find(user) {
-            return Ok(found.standing(policy, app));
+        Ok(self.user(user).await?.map_or(Standing::Unknown, |user| user.standing(policy, app)))
+    }
+
+    /// Where the user of a session stands towards one app. The session remembers its user, so that nobody has to be looked for.
+    pub async fn standing_in(
+        &self,
+        policy: &Arc<Policy>,
+        session: &SessionView,
+        app: usize,
+    ) -> Result<Standing, StoreError> {
+        if let Some(user) = session.user() {
+            return Ok(user.standing(policy, app));
         }
-        let loaded = Box::pin(self.load_user(user)).await?;
-        Ok(loaded.map_or(Standing::Unknown, |loaded| loaded.standing(policy, app)))
+        let Some(user) = self.user(session.user_id).await? else { return Ok(Standing::Unknown) };
+        self.sessions.remember_user(session, &user);
+        Ok(user.standing(policy, app))
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<Arc<UserView>>, StoreError> {
+        if let Some(found) = self.users.find(id) {
+            return Ok(Some(found));
+        }
+        Box::pin(self.load_user(id)).await
     }
 
     async fn load_user(&self, user: UserId) -> Result<Option<Arc<UserView>>, StoreError> {
@@ -217,7 +245,7 @@ impl View {
         let Some(stored) = crate::users::find(&mut read, &user).await? else { return Ok(None) };
         let facts = crate::roles::assignments_of(&mut read, &user).await?;
         let loaded = Arc::new(UserView::new(&stored, self.users.share(facts)));
-        self.users.keep(user, loaded.clone(), epoch);
+        self.users.keep(user, &loaded, epoch);
         Ok(Some(loaded))
     }
 

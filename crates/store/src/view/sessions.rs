@@ -1,5 +1,6 @@
 //! Sessions in memory: small, sharded, bounded. Some 80 bytes each, with the map's own.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use hallpass_core::session::{self, Acr, Amr, EndReason, NotLive, Session};
 use hallpass_core::time::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
-use super::{DenseMap, Shards};
+use super::{DenseMap, Place, Shards, UserView};
 
 /// Activity is written down once in each step of time. A step is this share of the inactivity that ends the session, so that a crash
 /// shortens it by a twelfth at most; but no longer than so many seconds.
@@ -25,7 +26,7 @@ pub(crate) fn touch_step(inactivity: u32) -> u32 {
 const TOLD_BITS: usize = 63;
 
 /// What a request needs to know of a session.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SessionView {
     /// Which.
     pub id: SessionId,
@@ -41,12 +42,25 @@ pub struct SessionView {
     inactivity: Duration,
     last_seen_at: Timestamp,
     ended: Option<EndReason>,
+    /// Where it was found.
+    place: Place,
+    user: Option<Arc<UserView>>,
 }
 
 impl SessionView {
     /// Whether it is live at `now`.
     pub fn check(&self, now: Timestamp) -> Result<(), NotLive> {
         session::check(self.ended, self.expires_at, self.last_seen_at, self.inactivity, now)
+    }
+
+    /// Its user, if that is what is kept of them still.
+    pub(super) fn user(&self) -> Option<&Arc<UserView>> {
+        self.user.as_ref().filter(|user| user.is_current())
+    }
+
+    /// Where it was found, for [`View::session_at`](super::View::session_at).
+    pub const fn place(&self) -> Place {
+        self.place
     }
 
     /// By which authenticators.
@@ -72,6 +86,8 @@ impl SessionView {
             inactivity: stored.inactivity,
             last_seen_at: stored.last_seen_at,
             ended: stored.ended.map(|ended| ended.reason),
+            place: Place::UNKNOWN,
+            user: None,
         }
     }
 }
@@ -100,6 +116,8 @@ struct Entry {
     /// Seconds.
     inactivity: u32,
     told: AtomicU64,
+    /// As it was found last; perhaps no longer what is kept.
+    user: Option<Arc<UserView>>,
     acr: Acr,
     amr: u8,
     ended: Option<EndReason>,
@@ -135,9 +153,18 @@ impl Sessions {
     }
 
     /// Notes that the person was here, and that the app in `slot` has learned of the session. Memory only; see [`Sessions::take_touched`].
-    pub fn touch(&self, id: SessionId, slot: usize, now: Timestamp) {
+    pub fn touch(&self, session: &SessionView, slot: usize, now: Timestamp) {
+        self.touch_at(session.id, session.place, slot, now);
+    }
+
+    /// The same, of a session that was read from the database; nothing if it is not in memory.
+    pub fn touch_stored(&self, id: SessionId, slot: usize, now: Timestamp) {
+        self.touch_at(id, Place::UNKNOWN, slot, now);
+    }
+
+    fn touch_at(&self, id: SessionId, place: Place, slot: usize, now: Timestamp) {
         let shard = self.shard(id).read();
-        let Some(entry) = shard.entries.get(id.as_bytes()) else { return };
+        let Some((entry, _)) = shard.entries.find(id.as_bytes(), place) else { return };
         let (millis, seconds) = (now.as_millis(), seconds(now));
         // Looked at first: a store would take the cache line away from whoever reads it.
         if entry.last_seen.load(Ordering::Relaxed) < millis {
@@ -193,9 +220,17 @@ impl Sessions {
         self.told_beyond.lock().retain(|(id, _)| self.shard(*id).read().entries.get(id.as_bytes()).is_some());
     }
 
-    pub(super) fn find(&self, id: SessionId) -> Option<SessionView> {
+    pub(super) fn find(&self, id: SessionId, place: Place) -> Option<SessionView> {
         let shard = self.shard(id).read();
-        shard.entries.get(id.as_bytes()).map(|entry| entry.view(id))
+        shard.entries.find(id.as_bytes(), place).map(|(entry, place)| entry.view(id, place))
+    }
+
+    /// Remembers whose it is.
+    pub(super) fn remember_user(&self, session: &SessionView, user: &Arc<UserView>) {
+        let mut shard = self.shard(session.id).write();
+        if let Some(entry) = shard.entries.get_mut(session.id.as_bytes()) {
+            entry.user = Some(user.clone());
+        }
     }
 
     pub(super) fn epoch(&self, id: SessionId) -> u64 {
@@ -204,14 +239,14 @@ impl Sessions {
 
     /// Keeps what was read, unless something was invalidated in the meantime, and returns what the request should use.
     pub(super) fn keep(&self, stored: &Session, epoch: u64, now: Timestamp) -> SessionView {
-        let view = SessionView::of(stored);
+        let mut view = SessionView::of(stored);
         let mut shard = self.shard(stored.id).write();
         if shard.epoch != epoch {
             return view;
         }
-        if let Some(entry) = shard.entries.get_mut(stored.id.as_bytes()) {
+        if let Some((entry, place)) = shard.entries.find(stored.id.as_bytes(), Place::UNKNOWN) {
             entry.last_seen.fetch_max(view.last_seen_at.as_millis(), Ordering::Relaxed);
-            return entry.view(stored.id);
+            return entry.view(stored.id, place);
         }
         let limit = self.shards.limit(stored.id.as_bytes());
         if shard.entries.len() >= limit {
@@ -225,7 +260,7 @@ impl Sessions {
                 self.touched.lock().seen.push((victim, Timestamp::from_millis(entry.last_seen.into_inner())));
             }
         }
-        shard.entries.insert(*stored.id.as_bytes(), Entry::of(&view));
+        view.place = shard.entries.insert(*stored.id.as_bytes(), Entry::of(&view));
         view
     }
 
@@ -234,6 +269,7 @@ impl Sessions {
         shard.epoch += 1;
         if let Some(entry) = shard.entries.get_mut(id.as_bytes()) {
             entry.ended.get_or_insert(reason);
+            entry.user = None;
         }
     }
 
@@ -266,13 +302,14 @@ impl Entry {
             written: seconds(view.last_seen_at).into(),
             inactivity: u32::try_from(view.inactivity.as_secs()).unwrap_or(u32::MAX),
             told: 0.into(),
+            user: None,
             acr: view.acr,
             amr: view.amr,
             ended: view.ended,
         }
     }
 
-    fn view(&self, id: SessionId) -> SessionView {
+    fn view(&self, id: SessionId, place: Place) -> SessionView {
         SessionView {
             id,
             user_id: self.user_id,
@@ -283,6 +320,8 @@ impl Entry {
             inactivity: self.inactivity(),
             last_seen_at: self.last_seen(),
             ended: self.ended,
+            place,
+            user: self.user.clone(),
         }
     }
 
@@ -336,7 +375,7 @@ mod tests {
             let now = began + Duration::from_secs(second.unsigned_abs());
             // Twice at the same moment is written once.
             for id in ids.iter().chain(&ids) {
-                sessions.touch(*id, 0, now);
+                sessions.touch_stored(*id, 0, now);
             }
             let touched = sessions.take_touched();
             assert!(touched.seen.iter().all(|(_, at)| *at == now));

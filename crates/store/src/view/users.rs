@@ -1,6 +1,7 @@
 //! Users in memory, each with the envelopes already worked out for the apps that asked.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hallpass_core::crypto;
 use hallpass_core::id::UserId;
@@ -44,6 +45,8 @@ pub struct EnvelopeView {
 pub struct UserView {
     /// `"username":"ana","name":"Ana María","attributes":{…}`: the members of an answer, without braces.
     pub members_json: Box<str>,
+    /// Whether this is what is kept of the user. Sessions point at their users, and must not follow that to one who has changed since.
+    current: AtomicBool,
     disabled: bool,
     must_change_password: bool,
     facts: Arc<UserFacts>,
@@ -69,11 +72,17 @@ impl UserView {
         let members = ["\"username\":", &username, ",\"name\":", &name, ",\"attributes\":", &attributes].concat();
         Self {
             members_json: members.into(),
+            current: AtomicBool::new(false),
             disabled: user.disabled_at.is_some(),
             must_change_password: user.must_change_password,
             facts,
             envelopes: Mutex::default(),
         }
+    }
+
+    /// Whether nothing has changed since it was read, as far as this process has heard.
+    pub(super) fn is_current(&self) -> bool {
+        self.current.load(Ordering::Acquire)
     }
 
     pub(super) fn standing(self: &Arc<Self>, policy: &Arc<Policy>, app: usize) -> Standing {
@@ -122,8 +131,17 @@ impl UserView {
 
 #[derive(Default)]
 struct Shard {
-    entries: DenseMap<Arc<UserView>>,
+    entries: DenseMap<Kept>,
     epoch: u64,
+}
+
+/// A user in memory. Whoever has been given it sees by itself when it no longer is, for whatever reason.
+struct Kept(Arc<UserView>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.current.store(false, Ordering::Release);
+    }
 }
 
 /// All users in memory.
@@ -154,7 +172,7 @@ impl Users {
     }
 
     pub(super) fn find(&self, id: UserId) -> Option<Arc<UserView>> {
-        self.shard(id).read().entries.get(id.as_bytes()).cloned()
+        self.shard(id).read().entries.get(id.as_bytes()).map(|Kept(user)| user.clone())
     }
 
     pub(super) fn epoch(&self, id: UserId) -> u64 {
@@ -162,7 +180,7 @@ impl Users {
     }
 
     /// Keeps what was read, unless something was invalidated in the meantime.
-    pub(super) fn keep(&self, id: UserId, user: Arc<UserView>, epoch: u64) {
+    pub(super) fn keep(&self, id: UserId, user: &Arc<UserView>, epoch: u64) {
         let mut shard = self.shard(id).write();
         if shard.epoch != epoch {
             return;
@@ -172,7 +190,8 @@ impl Users {
         {
             shard.entries.remove(&victim);
         }
-        shard.entries.insert(*id.as_bytes(), user);
+        user.current.store(true, Ordering::Release);
+        shard.entries.insert(*id.as_bytes(), Kept(user.clone()));
     }
 
     pub(super) fn forget(&self, id: UserId) {
@@ -191,5 +210,61 @@ impl Users {
 
     fn shard(&self, id: UserId) -> &RwLock<Shard> {
         self.shards.of(id.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use hallpass_core::time::Timestamp;
+
+    use super::*;
+
+    fn view() -> Arc<UserView> {
+        let id = UserId::from_bytes([1; 16]);
+        let user = User {
+            id,
+            username: "ana".parse().expect("a name"),
+            display_name: "Ana".parse().expect("a name"),
+            email: None,
+            attributes: BTreeMap::new(),
+            disabled_at: None,
+            must_change_password: false,
+            created_at: Timestamp::from_seconds(1_800_000_000),
+        };
+        Arc::new(UserView::new(&user, Arc::default()))
+    }
+
+    /// A session that points at its user hears of no change: the change finds only who is in the map. So whoever leaves it, on whichever way, must say so.
+    #[test]
+    fn who_is_no_longer_kept_is_not_current() {
+        // One for each piece.
+        let users = Users::new(1);
+        let (ana, ben) =
+            (UserId::from_bytes([1; 16]), UserId::from_bytes([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2]));
+        let keep = |id: UserId| {
+            let user = view();
+            assert!(!user.is_current(), "not kept yet");
+            users.keep(id, &user, users.epoch(id));
+            assert!(user.is_current());
+            user
+        };
+        let kept = keep(ana);
+        users.forget(ana);
+        assert!(!kept.is_current(), "forgotten");
+        let kept = keep(ana);
+        users.clear();
+        assert!(!kept.is_current(), "with all others");
+        let kept = keep(ana);
+        let other = keep(ben);
+        assert!(!kept.is_current(), "to make room");
+        let newer = keep(ben);
+        assert!(!other.is_current() && newer.is_current(), "read again");
+        let raced = view();
+        let epoch = users.epoch(ana);
+        users.forget(ana);
+        users.keep(ana, &raced, epoch);
+        assert!(!raced.is_current(), "read before a change, and never kept");
     }
 }

@@ -94,7 +94,7 @@ impl Granted<'_> {
         let entry = entry(call, Event::TokensIssued).session(session.id).user(session.user_id);
         audit::append(&mut write, &(&entry).into()).await?;
         write.commit().await?;
-        context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
+        context.view.sessions.touch_stored(session.id, call.proof.app().slot as usize, call.now);
         let answer = grant.answer(call, &signers, &refresh_token)?;
         let lasts =
             Lasts { offline, persistent: session.persistent, made_at: call.now, expires_at: call.now + lifetime };

@@ -102,7 +102,7 @@ pub async fn exchange(
     }
     write.commit().await?;
     if session.check(call.now).is_ok() {
-        context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
+        context.view.sessions.touch_stored(session.id, call.proof.app().slot as usize, call.now);
     }
     // Whoever repeats an answer says of the cookie what the answer said.
     let lasts =

@@ -81,7 +81,7 @@ pub async fn exchange(
     }
     let token = request_token(call, &session, audience, &envelope, key)?;
     // The app has learned of the session, and will hear of its end.
-    call.context.view.sessions.touch(session.id, call.proof.app().slot as usize, call.now);
+    call.context.view.sessions.touch(&session, call.proof.app().slot as usize, call.now);
     let permissions: Vec<_> = envelope.rights.rights.permissions.iter().map(PermissionName::as_str).collect();
     let answer = json!({
         "access_token": token,
