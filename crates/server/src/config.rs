@@ -68,7 +68,7 @@ pub struct Config {
     /// Whether OIDC clients may describe themselves at the address that is their `client_id`.
     pub client_metadata_documents: ClientDocumentsConfig,
     /// How many connections may be open at once.
-    pub maximum_connections: usize,
+    pub maximum_connections: u32,
     /// How many sessions a node keeps in memory.
     pub maximum_sessions_in_memory: usize,
 }

@@ -20,7 +20,7 @@ const REPEATABLE: &str = "resource";
 /// The members of `T`: 400 if one is missing, repeated, of a wrong type or unknown to `T`, or if there are too many.
 pub fn parameters<'de, T: Deserialize<'de>>(encoded: &'de [u8]) -> Result<T, Error> {
     let mut all: Vec<(Text<'de>, Text<'de>)> = Vec::with_capacity(8);
-    for piece in encoded.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty()) {
+    for piece in pieces(encoded).filter(|piece| !piece.is_empty()) {
         let (name, value) = pair(piece);
         if let Some((_, known)) = all.iter_mut().find(|(known, _)| known.0 == name) {
             if name == REPEATABLE {
@@ -42,9 +42,20 @@ pub fn parameters<'de, T: Deserialize<'de>>(encoded: &'de [u8]) -> Result<T, Err
     })
 }
 
+/// What stands between ampersands. A token is long: looking at it byte by byte takes as long as finding its session.
+fn pieces(encoded: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(encoded);
+    std::iter::from_fn(move || {
+        let all = rest?;
+        let end = memchr::memchr(b'&', all);
+        rest = end.map(|end| &all[end + 1..]);
+        Some(&all[..end.unwrap_or(all.len())])
+    })
+}
+
 /// One `name=value`. What needs no decoding, such as every token of ours, is not copied.
 fn pair(piece: &[u8]) -> (Cow<'_, str>, Cow<'_, str>) {
-    let encoded = piece.contains(&b'%') || piece.contains(&b'+');
+    let encoded = memchr::memchr2(b'%', b'+', piece).is_some();
     match std::str::from_utf8(piece) {
         Ok(plain) if !encoded => {
             let (name, value) = plain.split_once('=').unwrap_or((plain, ""));
