@@ -276,13 +276,13 @@ fn write_active(
         exp = pass.expires_at.as_seconds(),
     )
     .expect("memory takes it");
-    let mut put = |texts: &[&str]| texts.iter().for_each(|text| answer.extend_from_slice(text.as_bytes()));
+    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| answer.extend_from_slice(part));
     for (index, method) in amr.enumerate() {
-        put(&[if index == 0 { "\"" } else { ",\"" }, method, "\""]);
+        put(&[if index == 0 { b"\"" } else { b",\"" }, method.as_bytes(), b"\""]);
     }
     let csrf = csrf::issue(&context.keys.csrf, session.id, &entry.app.key, &mut NonceRandom);
-    put(&["],", &envelope.user.members_json, ",", &envelope.rights.members_json]);
-    put(&[",\"version\":\"", version, "\",\"csrf_token\":\"", &csrf, "\""]);
+    put(&[b"],", envelope.user.members_json(), b",", envelope.rights.members_json.as_bytes()]);
+    put(&[b",\"version\":\"", version.as_bytes(), b"\",\"csrf_token\":\"", csrf.as_bytes(), b"\""]);
     match renewed {
         Some(line) => write!(answer, ",\"set_cookie\":{}", serde_json::Value::from(line)).expect("memory takes it"),
         None => answer.extend_from_slice(b",\"set_cookie\":null"),

@@ -232,19 +232,19 @@ impl View {
         Ok(user.standing(policy, app))
     }
 
-    async fn user(&self, id: UserId) -> Result<Option<Arc<UserView>>, StoreError> {
+    async fn user(&self, id: UserId) -> Result<Option<UserView>, StoreError> {
         if let Some(found) = self.users.find(id) {
             return Ok(Some(found));
         }
         Box::pin(self.load_user(id)).await
     }
 
-    async fn load_user(&self, user: UserId) -> Result<Option<Arc<UserView>>, StoreError> {
+    async fn load_user(&self, user: UserId) -> Result<Option<UserView>, StoreError> {
         let epoch = self.users.epoch(user);
         let mut read = self.store.read().await?;
         let Some(stored) = crate::users::find(&mut read, &user).await? else { return Ok(None) };
         let facts = crate::roles::assignments_of(&mut read, &user).await?;
-        let loaded = Arc::new(UserView::new(&stored, self.users.share(facts)));
+        let loaded = UserView::new(&stored, self.users.share(facts));
         self.users.keep(user, &loaded, epoch);
         Ok(Some(loaded))
     }

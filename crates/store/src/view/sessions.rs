@@ -1,6 +1,5 @@
 //! Sessions in memory: small, sharded, bounded. Some 80 bytes each, with the map's own.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ pub struct SessionView {
     ended: Option<EndReason>,
     /// Where it was found.
     place: Place,
-    user: Option<Arc<UserView>>,
+    user: Option<UserView>,
 }
 
 impl SessionView {
@@ -54,7 +53,7 @@ impl SessionView {
     }
 
     /// Its user, if that is what is kept of them still.
-    pub(super) fn user(&self) -> Option<&Arc<UserView>> {
+    pub(super) fn user(&self) -> Option<&UserView> {
         self.user.as_ref().filter(|user| user.is_current())
     }
 
@@ -117,7 +116,7 @@ struct Entry {
     inactivity: u32,
     told: AtomicU64,
     /// As it was found last; perhaps no longer what is kept.
-    user: Option<Arc<UserView>>,
+    user: Option<UserView>,
     acr: Acr,
     amr: u8,
     ended: Option<EndReason>,
@@ -226,7 +225,7 @@ impl Sessions {
     }
 
     /// Remembers whose it is.
-    pub(super) fn remember_user(&self, session: &SessionView, user: &Arc<UserView>) {
+    pub(super) fn remember_user(&self, session: &SessionView, user: &UserView) {
         let mut shard = self.shard(session.id).write();
         if let Some(entry) = shard.entries.get_mut(session.id.as_bytes()) {
             entry.user = Some(user.clone());

@@ -9,6 +9,7 @@ use hallpass_core::user::User;
 use hashbrown::HashSet;
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
+use triomphe::ThinArc;
 
 use super::policy::{Policy, Rendered};
 use super::{DenseMap, Shards};
@@ -35,21 +36,23 @@ pub struct EnvelopeView {
     /// Roles and permissions, already written as JSON; shared by everybody who has the same.
     pub rights: Arc<Rendered>,
     /// The user's names and attributes, already written as JSON.
-    pub user: Arc<UserView>,
+    pub user: UserView,
     /// Changes whenever anything in the envelope does.
     pub version: [u8; 12],
 }
 
-/// A user's facts. There is one for every user with a live session, so it is kept small: about 200 bytes with all that belongs to it.
+/// A user in memory, shared. There is one for every user with a live session, so it is kept small: some 180 bytes in one piece, with the text that answers
+/// repeat at its end.
+#[derive(Debug, Clone)]
+pub struct UserView(ThinArc<Facts, u8>);
+
 #[derive(Debug)]
-pub struct UserView {
-    /// `"username":"ana","name":"Ana María","attributes":{…}`: the members of an answer, without braces.
-    pub members_json: Box<str>,
+struct Facts {
     /// Whether this is what is kept of the user. Sessions point at their users, and must not follow that to one who has changed since.
     current: AtomicBool,
     disabled: bool,
     must_change_password: bool,
-    facts: Arc<UserFacts>,
+    held: Arc<UserFacts>,
     /// By app: what was worked out, and from which generation of the policy. Most people use few apps.
     envelopes: Mutex<SmallVec<[Worked; 1]>>,
 }
@@ -64,36 +67,45 @@ struct Worked {
 }
 
 impl UserView {
-    pub(super) fn new(user: &User, facts: Arc<UserFacts>) -> Self {
+    pub(super) fn new(user: &User, held: Arc<UserFacts>) -> Self {
         let json = |text: &str| serde_json::Value::from(text).to_string();
         let attributes = serde_json::to_string(&user.attributes).expect("a map with text keys is JSON");
         let (username, name) = (json(user.username.as_str()), json(user.display_name.as_str()));
-        // Joined in one piece of the right size; a text that grew would keep up to twice as much.
         let members = ["\"username\":", &username, ",\"name\":", &name, ",\"attributes\":", &attributes].concat();
-        Self {
-            members_json: members.into(),
+        let facts = Facts {
             current: AtomicBool::new(false),
             disabled: user.disabled_at.is_some(),
             must_change_password: user.must_change_password,
-            facts,
+            held,
             envelopes: Mutex::default(),
-        }
+        };
+        Self(ThinArc::from_header_and_slice(facts, members.as_bytes()))
+    }
+
+    /// `"username":"ana","name":"Ana María","attributes":{…}`: the members of an answer, without braces, in UTF-8.
+    pub fn members_json(&self) -> &[u8] {
+        &self.0.slice
     }
 
     /// Whether nothing has changed since it was read, as far as this process has heard.
     pub(super) fn is_current(&self) -> bool {
-        self.current.load(Ordering::Acquire)
+        self.facts().current.load(Ordering::Acquire)
     }
 
-    pub(super) fn standing(self: &Arc<Self>, policy: &Arc<Policy>, app: usize) -> Standing {
-        if self.disabled {
+    fn facts(&self) -> &Facts {
+        &self.0.header.header
+    }
+
+    pub(super) fn standing(&self, policy: &Arc<Policy>, app: usize) -> Standing {
+        let facts = self.facts();
+        if facts.disabled {
             return Standing::Disabled;
         }
-        if self.must_change_password {
+        if facts.must_change_password {
             return Standing::MustChangePassword;
         }
         let slot = policy.apps[app].slot;
-        let mut envelopes = self.envelopes.lock();
+        let mut envelopes = facts.envelopes.lock();
         let current = |worked: &Worked| worked.app == slot && worked.generation == policy.generation;
         let index = envelopes.iter().position(current).unwrap_or_else(|| {
             envelopes.retain(|worked| worked.app != slot);
@@ -115,13 +127,13 @@ impl UserView {
     }
 
     fn work_out(&self, policy: &Policy, app: usize, slot: u32) -> Worked {
-        let rights = policy.rights(&self.facts, app);
+        let rights = policy.rights(&self.facts().held, app);
         let admitted = rights.admit(policy.apps[app].app.access);
         let rendered = policy.render(rights);
         let mut framed = Vec::with_capacity(256);
-        for part in [&rendered.members_json, &self.members_json] {
+        for part in [rendered.members_json.as_bytes(), self.members_json()] {
             framed.extend_from_slice(&part.len().to_be_bytes());
-            framed.extend_from_slice(part.as_bytes());
+            framed.extend_from_slice(part);
         }
         let mut version = [0u8; 12];
         version.copy_from_slice(&crypto::sha256(&framed)[..12]);
@@ -136,11 +148,11 @@ struct Shard {
 }
 
 /// A user in memory. Whoever has been given it sees by itself when it no longer is, for whatever reason.
-struct Kept(Arc<UserView>);
+struct Kept(UserView);
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.0.current.store(false, Ordering::Release);
+        self.0.facts().current.store(false, Ordering::Release);
     }
 }
 
@@ -171,7 +183,7 @@ impl Users {
         shared
     }
 
-    pub(super) fn find(&self, id: UserId) -> Option<Arc<UserView>> {
+    pub(super) fn find(&self, id: UserId) -> Option<UserView> {
         self.shard(id).read().entries.get(id.as_bytes()).map(|Kept(user)| user.clone())
     }
 
@@ -180,7 +192,7 @@ impl Users {
     }
 
     /// Keeps what was read, unless something was invalidated in the meantime.
-    pub(super) fn keep(&self, id: UserId, user: &Arc<UserView>, epoch: u64) {
+    pub(super) fn keep(&self, id: UserId, user: &UserView, epoch: u64) {
         let mut shard = self.shard(id).write();
         if shard.epoch != epoch {
             return;
@@ -190,7 +202,7 @@ impl Users {
         {
             shard.entries.remove(&victim);
         }
-        user.current.store(true, Ordering::Release);
+        user.facts().current.store(true, Ordering::Release);
         shard.entries.insert(*id.as_bytes(), Kept(user.clone()));
     }
 
@@ -221,7 +233,7 @@ mod tests {
 
     use super::*;
 
-    fn view() -> Arc<UserView> {
+    fn view() -> UserView {
         let id = UserId::from_bytes([1; 16]);
         let user = User {
             id,
@@ -233,7 +245,7 @@ mod tests {
             must_change_password: false,
             created_at: Timestamp::from_seconds(1_800_000_000),
         };
-        Arc::new(UserView::new(&user, Arc::default()))
+        UserView::new(&user, Arc::default())
     }
 
     /// A session that points at its user hears of no change: the change finds only who is in the map. So whoever leaves it, on whichever way, must say so.
