@@ -16,10 +16,11 @@ use std::time::Duration;
 use crate::app::App;
 use crate::crypto::{Algorithm, InvalidKey, PrivateKey, Random, Sealer};
 use crate::id::KeyId;
+use crate::jose::{self, Kind};
 use crate::jwk;
 use crate::time::Timestamp;
 
-/// What a key signs. Which purposes verify a kind of token says [`Kind::purposes`](crate::jose::Kind::purposes): no other key does.
+/// What a key signs. Which purposes verify a kind of token says [`Kind::purposes`]: no other key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// Passes.
@@ -120,6 +121,8 @@ impl Default for KeyPolicy {
 #[derive(Debug, Default)]
 pub struct Keyring {
     keys: Vec<SigningKey>,
+    /// How tokens of each kind by each key begin, and which key that is.
+    headers: Vec<(Kind, String, usize)>,
 }
 
 /// A successor and what it does to its predecessors; both are written in one transaction.
@@ -145,7 +148,11 @@ pub struct ClosedKey {
 impl Keyring {
     /// A snapshot of these keys, in any order.
     pub fn new(keys: Vec<SigningKey>) -> Self {
-        Self { keys }
+        let headers = keys.iter().enumerate().flat_map(|(index, key)| {
+            let kinds = Kind::ALL.into_iter().filter(|kind| kind.purposes().contains(&key.purpose));
+            kinds.map(move |kind| (kind, jose::header(key, kind), index))
+        });
+        Self { headers: headers.collect(), keys }
     }
 
     /// All keys, also those that verify no longer.
@@ -168,6 +175,12 @@ impl Keyring {
     /// The key that checks a token naming `kid`, if it is ours, of this purpose, and not yet too old.
     pub fn verifier(&self, purpose: Purpose, kid: KeyId, now: Timestamp) -> Option<&SigningKey> {
         self.keys.iter().find(|key| key.kid == kid && key.purpose == purpose && key.verifies(now))
+    }
+
+    /// The key that checks a token of `kind` with this header, if it is one of ours as we write it.
+    pub fn by_header(&self, kind: Kind, header: &str, now: Timestamp) -> Option<&SigningKey> {
+        let (_, _, index) = self.headers.iter().find(|(of, known, _)| *of == kind && known == header)?;
+        Some(&self.keys[*index]).filter(|key| key.verifies(now))
     }
 
     /// The JWK set (RFC 7517 §5) for `/.well-known/jwks.json`: public keys, with those that do not sign yet. Never an HS256 key.
@@ -296,6 +309,30 @@ pub(crate) mod tests {
             signs_until: None,
             verifies_until: None,
         }
+    }
+
+    #[test]
+    fn a_header_stands_for_its_key_in_its_own_kinds_and_while_it_verifies() {
+        let now = START;
+        let mut old = key(1, Purpose::Token, PrivateKey::generate(Algorithm::EdDsa));
+        old.verifies_until = Some(now + DAY);
+        let keyring = Keyring::new(vec![old, key(2, Purpose::Pass, PrivateKey::generate(Algorithm::Hs256))]);
+        for key in keyring.keys() {
+            for kind in Kind::ALL {
+                let found = |now| keyring.by_header(kind, &jose::header(key, kind), now).map(|key| key.kid);
+                let expected = kind.purposes().contains(&key.purpose).then_some(key.kid);
+                assert_eq!(found(now), expected, "{kind:?} {:?}", key.purpose);
+                assert_eq!(found(now + DAY), expected.filter(|_| key.verifies_until.is_none()));
+            }
+        }
+        let [first, second] = [0, 1].map(|index| jose::header(&keyring.keys()[index], Kind::Pass));
+        assert_eq!(keyring.by_header(Kind::AccessToken, &second, now).map(|key| key.kid), None, "of another kind");
+        assert_eq!(
+            keyring.by_header(Kind::Pass, &first, now).map(|key| key.kid),
+            None,
+            "by a key that signs no passes"
+        );
+        assert_eq!(keyring.by_header(Kind::Pass, "", now).map(|key| key.kid), None);
     }
 
     const DAY: Duration = Duration::from_hours(24);
