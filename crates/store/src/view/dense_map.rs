@@ -1,8 +1,7 @@
 //! A map from random identifiers to small values that takes hardly more room than they do.
 //!
 //! A hash table is at most seven eighths full, and half of that when it has just doubled: what is kept in it takes half as much again as it needs. Here the
-//! table holds numbers of four bytes, and the entries lie close together in pieces that never move. So growing frees nothing large either: what an
-//! allocator gives back to the system in the middle of a huge page splits that page, and an access to memory in small pages costs twice as much.
+//! table holds numbers of four bytes, and the entries lie close together in pieces that never move, so that growing leaves no large holes either.
 
 use hashbrown::HashTable;
 
