@@ -37,7 +37,7 @@ type Source = (KeyId, ZoneName);
 struct Known {
     session_id: SessionId,
     /// Where its session was found.
-    session_place: u32,
+    session_place: Place,
     /// Seconds; enough until 2106.
     issued_at: u32,
     /// Seconds.
@@ -70,7 +70,7 @@ impl Verified {
             issued_at: known.issued_at(),
             expires_at: known.expires_at(),
         };
-        Some((pass, Place::from_number(known.session_place)))
+        Some((pass, known.session_place))
     }
 
     /// Remembers a pass whose signature the caller has checked, and that it names its session's user.
@@ -92,8 +92,8 @@ impl Verified {
                 shard.remove(&victim);
             }
         }
-        let (session_id, session_place) = (pass.session_id, session.number());
-        shard.insert(digest, Known { session_id, session_place, issued_at, lifetime, source });
+        let session_id = pass.session_id;
+        shard.insert(digest, Known { session_id, session_place: session, issued_at, lifetime, source });
     }
 
     /// Drops what has expired.
@@ -144,9 +144,10 @@ mod tests {
     #[test]
     fn what_was_remembered_is_recalled_as_it_was() {
         let verified = Verified::new(1000);
+        let mut sessions = DenseMap::default();
         for (number, zone) in [(1, "home"), (2, "home"), (1, "shop")] {
             let (pass, token) = (pass(number, zone), format!("{number}{zone}"));
-            let place = Place::from_number(number.into());
+            let place = sessions.insert([number; 16], ());
             verified.remember(TokenDigest::of(&token), &pass, place, NOW);
             assert_eq!(verified.recall(TokenDigest::of(&token)), Some((pass, place)));
             assert_eq!(verified.recall(TokenDigest::of(&format!("{token} "))), None);

@@ -73,6 +73,7 @@ impl Connections {
             if connection.requests.load(Ordering::Acquire) > 0 {
                 return true;
             }
+            // Longer than that: proxies that keep a connection for a minute are to give it up first, not to find it closed.
             let waited = now - connection.since.load(Ordering::Relaxed);
             match connection.head.load(Ordering::Relaxed) {
                 true if waited > HEAD => connection.tell(Order::Close),

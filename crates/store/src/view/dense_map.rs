@@ -15,16 +15,6 @@ pub struct Place(u32);
 impl Place {
     /// Not known.
     pub const UNKNOWN: Self = Self(u32::MAX);
-
-    /// As a number, to be kept.
-    pub const fn number(self) -> u32 {
-        self.0
-    }
-
-    /// From a number that was kept.
-    pub const fn from_number(number: u32) -> Self {
-        Self(number)
-    }
 }
 
 /// The map. Identifiers must be evenly spread: their last eight bytes are taken for a hash.
