@@ -61,6 +61,9 @@ struct Arguments {
     /// Only the token endpoint, beside npm oidc-provider.
     #[arg(long, conflicts_with_all = ["sessions", "sign_ins", "handoffs"])]
     oidc: bool,
+    /// Only what a pass costs that the server has not seen before.
+    #[arg(long, conflicts_with_all = ["sessions", "sign_ins", "handoffs", "oidc"])]
+    new_passes: bool,
     /// Count each run of introspection for so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
@@ -159,6 +162,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             None if arguments.sign_ins => bench.sign_ins_only().await?,
             None if arguments.handoffs => bench.handoffs_only().await?,
             None if arguments.oidc => bench.oidc_only().await?,
+            None if arguments.new_passes => bench.never_seen_only().await?,
             None => bench.all().await?,
         };
         facts.push((
@@ -168,8 +172,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     facts.push(("The run took", format!("{:.0} minutes", began.elapsed().as_secs_f64() / 60.0)));
     let date = jiff::Timestamp::from_millisecond(clock::now().as_millis())?.strftime("%Y-%m-%d").to_string();
-    let part = arguments.sign_ins || arguments.handoffs || arguments.oidc || arguments.sessions.is_some();
-    let whole = !arguments.quick && !part;
+    let kinds_of_load = [arguments.sign_ins, arguments.handoffs, arguments.oidc, arguments.new_passes];
+    let whole = !arguments.quick && arguments.sessions.is_none() && !kinds_of_load.contains(&true);
     let name =
         if whole { format!("bench/reports/{date}-{}.md", machine::slug()) } else { "bench/work/try.md".to_owned() };
     let file = arguments.out.unwrap_or_else(|| name.into());

@@ -171,6 +171,18 @@ impl<'a> Bench<'a> {
         self.end(&installation, postgres).await
     }
 
+    /// Only passes never seen before, with many sessions.
+    pub async fn never_seen_only(mut self) -> Result<String, Failure> {
+        let mut postgres = self.database_server()?;
+        let mut installation = self.install("only", &mut postgres).await?;
+        installation.grow(self.plan.sizes[1]).await?;
+        let server = installation.start().await?;
+        let warm = self.warm(server, &installation).await?;
+        self.never_seen(&warm).await?;
+        warm.server.stop().await?;
+        self.end(&installation, postgres).await
+    }
+
     /// Only handoffs and telling apps of sign-outs.
     pub async fn handoffs_only(mut self) -> Result<String, Failure> {
         let mut postgres = self.database_server()?;

@@ -158,6 +158,18 @@ pub fn verify<'b, C: Deserialize<'b>>(
     now: Timestamp,
     buffer: &'b mut Buffer,
 ) -> Result<(C, KeyId), Refused> {
+    let (claims, kid) = verify_text(token, kind, keyring, now, buffer)?;
+    Ok((read_object(claims)?, kid))
+}
+
+/// The same, with the claims still to be read, by [`read_object`] or as strictly.
+pub fn verify_text<'b>(
+    token: &str,
+    kind: Kind,
+    keyring: &Keyring,
+    now: Timestamp,
+    buffer: &'b mut Buffer,
+) -> Result<(&'b [u8], KeyId), Refused> {
     let parts = Parts::split(token)?;
     // Nearly every token has, letter by letter, a header that we write.
     let key = keyring.by_header(kind, parts.header, now).map_or_else(|| named(parts.header, kind, keyring, now), Ok)?;
@@ -167,7 +179,7 @@ pub fn verify<'b, C: Deserialize<'b>>(
         return Err(Refused::BadSignature);
     }
     URL_SAFE_NO_PAD.decode_vec(parts.claims, &mut buffer.0).map_err(|_| Refused::Malformed)?;
-    Ok((read_object(&buffer.0)?, key.kid))
+    Ok((&buffer.0, key.kid))
 }
 
 /// The key that a header names, if the header says of it what is so.
@@ -234,7 +246,7 @@ fn decode<'b>(text: &str, bytes: &'b mut [u8]) -> Result<&'b [u8], Refused> {
 }
 
 /// Exactly one JSON object. The brace is checked because serde also reads a struct from an array of its members.
-fn read_object<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Refused> {
+pub fn read_object<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Refused> {
     if bytes.first() != Some(&b'{') {
         return Err(Refused::Malformed);
     }

@@ -312,7 +312,7 @@ where
     let (parts, body) = request.into_parts();
     let now = context.now();
     let ip = caller_ip(peer, &parts.headers, &context.config.trusted_proxies);
-    let handled = async {
+    let handled = std::pin::pin!(async {
         if same_origin {
             headers::require_same_origin(&parts.headers, &context.public_url)
                 .inspect_err(|_| context.telemetry.csrf_refused(None))?;
@@ -321,8 +321,8 @@ where
         let proof = P::establish(context, &parts, ip, now).await?;
         handler(Call { context: context.clone(), proof, now, ip, request_id, parts, body: SyncWrapper::new(body) })
             .await
-    };
-    let result = catching_panics(AssertUnwindSafe(handled)).await.unwrap_or_else(|()| {
+    });
+    let result = catching_panics(handled).await.unwrap_or_else(|()| {
         context.telemetry.panicked();
         Err(Error::internal())
     });
@@ -346,9 +346,9 @@ fn report(error: &Error, path: &'static str, request_id: crate::web::call::Reque
     }
 }
 
-/// A panic in a handler becomes a 500 for that request alone.
-async fn catching_panics<T>(future: AssertUnwindSafe<impl Future<Output = T>>) -> Result<T, ()> {
-    let mut future = std::pin::pin!(future.0);
+/// A panic in a handler becomes a 500 for that request alone. Pinned by the caller: handed over as it is, a future of two kilobytes would be kept twice and
+/// copied once more for each request.
+async fn catching_panics<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Result<T, ()> {
     std::future::poll_fn(move |context| {
         match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(poll) => poll.map(Ok),

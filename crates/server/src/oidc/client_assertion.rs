@@ -94,19 +94,24 @@ impl Shown {
 }
 
 /// The app that asks where a secret is shown in the header or not at all: at introspection. An app may come with either there, because its SDK asks
-/// with the secret key. `form` is the body, if it is one in which an assertion may be.
-pub async fn app(call: Call<ClientClaim>, form: Option<&Bytes>) -> Result<Call<AppCaller>, Error> {
-    let Call { context, proof, now, ip, request_id, parts, body } = call;
-    let proof = match proof {
-        ClientClaim::BySecret(app) => app,
-        ClientClaim::InTheBody if by_browser(&parts.headers) => return Err(not_for_browsers()),
-        ClientClaim::InTheBody => {
-            let shown: Shown = form.map_or_else(|| Ok(Shown::default()), |form| parameters(form))?;
-            if !shown.is_assertion() {
-                return Err(client_refused(&context, ip, now, "no credentials, or not one Basic header"));
-            }
-            Box::pin(shown.establish(&context, ip, now)).await?
-        }
-    };
-    Ok(Call { context, proof: proof.declared()?, now, ip, request_id, parts, body })
+/// with the secret key. `form` is the body, if it is one in which an assertion may be. What the guard established is taken out of the call.
+pub async fn app(call: &mut Call<ClientClaim>, form: Option<&Bytes>) -> Result<AppCaller, Error> {
+    match std::mem::replace(&mut call.proof, ClientClaim::InTheBody) {
+        ClientClaim::BySecret(caller) => caller,
+        // Boxed: nearly all come with a secret.
+        ClientClaim::InTheBody => Box::pin(by_assertion(call, form)).await?,
+    }
+    .declared()
+}
+
+async fn by_assertion(call: &Call<ClientClaim>, form: Option<&Bytes>) -> Result<AppCaller, Error> {
+    let Call { context, ip, now, .. } = call;
+    if by_browser(call.headers()) {
+        return Err(not_for_browsers());
+    }
+    let shown: Shown = form.map_or_else(|| Ok(Shown::default()), |form| parameters(form))?;
+    if !shown.is_assertion() {
+        return Err(client_refused(context, *ip, *now, "no credentials, or not one Basic header"));
+    }
+    shown.establish(context, *ip, *now).await
 }

@@ -286,7 +286,7 @@ fn basic(headers: &HeaderMap) -> Option<String> {
 /// OAuth has each half of the pair encoded like a form before they are joined (RFC 6749 §2.3.1), and some libraries encode `-` and `_`, which every
 /// secret has. No key and no secret has a `%` or a `+` of its own, so nothing is lost for those who do not encode.
 fn decoded(half: &str) -> Cow<'_, str> {
-    percent_decode_str(half).decode_utf8_lossy()
+    if half.contains('%') { percent_decode_str(half).decode_utf8_lossy() } else { Cow::Borrowed(half) }
 }
 
 /// The known-device mark that a browser presents, if any. Good for throttling only.

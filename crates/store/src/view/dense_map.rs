@@ -4,9 +4,10 @@
 //! table holds numbers of four bytes, and the entries lie close together in pieces that never move, so that growing leaves no large holes either.
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
-/// Entries in one piece.
-const PIECE: usize = 64;
+/// Entries in one piece: so many that the list of pieces stays in the processor's caches, and so few that the last one, mostly half empty, does not matter.
+const PIECE: usize = 256;
 
 /// Where an entry was when it was looked for. It may be elsewhere by now, or gone: a place to look at first, and no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,19 +66,24 @@ impl<V> DenseMap<V> {
 
     /// Keeps a value, in the place of what was there; and says where.
     pub fn insert(&mut self, id: [u8; 16], value: V) -> Place {
-        if let Some(number) = self.numbers.find(hash(&id), |number| self.entry(*number).0 == id) {
-            let number = *number;
-            self.entry_mut(number).1 = value;
-            return Place(number);
+        let Self { numbers, pieces } = self;
+        let next = u32::try_from(numbers.len()).expect("fewer entries than would fit into memory");
+        let is = |number: &u32| entry(pieces, *number).0 == id;
+        match numbers.entry(hash(&id), is, |number| hash(&entry(pieces, *number).0)) {
+            Entry::Occupied(known) => {
+                let number = *known.get();
+                self.entry_mut(number).1 = value;
+                Place(number)
+            }
+            Entry::Vacant(vacant) => {
+                vacant.insert(next);
+                if pieces.last().is_none_or(|piece| piece.len() == PIECE) {
+                    pieces.push(Vec::with_capacity(PIECE));
+                }
+                pieces.last_mut().expect("one was added").push((id, value));
+                Place(next)
+            }
         }
-        let number = u32::try_from(self.len()).expect("fewer entries than would fit into memory");
-        if self.pieces.last().is_none_or(|piece| piece.len() == PIECE) {
-            self.pieces.push(Vec::with_capacity(PIECE));
-        }
-        self.pieces.last_mut().expect("one was added").push((id, value));
-        let pieces = &self.pieces;
-        self.numbers.insert_unique(hash(&id), number, |number| hash(&entry(pieces, *number).0));
-        Place(number)
     }
 
     /// Takes a value out. The last entry comes into its place.
