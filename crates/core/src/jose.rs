@@ -13,6 +13,7 @@ mod foreign;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::crypto::Algorithm;
 use crate::id::KeyId;
@@ -145,9 +146,9 @@ pub fn kind_of(token: &str) -> Option<Kind> {
     Kind::parse(Header::read(parts.header, &mut [0; HEADER_LENGTH]).ok()?.typ)
 }
 
-/// Room for claims, which are read where they lie.
+/// Room for claims, which are read where they lie. Those of a pass need no piece of memory of their own.
 #[derive(Default)]
-pub struct Buffer(Vec<u8>);
+pub struct Buffer(SmallVec<[u8; 512]>);
 
 /// The claims of `token` and the key that signed it, if it is a token of `kind` signed by a key of ours that still verifies at `now`.
 /// Says nothing about the claims beyond their types: the callers check issuer, audience and times.
@@ -178,8 +179,8 @@ pub fn verify_text<'b>(
     if !key.private.verify(parts.signed.as_bytes(), signature) {
         return Err(Refused::BadSignature);
     }
-    URL_SAFE_NO_PAD.decode_vec(parts.claims, &mut buffer.0).map_err(|_| Refused::Malformed)?;
-    Ok((&buffer.0, key.kid))
+    buffer.0.resize(base64::decoded_len_estimate(parts.claims.len()), 0);
+    Ok((decode(parts.claims, &mut buffer.0)?, key.kid))
 }
 
 /// The key that a header names, if the header says of it what is so.

@@ -99,25 +99,27 @@ pub fn mint(key: &SigningKey, pass: &Pass<'_>) -> String {
 }
 
 /// Everything about a presented pass: [`verify_signature`], then [`VerifiedPass::check`].
-pub fn verify(
+pub fn verify<'z>(
     token: &str,
     keyring: &Keyring,
     issuer: &str,
-    zone: &ZoneName,
+    zone: &'z ZoneName,
     now: Timestamp,
-) -> Result<VerifiedPass<'static>, Refused> {
-    let pass = verify_signature(token, keyring, issuer, now)?;
+) -> Result<VerifiedPass<'z>, Refused> {
+    let pass = verify_signature(token, keyring, issuer, zone, now)?;
     pass.check(zone, keyring, now)?;
     Ok(pass)
 }
 
-/// The part that never changes for one token and may be remembered: a pass of this issuer, well-formed and signed by a key of ours.
-pub fn verify_signature(
+/// The part that never changes for one token and may be remembered: a pass of this issuer, well-formed and signed by a key of ours. It may be for another
+/// zone than `here`, where it was presented; that one's name is not copied.
+pub fn verify_signature<'z>(
     token: &str,
     keyring: &Keyring,
     issuer: &str,
+    here: &'z ZoneName,
     now: Timestamp,
-) -> Result<VerifiedPass<'static>, Refused> {
+) -> Result<VerifiedPass<'z>, Refused> {
     let mut buffer = Buffer::default();
     let (claims, kid) = jose::verify_text(token, Kind::Pass, keyring, now, &mut buffer)?;
     let claims = Claims::read(claims)?;
@@ -134,14 +136,12 @@ pub fn verify_signature(
     if expires_at.since(issued_at) > MAXIMUM_LIFETIME {
         return Err(Refused::LivesTooLong);
     }
-    Ok(VerifiedPass {
-        user_id: Some(claims.sub),
-        session_id: claims.sid,
-        zone: Cow::Owned(claims.aud.parse().map_err(|_| Refused::Malformed)?),
-        kid,
-        issued_at,
-        expires_at,
-    })
+    let zone = if claims.aud == here.as_str() {
+        Cow::Borrowed(here)
+    } else {
+        Cow::Owned(claims.aud.parse().map_err(|_| Refused::Malformed)?)
+    };
+    Ok(VerifiedPass { user_id: Some(claims.sub), session_id: claims.sid, zone, kid, issued_at, expires_at })
 }
 
 impl VerifiedPass<'_> {
@@ -205,8 +205,8 @@ mod tests {
     }
 
     /// What becomes of a pass with these claims, signed by ourselves.
-    fn outcome(ring: &Keyring, claims: &Value) -> Result<VerifiedPass<'static>, Refused> {
-        verify(&jose::sign(&ring.keys()[0], Kind::Pass, claims), ring, ISSUER, &home(), NOW)
+    fn outcome(ring: &Keyring, claims: &Value) -> Result<(), Refused> {
+        verify(&jose::sign(&ring.keys()[0], Kind::Pass, claims), ring, ISSUER, &home(), NOW).map(drop)
     }
 
     #[test]
@@ -333,7 +333,7 @@ mod tests {
         let ring = keyring(Purpose::Pass, Algorithm::EdDsa);
         let zone = home();
         let token = mint(&ring.keys()[0], &pass(ISSUER, &zone));
-        let remembered = verify_signature(&token, &ring, ISSUER, NOW).expect("signed by us");
+        let remembered = verify_signature(&token, &ring, ISSUER, &zone, NOW).expect("signed by us");
         assert_eq!(remembered.check(&zone, &ring, NOW), Ok(()));
         assert_eq!(remembered.check(&"company2".parse().expect("valid"), &ring, NOW), Err(Refused::WrongZone));
         assert_eq!(remembered.check(&zone, &ring, NOW + MAXIMUM_LIFETIME), Err(Refused::Expired));

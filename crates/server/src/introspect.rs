@@ -196,7 +196,8 @@ pub async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgeme
     let digest = TokenDigest::of(token);
     let known = context.verified.recall(digest);
     let place = known.as_ref().map(|(_, place)| *place);
-    let verify = |keyring| pass::verify_signature(token, keyring, context.public_url.as_str(), *now);
+    let here = &entry.zone.name;
+    let verify = |keyring| pass::verify_signature(token, keyring, context.public_url.as_str(), here, *now);
     let mut verified = known.map_or_else(|| verify(keyring), |(pass, _)| Ok(pass));
     if verified.as_ref().is_err_and(|refused| *refused == Refused::UnknownKey) {
         // Another node may have made the key a moment ago and signed with it: ask the database before saying "not signed in".
@@ -209,7 +210,7 @@ pub async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgeme
         Ok(pass) => pass,
         Err(refused) => return Ok(Err(refused.into())),
     };
-    if let Err(refused) = pass.check(&entry.zone.name, keyring, *now) {
+    if let Err(refused) = pass.check(here, keyring, *now) {
         return Ok(Err(refused.into()));
     }
     if entry.app.client.subject_type == SubjectType::Pairwise {

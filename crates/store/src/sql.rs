@@ -5,6 +5,7 @@
 //! an error and not as a queue.
 
 use std::str::FromStr;
+use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::pool::{PoolConnection, PoolOptions};
@@ -109,7 +110,7 @@ impl Database {
                     Access::Snapshot => Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
                     Access::Write => Some("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
                 };
-                (Connection::Postgres(pool.acquire().await?), begin)
+                (Connection::Postgres(Box::pin(pool.acquire()).await?), begin)
             }
         };
         let mut transaction =
@@ -237,7 +238,7 @@ impl Transaction {
     /// Tells PostgreSQL where the transaction begins or ends.
     async fn control(&mut self, statement: SqlStr) -> Result<(), StoreError> {
         let control = async |connection: &mut Connection| match connection {
-            Connection::Postgres(inner) => Ok(inner.execute(statement).await.map(drop)?),
+            Connection::Postgres(inner) => Ok(Box::pin(inner.execute(statement)).await.map(drop)?),
             Connection::Writer(_) | Connection::Reader(_) => Ok(()),
         };
         self.run(control).await
@@ -253,7 +254,16 @@ impl Transaction {
         }
         let connection = self.connection.as_mut().expect("present until dropped");
         self.busy = true;
-        let done = tokio::time::timeout(PATIENCE, statement(connection)).await;
+        let mut running = std::pin::pin!(statement(connection));
+        // Most of SQLite's are done at once, and need no timer.
+        let at_once = std::future::poll_fn(|context| match running.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        let done = match at_once.await {
+            Some(done) => Ok(done),
+            None => tokio::time::timeout(PATIENCE, running).await,
+        };
         self.busy = done.is_err();
         let done = done.unwrap_or_else(|_| Err(StoreError::unavailable("no answer in time")));
         self.failed |= done.is_err();
@@ -360,7 +370,7 @@ impl Statement {
         let execute = async |connection: &mut Connection| match connection {
             Connection::Writer(turn) => Ok(turn.run(self).await?.touched),
             Connection::Reader(reader) => Ok(reader.run(self).await?.touched),
-            Connection::Postgres(inner) => Ok(self.query().execute(&mut **inner).await?.rows_affected()),
+            Connection::Postgres(inner) => Ok(Box::pin(self.query().execute(&mut **inner)).await?.rows_affected()),
         };
         transaction.run(execute).await
     }
@@ -372,7 +382,7 @@ impl Statement {
             Connection::Writer(turn) => Ok(turn.run(self).await?.rows.into_iter().map(Row::Sqlite).collect()),
             Connection::Reader(reader) => Ok(reader.run(self).await?.rows.into_iter().map(Row::Sqlite).collect()),
             Connection::Postgres(inner) => {
-                Ok(self.query().fetch_all(&mut **inner).await?.into_iter().map(Row::Postgres).collect())
+                Ok(Box::pin(self.query().fetch_all(&mut **inner)).await?.into_iter().map(Row::Postgres).collect())
             }
         };
         transaction.run(all).await

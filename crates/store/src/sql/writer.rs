@@ -84,7 +84,7 @@ impl Writer {
         }
         let connection = match &state.connection {
             Some(connection) => connection.clone(),
-            None => state.connection.insert(within(self.open_again()).await?).clone(),
+            None => state.connection.insert(Box::pin(within(self.open_again())).await?).clone(),
         };
         let nested = state.finished.is_some();
         if nested {
