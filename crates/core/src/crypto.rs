@@ -233,6 +233,24 @@ pub(crate) mod tests {
         assert!(MasterKey::new([7; 32]).sealer("other").open(&sealed, b"row 1").is_none());
     }
 
+    /// RFC 4231 §4.2, §4.3, §4.7: a short key, a text in parts, a key that is longer than a block.
+    #[test]
+    fn tags_are_those_of_the_standard() {
+        let tag = |key: &[u8], parts: &[&[u8]]| data_encoding::HEXLOWER.encode(&MacKey::new(key).tag(parts));
+        assert_eq!(
+            tag(&[0x0b; 20], &[b"Hi There"]),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+        );
+        assert_eq!(
+            tag(b"Jefe", &[b"what do ya want ", b"", b"for nothing?"]),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        assert_eq!(
+            tag(&[0xaa; 131], &[b"Test Using Larger Than Block-Size Key - Hash Key First"]),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
+    }
+
     #[test]
     fn keys_for_different_purposes_are_unrelated() {
         let master = MasterKey::new([1; 32]);

@@ -5,7 +5,6 @@
 //! an error and not as a queue.
 
 use std::str::FromStr;
-use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::pool::{PoolConnection, PoolOptions};
@@ -104,6 +103,7 @@ impl Database {
                 }
                 (Connection::Reader(reader), None)
             }
+            // Here and below: what waits for PostgreSQL is boxed. Its futures have four kilobytes, which every handler's would have in it, on SQLite, too.
             (Self::Postgres(pool), _) => {
                 let begin = match access {
                     Access::Read | Access::Each => None,
@@ -254,16 +254,7 @@ impl Transaction {
         }
         let connection = self.connection.as_mut().expect("present until dropped");
         self.busy = true;
-        let mut running = std::pin::pin!(statement(connection));
-        // Most of SQLite's are done at once, and need no timer.
-        let at_once = std::future::poll_fn(|context| match running.as_mut().poll(context) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => Poll::Ready(None),
-        });
-        let done = match at_once.await {
-            Some(done) => Ok(done),
-            None => tokio::time::timeout(PATIENCE, running).await,
-        };
+        let done = tokio::time::timeout(PATIENCE, statement(connection)).await;
         self.busy = done.is_err();
         let done = done.unwrap_or_else(|_| Err(StoreError::unavailable("no answer in time")));
         self.failed |= done.is_err();

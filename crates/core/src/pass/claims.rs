@@ -27,8 +27,8 @@ impl<'c> Claims<'c> {
         Self::as_written(text).map_or_else(|| jose::read_object(text), Ok)
     }
 
-    /// Letter by letter as we write them, which nearly every pass has: reading those takes a tenth of what JSON takes that may have any order, spaces and
-    /// escapes. Nothing of anything else, which may be right all the same.
+    /// Letter by letter as we write them, which nearly every pass has, without a look for any order, spaces and escapes. Nothing of anything else, which
+    /// may be right all the same.
     fn as_written(text: &'c [u8]) -> Option<Self> {
         let mut rest = Rest(str::from_utf8(text).ok()?);
         let claims = Self {

@@ -84,6 +84,7 @@ impl Writer {
         }
         let connection = match &state.connection {
             Some(connection) => connection.clone(),
+            // Boxed: it happens after a failure only.
             None => state.connection.insert(Box::pin(within(self.open_again())).await?).clone(),
         };
         let nested = state.finished.is_some();
