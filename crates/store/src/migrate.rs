@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (19, "claims_in_id_token", include_str!("../migrations/0019_claims_in_id_token.sql")),
     (20, "consents_for_services", include_str!("../migrations/0020_consents_for_services.sql")),
     (21, "lighter_tokens", include_str!("../migrations/0021_lighter_tokens.sql")),
+    (22, "clustered_audit", include_str!("../migrations/0022_clustered_audit.sql")),
 ];
 
 /// The version of the tables that this program makes.

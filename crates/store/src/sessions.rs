@@ -163,12 +163,26 @@ pub async fn hold(write: &mut Write, id: &SessionId) -> Result<bool, StoreError>
     Ok(write.held(hold.bind(id)).await?.is_some())
 }
 
-/// [`hold`] and [`find`] in one: the session, held, if it has not ended.
-pub async fn held(write: &mut Write, id: &SessionId) -> Result<Option<Session>, StoreError> {
+/// A session that cannot end before the transaction that holds it is over.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The session.
+    pub session: Session,
+    /// Whether its user is neither disabled nor has to change their password first.
+    pub user_may_sign_in: bool,
+}
+
+/// [`hold`], [`find`] and [`users::may_sign_in`](crate::users::may_sign_in) in one: the session, held, if it has not ended. Whoever disables a user ends
+/// their sessions along with it, and so waits for us or is seen here.
+pub async fn held(write: &mut Write, id: &SessionId) -> Result<Option<Held>, StoreError> {
     let hold = sql("SELECT id, user_id, acr, amr, authenticated_at, created_at, last_seen_at, expires_at, inactivity,
-                        persistent, ended_at, end_reason, user_agent, ip
+                        persistent, ended_at, end_reason, user_agent, ip,
+                        (SELECT users.id FROM users WHERE users.id = sessions.user_id
+                            AND users.disabled_at IS NULL AND users.must_change_password = 0) AS admitted
                     FROM sessions WHERE id = $1 AND ended_at IS NULL");
-    write.held(hold.bind(id)).await?.as_ref().map(session).transpose()
+    let Some(row) = write.held(hold.bind(id)).await? else { return Ok(None) };
+    let admitted: Option<UserId> = row.optional("admitted")?;
+    Ok(Some(Held { session: session(&row)?, user_may_sign_in: admitted.is_some() }))
 }
 
 /// Ends one session, and writes down which apps have to be told, and the upstream that it stood on. `false` when it had ended already or is not there: of two that end it at once, one is told `true`.

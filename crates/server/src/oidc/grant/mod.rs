@@ -8,7 +8,7 @@ pub mod token_exchange;
 
 use axum::response::Response;
 use hallpass_core::audit::Event;
-use hallpass_core::id::{Audience, FamilyId, SessionId, UserId};
+use hallpass_core::id::{Audience, FamilyId, SessionId};
 use hallpass_core::jwk::Thumbprint;
 use hallpass_core::keyring::{Purpose, SigningKey};
 use hallpass_core::oidc::{
@@ -18,9 +18,10 @@ use hallpass_core::oidc::{
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
 use hallpass_core::time::Timestamp;
+use hallpass_store::sessions::{self, Held};
 use hallpass_store::tokens::{self, NewFamily};
 use hallpass_store::view::Standing;
-use hallpass_store::{Write, audit, consents, sessions, users};
+use hallpass_store::{Write, audit, consents, users};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -35,18 +36,22 @@ use crate::web::guard::AppCaller;
 /// The session, if tokens may be made for it now: it lives, its user may sign in and enter the app. Asked at each issuance (advisory T20). Holds
 /// the session, so that it cannot end before the tokens are written down, and whoever ends it afterwards sees them.
 async fn judge(call: &Call<Client>, write: &mut Write, id: &SessionId) -> Result<Result<Session, GrantRefused>, Error> {
-    let session = sessions::held(write, id).await?.filter(|session| session.check(call.now).is_ok());
-    let Some(session) = session else { return Ok(Err(GrantRefused::SessionOver)) };
-    Ok(may(call, write, &session.user_id).await?.map(|()| session))
+    let held = sessions::held(write, id).await?.filter(|held| held.session.check(call.now).is_ok());
+    let Some(Held { session, user_may_sign_in }) = held else { return Ok(Err(GrantRefused::SessionOver)) };
+    Ok(may(call, &session, user_may_sign_in).await?.map(|()| session))
 }
 
-/// Whether the person may still sign in and enter the app.
-async fn may(call: &Call<Client>, write: &mut Write, user: &UserId) -> Result<Result<(), GrantRefused>, Error> {
-    if !users::may_sign_in(write, user).await? {
+/// Whether the session's person may still sign in, and enter the app.
+async fn may(
+    call: &Call<Client>,
+    session: &Session,
+    user_may_sign_in: bool,
+) -> Result<Result<(), GrantRefused>, Error> {
+    if !user_may_sign_in {
         return Ok(Err(GrantRefused::UserMayNot));
     }
     let Client { policy, index, .. } = &call.proof;
-    Ok(match call.context.view.standing(policy, *user, *index).await? {
+    Ok(match call.context.view.standing(policy, session.user_id, *index).await? {
         Standing::Admitted(_) => Ok(()),
         _ => Err(GrantRefused::NoAccess),
     })

@@ -11,7 +11,7 @@ use hallpass_core::oidc::{GrantRefused, Presented, Scope, presented};
 use hallpass_core::secret::{RefreshToken, Secret};
 use hallpass_core::session::Session;
 use hallpass_store::tokens::{self, Family, Rotation};
-use hallpass_store::{Write, sessions};
+use hallpass_store::{Write, sessions, users};
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -127,7 +127,8 @@ async fn outlived(
     let Some(session) = sessions::find(write, &family.session).await? else {
         return Ok(Err(GrantRefused::SessionOver));
     };
-    Ok(may(call, write, &session.user_id).await?.map(|()| session))
+    let user_may_sign_in = users::may_sign_in(write, &session.user_id).await?;
+    Ok(may(call, &session, user_may_sign_in).await?.map(|()| session))
 }
 
 /// Whether the family is this client's, and lives.
