@@ -19,8 +19,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower::Service;
 
-use self::connections::{Answering, Busy, Connections, Heard};
-use crate::routes::Home;
+use self::connections::{Connections, Heard};
+use crate::routes::{Answer, Home};
 use crate::web::guard::Alias;
 
 const REQUEST_LINE: usize = 8 * 1024;
@@ -43,14 +43,17 @@ pub enum Site {
 
 impl Site {
     /// The answer to a request. `peer` is the other end of its connection.
-    pub async fn answer(self, mut request: Request<Body>, peer: IpAddr) -> Response {
+    pub fn answer(&self, mut request: Request<Body>, peer: IpAddr) -> Answer<'_> {
         match self {
-            Self::Home(home) => home.answer(request, peer).await,
+            Self::Home(home) => home.answer(request, peer),
             Self::Alias(agent, alias) => {
-                request.extensions_mut().insert(alias);
-                agent.answer(request, peer).await
+                request.extensions_mut().insert(alias.clone());
+                agent.answer(request, peer)
             }
-            Self::App(mut router) => router.call(request).await.unwrap_or_else(|never| match never {}),
+            Self::App(router) => {
+                let mut router = router.clone();
+                Box::pin(async move { router.call(request).await.unwrap_or_else(|never| match never {}) })
+            }
         }
     }
 }
@@ -116,7 +119,14 @@ async fn accept(
         let this = connection.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let busy = this.begin(request.version());
-            answer(admit(&dispatch, &request), busy, peer, request)
+            let admitted = admit(&dispatch, &request);
+            async move {
+                let response = match admitted {
+                    Ok(site) => within_time(&site, peer, request).await,
+                    Err(status) => bare(status),
+                };
+                Ok::<_, Infallible>(response.map(|body| busy.answering(body)))
+            }
         });
         let server = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         tokio::spawn(async move {
@@ -137,36 +147,25 @@ fn admit(dispatch: &Dispatch, request: &Request<Incoming>) -> Result<Site, Statu
     host(request).and_then(|host| dispatch(host)).ok_or(StatusCode::MISDIRECTED_REQUEST)
 }
 
-async fn answer(
-    admitted: Result<Site, StatusCode>,
-    busy: Busy,
-    peer: SocketAddr,
-    request: Request<Incoming>,
-) -> Result<http::Response<Answering<Body>>, Infallible> {
-    let response = match admitted {
-        Ok(site) => within_time(site, peer, request.map(Body::new)).await,
-        Err(status) => bare(status),
-    };
-    Ok(response.map(|body| busy.answering(body)))
-}
-
-async fn within_time(site: Site, peer: SocketAddr, request: Request<Body>) -> Response {
+fn within_time(site: &Site, peer: SocketAddr, request: Request<Incoming>) -> impl Future<Output = Response> + Send {
     let stream = request.uri().path() == "/api/v1/changes";
-    let mut answered = std::pin::pin!(site.answer(request, peer.ip()));
-    if stream {
-        return answered.await;
-    }
-    // Most are answered at once, and need no timer.
-    let at_once = std::future::poll_fn(|context| {
-        Poll::Ready(match answered.as_mut().poll(context) {
-            Poll::Ready(response) => Some(response),
-            Poll::Pending => None,
-        })
-    });
-    match at_once.await {
-        Some(response) => response,
-        None => {
-            tokio::time::timeout(REQUEST_TIME, answered).await.unwrap_or_else(|_| bare(StatusCode::REQUEST_TIMEOUT))
+    let mut answered = site.answer(request.map(Body::new), peer.ip());
+    async move {
+        if stream {
+            return answered.await;
+        }
+        // Most are answered at once, and need no timer.
+        let at_once = std::future::poll_fn(|context| {
+            Poll::Ready(match answered.as_mut().poll(context) {
+                Poll::Ready(response) => Some(response),
+                Poll::Pending => None,
+            })
+        });
+        match at_once.await {
+            Some(response) => response,
+            None => {
+                tokio::time::timeout(REQUEST_TIME, answered).await.unwrap_or_else(|_| bare(StatusCode::REQUEST_TIMEOUT))
+            }
         }
     }
 }

@@ -130,8 +130,10 @@ pub struct Route {
     handler: Handler,
 }
 
-type Handler = Box<dyn for<'h> Fn(&'h Arc<Context>, Request<Body>, IpAddr) -> Answer<'h> + Send + Sync>;
-type Answer<'h> = Pin<Box<dyn Future<Output = Response> + Send + 'h>>;
+type Handler = Box<dyn for<'h> Fn(&'h Arc<Context>, &'h Times, Request<Body>, IpAddr) -> Answer<'h> + Send + Sync>;
+
+/// An answer to come. What leads to one is no `async fn` on the way: each keeps the request twice, and copies it once more.
+pub type Answer<'h> = Pin<Box<dyn Future<Output = Response> + Send + 'h>>;
 
 /// What answers at the home host: the table, by path. Ours rather than a framework's router because all it has to do is one look-up, and
 /// introspection pays for every layer in between (`bench/`).
@@ -169,19 +171,16 @@ impl Home {
     }
 
     /// The answer to any request. `peer` is the other end of its connection.
-    pub async fn answer(&self, request: Request<Body>, peer: IpAddr) -> Response {
+    pub fn answer(&self, request: Request<Body>, peer: IpAddr) -> Answer<'_> {
         let Some(routes) = self.at(request.uri().path()) else { return self.refuse(&Error::not_found(), Voice::Page) };
         // HEAD is GET without the body, which the connection leaves out.
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let Some(route) = routes.iter().find(|route| route.method == *method) else {
-            let mut response = self.refuse(&Error::method_not_allowed(), Voice::Problem);
-            response.headers_mut().insert(header::ALLOW, allowed(routes));
-            return response;
+            let mut refused = Error::method_not_allowed();
+            refused.headers.push((header::ALLOW, allowed(routes)));
+            return self.refuse(&refused, Voice::Problem);
         };
-        let began = Stopwatch::start();
-        let response = (route.handler)(&self.context, request, peer).await;
-        route.times.answered(&began, response.status());
-        response
+        (route.handler)(&self.context, &route.times, request, peer)
     }
 
     fn at(&self, path: &str) -> Option<&[Route]> {
@@ -192,11 +191,11 @@ impl Home {
         self.prefixes.iter().find(|(prefix, _)| fits(prefix)).map(|(_, routes)| &routes[..])
     }
 
-    fn refuse(&self, error: &Error, voice: Voice) -> Response {
+    fn refuse(&self, error: &Error, voice: Voice) -> Answer<'_> {
         let request_id = self.context.request_id().to_string();
         let mut response = error.render(voice, &self.context.config.brand, &request_id);
         headers::finish(&mut response, voice, &self.context.public_url);
-        response
+        Box::pin(std::future::ready(response))
     }
 }
 
@@ -289,52 +288,63 @@ fn row<P: Proof, F>(
 where
     F: Future<Output = Result<Response, Error>> + Send + 'static,
 {
-    let handler: Handler = Box::new(move |context, request, peer| {
-        Box::pin(answer(context, request, peer, path, voice, same_origin, handler))
-    });
+    let about = About { path, voice, same_origin };
+    let handler: Handler =
+        Box::new(move |context, times, request, peer| answer(context, times, request, peer, about, handler));
     Route { method, path, guard: P::NAME, voice, times: Arc::default(), handler }
 }
 
-/// Guard, handler, error, headers: what every request goes through.
-async fn answer<P: Proof, F>(
-    context: &Arc<Context>,
-    request: Request<Body>,
-    peer: IpAddr,
+/// What [`answer`] has to know of a row.
+#[derive(Clone, Copy)]
+struct About {
     path: &'static str,
     voice: Voice,
     same_origin: bool,
-    handler: impl Fn(Call<P>) -> F,
-) -> Response
+}
+
+/// Guard, handler, error, headers: what every request goes through.
+fn answer<'h, P: Proof, F>(
+    context: &'h Arc<Context>,
+    times: &'h Times,
+    request: Request<Body>,
+    peer: IpAddr,
+    About { path, voice, same_origin }: About,
+    handler: impl Fn(Call<P>) -> F + Send + Sync + 'h,
+) -> Answer<'h>
 where
     F: Future<Output = Result<Response, Error>> + Send + 'static,
 {
-    let request_id = context.request_id();
     let (parts, body) = request.into_parts();
-    let now = context.now();
-    let ip = caller_ip(peer, &parts.headers, &context.config.trusted_proxies);
-    let handled = std::pin::pin!(async {
-        if same_origin {
-            headers::require_same_origin(&parts.headers, &context.public_url)
-                .inspect_err(|_| context.telemetry.csrf_refused(None))?;
-        }
-        P::admits(peer, &context.config)?;
-        let proof = P::establish(context, &parts, ip, now).await?;
-        handler(Call { context: context.clone(), proof, now, ip, request_id, parts, body: SyncWrapper::new(body) })
-            .await
-    });
-    let result = catching_panics(handled).await.unwrap_or_else(|()| {
-        context.telemetry.panicked();
-        Err(Error::internal())
-    });
-    let mut response = result.unwrap_or_else(|error| {
-        report(&error, path, request_id);
-        if error.code == "login_required" && voice == Voice::Page {
-            return sign_in::redirect_here(context);
-        }
-        error.render(voice, &context.config.brand, &request_id.to_string())
-    });
-    headers::finish(&mut response, voice, &context.public_url);
-    response
+    Box::pin(async move {
+        let began = Stopwatch::start();
+        let request_id = context.request_id();
+        let now = context.now();
+        let ip = caller_ip(peer, &parts.headers, &context.config.trusted_proxies);
+        let handled = std::pin::pin!(async {
+            if same_origin {
+                headers::require_same_origin(&parts.headers, &context.public_url)
+                    .inspect_err(|_| context.telemetry.csrf_refused(None))?;
+            }
+            P::admits(peer, &context.config)?;
+            let proof = P::establish(context, &parts, ip, now).await?;
+            handler(Call { context: context.clone(), proof, now, ip, request_id, parts, body: SyncWrapper::new(body) })
+                .await
+        });
+        let result = catching_panics(handled).await.unwrap_or_else(|()| {
+            context.telemetry.panicked();
+            Err(Error::internal())
+        });
+        let mut response = result.unwrap_or_else(|error| {
+            report(&error, path, request_id);
+            if error.code == "login_required" && voice == Voice::Page {
+                return sign_in::redirect_here(context);
+            }
+            error.render(voice, &context.config.brand, &request_id.to_string())
+        });
+        headers::finish(&mut response, voice, &context.public_url);
+        times.answered(&began, response.status());
+        response
+    })
 }
 
 /// `path` is the table's, not the request's: what somebody asked for may hold a secret, or lines of their own.
