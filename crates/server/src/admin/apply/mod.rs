@@ -6,6 +6,7 @@
 
 mod file;
 mod plan;
+mod words;
 
 use hallpass_core::app::App;
 use hallpass_core::audit::{Actor, Event};
