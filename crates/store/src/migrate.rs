@@ -71,6 +71,13 @@ pub(crate) async fn run(connection: &mut PgConnection) -> Result<(), StoreError>
 /// Brings the tables of SQLite up to date, and writes that down as sqlx does on PostgreSQL. SQLite has no advisory lock: two processes that start
 /// together wait for each other's transaction instead.
 pub(crate) fn run_embedded(connection: &mut rusqlite::Connection) -> Result<(), StoreError> {
+    run_those(connection, migrations(SQLITE))
+}
+
+fn run_those(
+    connection: &mut rusqlite::Connection,
+    migrations: impl Iterator<Item = Migration>,
+) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
@@ -82,7 +89,7 @@ pub(crate) fn run_embedded(connection: &mut rusqlite::Connection) -> Result<(), 
              execution_time BIGINT NOT NULL
          )",
     )?;
-    for migration in migrations(SQLITE) {
+    for migration in migrations {
         let known = "SELECT checksum FROM _sqlx_migrations WHERE version = ?1 AND success";
         let known = transaction.query_row(known, [migration.version], |row| row.get::<_, Vec<u8>>(0)).optional()?;
         match known {
@@ -105,4 +112,28 @@ fn migrations(words: &[(&str, &str)]) -> impl Iterator<Item = Migration> {
         let text = AssertSqlSafe(words.iter().fold((*text).to_owned(), fill)).into_sql_str();
         Migration::new(*version, (*name).into(), MigrationType::Simple, text, false)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table was made anew twice since: an audit log that lost its entries by an upgrade would be none.
+    #[test]
+    fn audit_entries_of_before_are_still_there() {
+        let mut connection = rusqlite::Connection::open_in_memory().expect("opens");
+        run_those(&mut connection, migrations(SQLITE).filter(|migration| migration.version <= 20))
+            .expect("the tables of then");
+        let insert = "INSERT INTO audit (id, at, event, actor, user_id, outcome, details)
+                      VALUES (?1, ?2, 'signed_in', 'cli', 'u_1', 'done', '{}')";
+        for number in 0..3 {
+            connection.execute(insert, (format!("e_{number}"), 100 - number)).expect("an entry");
+        }
+        run_embedded(&mut connection).expect("the tables of now");
+        let entries = "SELECT id || ' ' || at || ' ' || event || ' ' || user_id FROM audit ORDER BY at, id";
+        let mut entries = connection.prepare(entries).expect("reads");
+        let entries: Vec<String> =
+            entries.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("entries");
+        assert_eq!(entries, ["e_2 98 signed_in u_1", "e_1 99 signed_in u_1", "e_0 100 signed_in u_1"]);
+    }
 }

@@ -26,7 +26,7 @@ use hallpass_core::time::Timestamp;
 use hallpass_core::zone::Zone;
 use tokio::sync::{Mutex, Notify, watch};
 
-pub use self::dense_map::{DenseMap, Place};
+pub use self::dense_map::{DenseMap, Place, hash};
 pub use self::policy::{AppEntry, Policy, PolicyGuard, RoleEntry};
 pub use self::sessions::{SessionView, Touched};
 pub(crate) use self::sessions::{TOUCH_STEP, touch_step};

@@ -141,7 +141,8 @@ fn entry<V>(pieces: &[Vec<([u8; 16], V)>], number: u32) -> &([u8; 16], V) {
     &pieces[number / PIECE][number % PIECE]
 }
 
-fn hash(id: &[u8; 16]) -> u64 {
+/// Of what is evenly spread by itself. [`Shards`](super::Shards) looks at its first bytes.
+pub fn hash(id: &[u8; 16]) -> u64 {
     u64::from_le_bytes(*id.last_chunk().expect("eight of sixteen bytes"))
 }
 
