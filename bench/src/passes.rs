@@ -173,6 +173,40 @@ impl Requests for Batches {
     }
 }
 
+/// `POST /introspect`, the JSON form, about one pass of each of the two at once, each once.
+pub struct Pairs {
+    authorization: String,
+    passes: [Arc<Passes>; 2],
+    next: AtomicUsize,
+    end: usize,
+}
+
+impl Pairs {
+    /// About those numbered `from..end`.
+    pub fn each(authorization: &str, passes: [&Arc<Passes>; 2], from: usize, end: usize) -> Arc<Self> {
+        Arc::new(Self {
+            authorization: authorization.to_owned(),
+            passes: passes.map(Arc::clone),
+            next: from.into(),
+            end,
+        })
+    }
+}
+
+impl Requests for Pairs {
+    fn next(&self, _: &mut u64, into: &mut Vec<u8>) -> bool {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if number >= self.end {
+            return false;
+        }
+        let [first, second] = &self.passes;
+        let body = [&b"{\"tokens\":[\""[..], first.text(number), b"\",\"", second.text(number), b"\"]}"].concat();
+        into.extend_from_slice(head(&self.authorization, "application/json", body.len()).as_bytes());
+        into.extend_from_slice(&body);
+        true
+    }
+}
+
 fn head(authorization: &str, content_type: &str, length: usize) -> String {
     format!(
         "POST /introspect HTTP/1.1\r\nHost: {HOME}\r\nAuthorization: {authorization}\r\nContent-Type: {content_type}\r\n\

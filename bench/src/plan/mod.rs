@@ -96,6 +96,7 @@ struct Warm {
     authorization: String,
     sessions: usize,
     passes: Arc<Passes>,
+    url: String,
 }
 
 impl<'a> Bench<'a> {
@@ -264,7 +265,7 @@ impl<'a> Bench<'a> {
         let keyring = installation.keyring().await?;
         let passes = Arc::new(Passes::mint(&keyring, installation.sessions)?);
         let (authorization, sessions) = (installation.authorization.clone(), installation.sessions);
-        let mut warm = Warm { server, keyring, authorization, sessions, passes };
+        let mut warm = Warm { server, keyring, authorization, sessions, passes, url: installation.url.clone() };
         self.ask_about_all(&mut warm).await?;
         Ok(warm)
     }
@@ -288,6 +289,10 @@ impl<'a> Bench<'a> {
         let rate = exact(warm.sessions as u64) / asked.seconds;
         let settled = warm.server.settle(Duration::from_mins(3)).await?;
         let settled = settled.map_or("not yet".to_owned(), |settled| format!("{:.1} s later", settled.as_secs_f64()));
+        // All of them were written down as active, each in a row that PostgreSQL would begin to clear away in the middle of the next measurement.
+        let mut direct = Direct::open(&warm.url).await?;
+        direct.tidy().await?;
+        direct.close().await?;
         say(&format!(
             "   warmed up in {:.1} s: {} passes/s, nothing left to do {settled}",
             began.elapsed().as_secs_f64(),

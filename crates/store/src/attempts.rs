@@ -69,8 +69,7 @@ pub async fn take_back(write: &mut Write, keys: &[(&str, Timestamp)]) -> Result<
 
 /// Forgets a counter: the right password came from a device that had used up its own budget only.
 pub async fn clear(write: &mut Write, key: &str) -> Result<(), StoreError> {
-    write.execute(sql("DELETE FROM attempts WHERE key = $1").bind(key)).await?;
-    Ok(())
+    write.defer(sql("DELETE FROM attempts WHERE key = $1").bind(key)).await
 }
 
 /// Deletes up to `limit` counters whose window was over before `before`. How many went.

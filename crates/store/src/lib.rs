@@ -171,6 +171,20 @@ impl Write {
         tokio::spawn(self.commit_and_tell()).await.map_err(StoreError::unavailable)?
     }
 
+    /// [`commit`](Self::commit), together with `steps`, where there is more than one writer: one way there and back for all of it. Each step may read by
+    /// its name what those before it return. If the last returns no row, nothing of what was put off happens, nothing is kept, and the answer is `false`.
+    async fn commit_if<const STEPS: usize>(
+        mut self,
+        steps: [(&'static str, Statement); STEPS],
+    ) -> Result<bool, StoreError> {
+        let lasts = self.changes.is_empty();
+        let holds = self.read.transaction.decide(steps, lasts).await?;
+        if holds {
+            self.commit().await?;
+        }
+        Ok(holds)
+    }
+
     async fn commit_and_tell(mut self) -> Result<Option<i64>, StoreError> {
         let changes = std::mem::take(&mut self.changes);
         let entries = changes::append(&mut self, changes).await?;
@@ -234,5 +248,10 @@ fn insert(head: &str, rows: usize, columns: usize, tail: &str) -> Statement {
         format!("({})", places.collect::<Vec<_>>().join(", "))
     };
     let values = (0..rows).map(row).collect::<Vec<_>>().join(", ");
-    sql::composed_sql(format!("{head}{values}{tail}")).keep_prepared(rows <= FEW || rows == BATCH)
+    let text = format!("{head}{values}{tail}");
+    let statement = sql::composed_sql(text).keep_prepared(rows <= FEW || rows == BATCH);
+    match head.strip_suffix("VALUES ") {
+        Some(before) => statement.rows_at(before.len()..head.len() + values.len()),
+        None => statement,
+    }
 }

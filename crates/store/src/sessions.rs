@@ -57,18 +57,34 @@ pub async fn start(write: &mut Write, new: &NewSession) -> Result<bool, StoreErr
     Ok(entered)
 }
 
-/// [`start`], for somebody who proved to know the password that was chosen at `changed_at`. `false` also when it has been changed since:
-/// a password change is wholly before the lock on the user's row, and seen here, or ends this session.
-pub async fn start_by_password(write: &mut Write, new: &NewSession, changed_at: Timestamp) -> Result<bool, StoreError> {
-    if !enter(write, &new.session).await? {
-        return Ok(false);
+/// [`start`], for somebody who proved to know the password that was chosen at `changed_at`, and commits. `false`, and nothing of `write` is kept, also when
+/// the password has been changed since: a password change is wholly before the lock on the user's row, and seen here, or ends this session.
+pub async fn start_by_password(mut write: Write, new: &NewSession, changed_at: Timestamp) -> Result<bool, StoreError> {
+    const INSERT: &str =
+        "INSERT INTO sessions (id, user_id, secret, acr, amr, authenticated_at, created_at, last_seen_at,
+                               expires_at, inactivity, persistent, ended_at, end_reason, user_agent, ip, device, interacted_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17";
+    if write.locking().is_none() {
+        let known = " WHERE EXISTS (SELECT 1 FROM passwords WHERE user_id = $2 AND changed_at = $18)";
+        let insert = bind(sql(INSERT).followed_by(known), new).bind(&changed_at);
+        let started = enter(&mut write, &new.session).await? && write.execute(insert).await? > 0;
+        if started {
+            write.commit().await?;
+        }
+        return Ok(started);
     }
-    // A statement of its own, after the one that took the lock: PostgreSQL looks at other tables as they were when a statement began.
-    let insert = sql("INSERT INTO sessions (id, user_id, secret, acr, amr, authenticated_at, created_at, last_seen_at,
-                          expires_at, inactivity, persistent, ended_at, end_reason, user_agent, ip, device, interacted_at)
-                      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17
-                      WHERE EXISTS (SELECT 1 FROM passwords WHERE user_id = $2 AND changed_at = $18)");
-    Ok(write.execute(bind(insert, new).bind(&changed_at)).await? > 0)
+    // One statement looks at tables as they were when it began, perhaps before it waited for the lock on the user's row. A row that it locks,
+    // however, it takes as it is by then: so the password is locked, too, after the user.
+    let known = sql(
+        "SELECT user_id FROM passwords JOIN entered ON entered.id = user_id WHERE changed_at = $1 FOR SHARE OF passwords",
+    );
+    let insert = bind(sql(INSERT).followed_by(" FROM known RETURNING id"), new);
+    let steps = [
+        ("entered", entering(&new.session).followed_by(" RETURNING id")),
+        ("known", known.bind(&changed_at)),
+        ("started", insert),
+    ];
+    write.commit_if(steps).await
 }
 
 /// Stores many sessions as they are, for imports and benchmarks: asks nothing about the users.
@@ -86,8 +102,12 @@ pub async fn start_many(write: &mut Write, sessions: &[NewSession]) -> Result<()
 
 /// Locks the user's row; whether they may have a session.
 async fn enter(write: &mut Write, session: &Session) -> Result<bool, StoreError> {
+    Ok(write.execute(entering(session)).await? > 0)
+}
+
+fn entering(session: &Session) -> Statement {
     let enter = sql("UPDATE users SET last_sign_in_at = $2 WHERE id = $1 AND disabled_at IS NULL");
-    Ok(write.execute(enter.bind(&session.user_id).bind(&session.created_at)).await? > 0)
+    enter.bind(&session.user_id).bind(&session.created_at)
 }
 
 /// One row, in the order of the columns above.

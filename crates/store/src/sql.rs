@@ -1,25 +1,27 @@
 //! The two databases. The only file that knows there are two: everybody else speaks one SQL text through [`Statement`].
 //!
-//! SQLite through rusqlite (WAL, `synchronous=FULL`, one writing connection, a few reading ones) and PostgreSQL through sqlx (one pool;
+//! SQLite through rusqlite (WAL, `synchronous=FULL`, one writing connection, a few reading ones) and PostgreSQL through sqlx (a few connections;
 //! writes READ COMMITTED, reads REPEATABLE READ). Every wait is bounded, here and at the server, so that a database that hangs shows as
 //! an error and not as a queue.
 
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgListener, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::{
-    AssertSqlSafe, ColumnIndex, Connection as _, Decode, Executor as _, Pool, Row as _, SqlSafeStr as _, SqlStr, Type,
+    AssertSqlSafe, ColumnIndex, Connection as _, Decode, Executor as _, Row as _, SqlSafeStr as _, SqlStr, Type,
 };
 
+use self::postgres::{Connections, Lent};
 use self::readers::{Reader, Readers};
 use self::writer::{Turn, Writer};
 use crate::database_url::DatabaseUrl;
 use crate::error::StoreError;
 use crate::migrate;
 
+mod postgres;
 mod readers;
 mod sqlite;
 mod thread;
@@ -33,8 +35,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(7);
 /// How long to wait for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection to a server that was used so recently is taken to be alive.
-const TRUSTED: Duration = Duration::from_secs(1);
 /// How long to wait for SQLite's one writing connection; many short writes may stand in line.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What each connection to SQLite is told. `journal_mode` is written in the file.
@@ -44,7 +44,7 @@ const PRAGMAS: &[(&str, &str)] = &[("synchronous", "FULL"), ("foreign_keys", "ON
 #[derive(Clone)]
 pub(crate) enum Database {
     Sqlite { writer: Writer, readers: Readers },
-    Postgres(Pool<Postgres>),
+    Postgres(Connections),
 }
 
 /// What a connection is taken for.
@@ -80,12 +80,9 @@ impl Database {
                     ("lock_timeout", LOCK_TIMEOUT.as_millis()),
                     ("idle_in_transaction_session_timeout", 30_000),
                 ]);
-                let pool = PoolOptions::<Postgres>::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT);
-                // Asking a connection whether it is still there costs as much as using it.
-                let pool = pool.test_before_acquire(false).before_acquire(|connection, idle| {
-                    Box::pin(async move { Ok(idle.idle_for < TRUSTED || connection.ping().await.is_ok()) })
-                });
-                Ok(Self::Postgres(pool.connect_lazy_with(options)))
+                // For statements that are a transaction by themselves, whatever the server's own default is.
+                let options = options.options([("default_transaction_isolation", "read committed")]);
+                Ok(Self::Postgres(Connections::new(options)))
             }
         }
     }
@@ -104,30 +101,29 @@ impl Database {
                 (Connection::Reader(reader), None)
             }
             // Here and below: what waits for PostgreSQL is boxed. Its futures have four kilobytes, which every handler's would have in it, on SQLite, too.
-            (Self::Postgres(pool), _) => {
+            (Self::Postgres(connections), _) => {
                 let begin = match access {
                     Access::Read | Access::Each => None,
                     Access::Snapshot => Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
                     Access::Write => Some("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
                 };
-                (Connection::Postgres(Box::pin(pool.acquire()).await?), begin)
+                (Connection::Postgres(Box::pin(connections.acquire()).await?), begin)
             }
         };
-        let mut transaction =
-            Transaction { connection: Some(connection), deferred: Vec::new(), open: false, failed: false, busy: false };
-        if let Some(begin) = begin {
-            transaction.open = true;
-            transaction.control(begin.into_sql_str()).await?;
-        }
-        Ok(transaction)
+        Ok(Transaction {
+            connection: Some(connection),
+            begin,
+            deferred: Vec::new(),
+            open: false,
+            failed: false,
+            busy: false,
+        })
     }
 
     /// Ears for other nodes' commits; `None` where the database has no way to call.
     pub(crate) async fn listen(&self, channel: &str) -> Result<Option<Listener>, StoreError> {
-        let Self::Postgres(pool) = self else { return Ok(None) };
-        let mut listener = within(PgListener::connect_with(pool)).await?;
-        within(listener.listen(channel)).await?;
-        Ok(Some(Listener(listener)))
+        let Self::Postgres(connections) = self else { return Ok(None) };
+        connections.listen(channel).await.map(Listener).map(Some)
     }
 
     /// Waits, but not for ever, for running statements, and closes every connection.
@@ -138,7 +134,7 @@ impl Database {
                     readers.close().await;
                     writer.close().await;
                 }
-                Self::Postgres(pool) => pool.close().await,
+                Self::Postgres(connections) => connections.close().await,
             }
         };
         if tokio::time::timeout(PATIENCE, close).await.is_err() {
@@ -164,12 +160,14 @@ impl Listener {
 enum Connection {
     Writer(Turn),
     Reader(Reader),
-    Postgres(PoolConnection<Postgres>),
+    Postgres(Lent),
 }
 
 /// A connection and what is to happen on it together, which is undone when dropped.
 pub(crate) struct Transaction {
     connection: Option<Connection>,
+    /// What PostgreSQL has to be told before the first statement, and has not been told yet.
+    begin: Option<&'static str>,
     /// Statements that nobody waits for: they run before the next one, or before `COMMIT`.
     deferred: Vec<Statement>,
     /// PostgreSQL is within a transaction.
@@ -185,12 +183,16 @@ impl Transaction {
         if self.failed {
             return Err(StoreError::unavailable("a statement of this transaction failed, so it cannot be committed"));
         }
+        if !self.deferred.is_empty() {
+            // Nothing has happened yet, and one statement is a transaction by itself.
+            self.begin = None;
+        }
         self.flush().await?;
         if self.open {
             self.control("COMMIT".into_sql_str()).await?;
             self.open = false;
         }
-        match self.connection.take() {
+        match self.connection.take_if(|connection| matches!(connection, Connection::Writer(_))) {
             Some(Connection::Writer(turn)) => turn.commit().await,
             _ => Ok(()),
         }
@@ -226,8 +228,11 @@ impl Transaction {
     /// Runs what was put off. On PostgreSQL in one statement: each costs a way there and back, which for small ones is most of what they cost.
     async fn flush(&mut self) -> Result<(), StoreError> {
         let mut deferred = std::mem::take(&mut self.deferred);
-        if deferred.len() > 1 && matches!(self.connection, Some(Connection::Postgres(_))) {
-            deferred = vec![Statement::together(deferred)];
+        if deferred.len() > 1
+            && matches!(self.connection, Some(Connection::Postgres(_)))
+            && let Some(last) = deferred.pop()
+        {
+            deferred = vec![Statement::with(named(deferred), last)];
         }
         for statement in deferred {
             statement.run(self).await?;
@@ -235,10 +240,30 @@ impl Transaction {
         Ok(())
     }
 
+    /// Runs `steps` and what was put off, in one statement (PostgreSQL). Each step may read by name what those before it return; if the last one
+    /// returns no row, none of what was put off happens, and the answer is `false`. With nothing before and nothing after it, it is a
+    /// transaction by itself: then it `lasts` without a `COMMIT`.
+    pub(crate) async fn decide<const STEPS: usize>(
+        &mut self,
+        steps: [(&'static str, Statement); STEPS],
+        lasts: bool,
+    ) -> Result<bool, StoreError> {
+        let Some((decisive, _)) = steps.last() else { return Ok(true) };
+        let condition = format!("EXISTS (SELECT 1 FROM {decisive})");
+        let answer = composed_sql(format!("SELECT 1 FROM {decisive}")).keep_prepared(true);
+        let put_off = std::mem::take(&mut self.deferred).into_iter().map(|statement| statement.only_if(&condition));
+        let steps = steps.map(|(name, statement)| (name.to_owned(), statement));
+        let all = Statement::with(steps.into_iter().chain(named(put_off)), answer);
+        if lasts {
+            self.begin = None;
+        }
+        Ok(!all.all(self).await?.is_empty())
+    }
+
     /// Tells PostgreSQL where the transaction begins or ends.
     async fn control(&mut self, statement: SqlStr) -> Result<(), StoreError> {
         let control = async |connection: &mut Connection| match connection {
-            Connection::Postgres(inner) => Ok(Box::pin(inner.execute(statement)).await.map(drop)?),
+            Connection::Postgres(lent) => Ok(Box::pin(lent.inner().execute(statement)).await.map(drop)?),
             Connection::Writer(_) | Connection::Reader(_) => Ok(()),
         };
         self.run(control).await
@@ -248,6 +273,10 @@ impl Transaction {
         &mut self,
         statement: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        if let Some(begin) = self.begin.take() {
+            self.open = true;
+            Box::pin(self.control(begin.into_sql_str())).await?;
+        }
         // PostgreSQL refuses whatever comes after a failure. SQLite may have undone everything so far, and would keep the rest.
         if self.failed {
             return Err(StoreError::unavailable("an earlier statement of this transaction failed"));
@@ -264,24 +293,13 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        let Some(Connection::Postgres(mut connection)) = self.connection.take() else { return };
-        if !self.open && !self.busy {
-            return;
+        let Some(Connection::Postgres(lent)) = self.connection.take() else { return };
+        // After a failure, too: it may be the connection that failed.
+        if self.open || self.busy || self.failed {
+            lent.recover(self.open);
+        } else {
+            lent.give_back();
         }
-        // Without a runtime nothing can be sent; losing the connection ends the transaction as well.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let open = self.open;
-        runtime.spawn(async move {
-            let clean = if open {
-                within(connection.execute("ROLLBACK")).await.is_ok()
-            } else {
-                within(connection.ping()).await.is_ok()
-            };
-            if !clean {
-                // Nobody knows what state it is in, so nobody else gets it.
-                connection.close_on_drop();
-            }
-        });
     }
 }
 
@@ -303,24 +321,31 @@ pub(crate) trait Parameter {
 pub(crate) struct Statement {
     text: SqlStr,
     values: Vec<Value>,
+    /// Where `VALUES` and the rows stand in the text of an `INSERT`.
+    rows: Option<Range<usize>>,
     keep: bool,
     long: bool,
 }
 
 /// A statement. Its text is a literal: what people typed can only be bound.
 pub(crate) fn sql(text: &'static str) -> Statement {
-    Statement { text: text.into_sql_str(), values: Vec::new(), keep: true, long: false }
+    Statement { text: text.into_sql_str(), values: Vec::new(), rows: None, keep: true, long: false }
 }
 
 /// A statement put together from literals, for a number of rows that differs. Not kept prepared.
 pub(crate) fn composed_sql(text: String) -> Statement {
-    Statement { text: AssertSqlSafe(text).into_sql_str(), values: Vec::new(), keep: false, long: false }
+    Statement { text: AssertSqlSafe(text).into_sql_str(), values: Vec::new(), rows: None, keep: false, long: false }
 }
 
 impl Statement {
     /// Whether the connection should keep it prepared for the next time.
     pub(crate) fn keep_prepared(self, keep: bool) -> Self {
         Self { keep, ..self }
+    }
+
+    /// An `INSERT` whose `VALUES` and rows stand there.
+    pub(crate) fn rows_at(self, rows: Range<usize>) -> Self {
+        Self { rows: Some(rows), ..self }
     }
 
     pub(crate) fn followed_by(self, end: &'static str) -> Self {
@@ -337,18 +362,30 @@ impl Statement {
         self
     }
 
-    /// Several in one, each but the last a common table expression that writes (PostgreSQL). All of them see what was there before.
-    fn together(statements: Vec<Self>) -> Self {
-        let (mut texts, mut values, mut keep) = (Vec::new(), Vec::new(), true);
-        for mut statement in statements {
-            texts.push(renumbered(statement.text.as_str(), values.len()));
-            values.append(&mut statement.values);
-            keep &= statement.keep;
+    /// `last`, with `parts` as common table expressions, which may write (PostgreSQL). All of them see what was there before.
+    fn with(parts: impl IntoIterator<Item = (String, Self)>, last: Self) -> Self {
+        let (mut texts, mut values, mut keep) = (Vec::new(), Vec::new(), last.keep);
+        for (name, mut part) in parts {
+            texts.push(format!("{name} AS ({})", renumbered(part.text.as_str(), values.len())));
+            values.append(&mut part.values);
+            keep &= part.keep;
         }
-        let last = texts.pop().unwrap_or_default();
-        let parts = texts.iter().enumerate().map(|(index, text)| format!("part{index} AS ({text})"));
-        let text = format!("WITH {} {last}", parts.collect::<Vec<_>>().join(", "));
-        Self { text: AssertSqlSafe(text).into_sql_str(), values, keep, long: false }
+        let text = format!("WITH {} {}", texts.join(", "), renumbered(last.text.as_str(), values.len()));
+        values.extend(last.values);
+        Self { values, keep, ..composed_sql(text) }
+    }
+
+    /// It touches rows only where `condition` holds, too.
+    fn only_if(self, condition: &str) -> Self {
+        let text = self.text.as_str();
+        let text = match &self.rows {
+            Some(rows) => {
+                let (head, values, tail) = (&text[..rows.start], &text[rows.clone()], &text[rows.end..]);
+                format!("{head}SELECT * FROM ({values}) AS put_off WHERE {condition}{tail}")
+            }
+            None => format!("{text} AND {condition}"),
+        };
+        Self { text: AssertSqlSafe(text).into_sql_str(), ..self }
     }
 
     /// Runs it; how many rows it touched.
@@ -361,7 +398,7 @@ impl Statement {
         let execute = async |connection: &mut Connection| match connection {
             Connection::Writer(turn) => Ok(turn.run(self).await?.touched),
             Connection::Reader(reader) => Ok(reader.run(self).await?.touched),
-            Connection::Postgres(inner) => Ok(Box::pin(self.query().execute(&mut **inner)).await?.rows_affected()),
+            Connection::Postgres(lent) => Ok(Box::pin(self.query().execute(lent.inner())).await?.rows_affected()),
         };
         transaction.run(execute).await
     }
@@ -372,8 +409,8 @@ impl Statement {
         let all = async |connection: &mut Connection| match connection {
             Connection::Writer(turn) => Ok(turn.run(self).await?.rows.into_iter().map(Row::Sqlite).collect()),
             Connection::Reader(reader) => Ok(reader.run(self).await?.rows.into_iter().map(Row::Sqlite).collect()),
-            Connection::Postgres(inner) => {
-                Ok(Box::pin(self.query().fetch_all(&mut **inner)).await?.into_iter().map(Row::Postgres).collect())
+            Connection::Postgres(lent) => {
+                Ok(Box::pin(self.query().fetch_all(lent.inner())).await?.into_iter().map(Row::Postgres).collect())
             }
         };
         transaction.run(all).await
@@ -387,6 +424,11 @@ impl Statement {
             Value::Bytes(bytes) => query.bind(bytes),
         })
     }
+}
+
+/// Names for parts that nobody reads from.
+fn named(statements: impl IntoIterator<Item = Statement>) -> impl Iterator<Item = (String, Statement)> {
+    statements.into_iter().enumerate().map(|(number, statement)| (format!("part{number}"), statement))
 }
 
 /// `$1` as `$4` if there are three values already. Statements are literals of ours, which have no other `$`.

@@ -151,14 +151,8 @@ pub async fn start(
     let again = renewed.is_some();
     if let Some(renewed) = renewed {
         beginning.session = renewed;
-    } else {
-        if let Some(previous) = browser.previous {
-            sessions::end(&mut write, &previous, EndReason::Replaced, now).await?;
-        }
-        let new = NewSession { session: beginning.session.clone(), secret, device: beginning.mark };
-        if !sessions::start_by_password(&mut write, &new, password_changed_at).await? {
-            return Ok(None);
-        }
+    } else if let Some(previous) = browser.previous {
+        sessions::end(&mut write, &previous, EndReason::Replaced, now).await?;
     }
     if let Some(mark) = &beginning.mark {
         devices::remember(&mut write, mark, &user.id, now).await?;
@@ -177,7 +171,15 @@ pub async fn start(
         .ip(browser.ip);
     let entry = if again { entry.with("again", &true) } else { entry };
     audit::append(&mut write, &(&entry).into()).await?;
-    write.commit().await?;
+    if again {
+        write.commit().await?;
+    } else {
+        // Last, so that what was put off goes to the database together with it.
+        let new = NewSession { session: beginning.session.clone(), secret, device: beginning.mark };
+        if !sessions::start_by_password(write, &new, password_changed_at).await? {
+            return Ok(None);
+        }
+    }
     context.telemetry.signed_in();
     Ok(Some(beginning.started()))
 }

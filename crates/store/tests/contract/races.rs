@@ -409,10 +409,10 @@ async fn no_sign_in_slips_past_a_new_password() {
                         authenticators::set_password(&mut write, &ana.id, "$argon2id$new", later(1))
                             .await
                             .expect("sets");
+                        write.commit().await.expect("commits");
                     } else {
-                        sessions::start_by_password(&mut write, &session(&ana), NOW).await.expect("asks");
+                        sessions::start_by_password(write, &session(&ana), NOW).await.expect("asks");
                     }
-                    write.commit().await.expect("commits");
                 }
             })
             .await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hallpass_core::session::{Acr, Amr, EndReason, Ended, Session};
 use hallpass_core::time::Timestamp;
 use hallpass_store::sessions::{self, LiveSession, NewSession};
-use hallpass_store::{Change, authenticators, changes, users};
+use hallpass_store::{Change, attempts, audit, authenticators, changes, devices, users};
 
 use crate::support::*;
 
@@ -32,17 +32,75 @@ async fn a_password_that_has_been_replaced_opens_nothing() {
     on_both(|database| async move {
         let mut write = database.write().await;
         let ana = added_user(&mut write, "ana").await;
+        write.commit().await.expect("commits");
         let new = session(&ana);
-        assert!(!sessions::start_by_password(&mut write, &new, NOW).await.expect("asks"), "there is no password");
-        authenticators::set_password(&mut write, &ana.id, "$argon2id$first", NOW).await.expect("sets");
-        assert!(sessions::start_by_password(&mut write, &new, NOW).await.expect("starts"));
-        assert_eq!(sessions::find(&mut write, &new.session.id).await.expect("reads"), Some(new.session));
-        authenticators::set_password(&mut write, &ana.id, "$argon2id$second", later(1)).await.expect("sets");
+        let start = async |new: &NewSession, changed_at| {
+            let write = database.write().await;
+            sessions::start_by_password(write, new, changed_at).await.expect("asks")
+        };
+        let set = async |hash, at| {
+            let mut write = database.write().await;
+            authenticators::set_password(&mut write, &ana.id, hash, at).await.expect("sets");
+            write.commit().await.expect("commits");
+        };
+        assert!(!start(&new, NOW).await, "there is no password");
+        set("$argon2id$first", NOW).await;
+        assert!(start(&new, NOW).await);
+        assert_eq!(
+            sessions::find(&mut database.read().await, &new.session.id).await.expect("reads"),
+            Some(new.session)
+        );
+        set("$argon2id$second", later(1)).await;
         let late = session(&ana);
-        assert!(!sessions::start_by_password(&mut write, &late, NOW).await.expect("asks"));
-        assert_eq!(sessions::find(&mut write, &late.session.id).await.expect("reads"), None);
+        assert!(!start(&late, NOW).await);
+        assert_eq!(sessions::find(&mut database.read().await, &late.session.id).await.expect("reads"), None);
+        let mut write = database.write().await;
         users::set_disabled(&mut write, &ana.id, true, NOW).await.expect("disables");
-        assert!(!sessions::start_by_password(&mut write, &late, later(1)).await.expect("asks"), "disabled");
+        write.commit().await.expect("commits");
+        assert!(!start(&late, later(1)).await, "disabled");
+    })
+    .await;
+}
+
+/// Nobody is written down as signed in, or remembered as known, whose session did not start; and all of it is when it did, whatever else was done first.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_with_a_session_is_kept_with_it_or_not_at_all() {
+    on_both(|database| async move {
+        let minute = Duration::from_mins(1);
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let previous = session(&ana);
+        sessions::start(&mut write, &previous).await.expect("starts");
+        authenticators::set_password(&mut write, &ana.id, "$argon2id$first", later(1)).await.expect("sets");
+        attempts::count(&mut write, &[("address", minute), ("pair", minute), ("device", minute)], NOW)
+            .await
+            .expect("counts");
+        write.commit().await.expect("commits");
+        let (mark, reason) = (digest(), EndReason::Replaced);
+        for (changed_at, replaces) in [(NOW, false), (NOW, true), (later(1), false), (later(1), true)] {
+            let (new, started) = (session(&ana), changed_at == later(1));
+            let mut write = database.write().await;
+            if replaces {
+                sessions::end(&mut write, &previous.session.id, reason, NOW).await.expect("ends");
+            }
+            devices::remember(&mut write, &mark, &ana.id, NOW).await.expect("puts off");
+            attempts::take_back(&mut write, &[("pair", NOW), ("address", NOW)]).await.expect("puts off");
+            attempts::clear(&mut write, "device").await.expect("puts off");
+            audit::append(&mut write, &entry("signed_in", NOW)).await.expect("puts off");
+            assert_eq!(sessions::start_by_password(write, &new, changed_at).await.expect("asks"), started);
+            let mut read = database.read().await;
+            assert_eq!(sessions::find(&mut read, &new.session.id).await.expect("reads").is_some(), started);
+            assert_eq!(devices::is_known(&mut read, &mark, &ana.id).await.expect("reads"), started);
+            let before = sessions::find(&mut read, &previous.session.id).await.expect("reads").expect("is kept");
+            assert_eq!(before.ended.map(|ended| ended.reason), (started && replaces).then_some(reason));
+        }
+        let mut write = database.write().await;
+        let entries = audit::list(&mut write, &audit::Filter::default(), None, 9).await.expect("reads");
+        assert_eq!(entries.len(), 2, "one for each that started");
+        let keys = [("address", minute), ("pair", minute), ("device", minute)];
+        let counted = attempts::count(&mut write, &keys, NOW).await.expect("counts");
+        let counts: Vec<_> = counted.iter().map(|attempts| attempts.count).collect();
+        assert_eq!(counts, [1, 1, 1], "what was counted has been given back");
     })
     .await;
 }

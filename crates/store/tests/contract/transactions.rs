@@ -67,6 +67,35 @@ async fn what_fails_when_it_was_put_off_undoes_everything() {
     .await;
 }
 
+/// They need no word before and after them: one statement is a transaction by itself, on a connection that the next one then finds between two.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_put_off_is_kept_whole_or_not_at_all() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        write.commit().await.expect("commits");
+        let (one, mark) = (entry("signed_in", NOW), digest());
+        for (user, kept) in [(&ana, true), (&user("nobody"), false)] {
+            let mut write = database.write().await;
+            audit::append(&mut write, &entry("signed_in", later(1))).await.expect("puts off");
+            devices::remember(&mut write, &mark, &user.id, NOW).await.expect("puts off");
+            assert_eq!(write.commit().await.is_ok(), kept);
+        }
+        let mut write = database.write().await;
+        audit::append(&mut write, &one).await.expect("puts off");
+        write.commit().await.expect("one alone");
+        database.write().await.commit().await.expect("nothing at all");
+        let mut write = database.write().await;
+        audit::append(&mut write, &entry("signed_in", later(2))).await.expect("puts off");
+        drop(write);
+        let mut read = database.read().await;
+        let entries = audit::list(&mut read, &audit::Filter::default(), None, 99).await.expect("reads");
+        assert_eq!(entries.iter().map(|entry| entry.at).collect::<Vec<_>>(), [later(1), NOW]);
+        assert!(devices::is_known(&mut read, &mark, &ana.id).await.expect("reads"));
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_that_stand_for_themselves_are_kept() {
     on_both(|database| async move {
