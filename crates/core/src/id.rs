@@ -17,6 +17,29 @@ pub struct InvalidId(pub &'static str);
 
 /// Characters of an identifier after its prefix.
 const TEXT: usize = 26;
+/// Characters of a prefix, at most.
+const PREFIX: usize = 4;
+
+/// An identifier as text, without the heap and without `fmt`: every answer of introspection writes two of them.
+#[derive(Clone, Copy)]
+pub struct IdText {
+    bytes: [u8; PREFIX + TEXT],
+    length: usize,
+}
+
+impl IdText {
+    fn of(prefix: &str, id: &[u8; 16]) -> Self {
+        let (mut bytes, length) = ([0; PREFIX + TEXT], prefix.len() + TEXT);
+        bytes[..prefix.len()].copy_from_slice(prefix.as_bytes());
+        BASE32.encode_mut(id, &mut bytes[prefix.len()..length]);
+        Self { bytes, length }
+    }
+
+    /// ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
 
 /// Declares identifiers: 16 bytes, written as a prefix and 26 lower-case base32 characters.
 macro_rules! ids {
@@ -38,15 +61,16 @@ macro_rules! ids {
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
+
+            /// Its text.
+            pub fn text(&self) -> IdText {
+                IdText::of($prefix, &self.0)
+            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str($prefix)?;
-                // Without a text on the heap: every answer of introspection writes two of them.
-                let mut text = [0u8; TEXT];
-                BASE32.encode_mut(&self.0, &mut text);
-                formatter.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+                formatter.write_str(std::str::from_utf8(self.text().as_bytes()).map_err(|_| fmt::Error)?)
             }
         }
 

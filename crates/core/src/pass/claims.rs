@@ -30,38 +30,53 @@ impl<'c> Claims<'c> {
     /// Letter by letter as we write them, which nearly every pass has, without a look for any order, spaces and escapes. Nothing of anything else, which
     /// may be right all the same.
     fn as_written(text: &'c [u8]) -> Option<Self> {
-        let mut rest = Rest(str::from_utf8(text).ok()?);
+        let mut rest = Rest(text);
         let claims = Self {
-            ver: rest.number("{\"ver\":")?,
-            iss: rest.text(",\"iss\":\"")?,
-            aud: rest.text(",\"aud\":\"")?,
-            sub: rest.text(",\"sub\":\"")?.parse().ok()?,
-            sid: rest.text(",\"sid\":\"")?.parse().ok()?,
-            iat: rest.number(",\"iat\":")?,
-            exp: rest.number(",\"exp\":")?,
-            auth_time: rest.number(",\"auth_time\":")?,
+            ver: rest.after(b"{\"ver\":")?.number()?,
+            iss: rest.after(b",\"iss\":\"")?.text()?,
+            aud: rest.after(b",\"aud\":\"")?.text()?,
+            sub: rest.after(b",\"sub\":\"")?.text()?.parse().ok()?,
+            sid: rest.after(b",\"sid\":\"")?.text()?.parse().ok()?,
+            iat: rest.after(b",\"iat\":")?.number()?,
+            exp: rest.after(b",\"exp\":")?.number()?,
+            auth_time: rest.after(b",\"auth_time\":")?.number()?,
         };
-        (rest.0 == "}").then_some(claims)
+        (rest.0 == b"}").then_some(claims)
     }
 }
 
 /// What is still to be read.
-struct Rest<'c>(&'c str);
+struct Rest<'c>(&'c [u8]);
 
 impl<'c> Rest<'c> {
-    /// A text after `before`, which ends with its first quote. With a backslash it would mean something else than it says; JSON allows no control characters.
-    fn text(&mut self, before: &str) -> Option<&'c str> {
-        let (text, rest) = self.0.strip_prefix(before)?.split_once('"')?;
+    /// Behind these bytes, whose number the compiler knows: comparing them is an instruction or two, and no call.
+    fn after<const LENGTH: usize>(&mut self, before: &[u8; LENGTH]) -> Option<&mut Self> {
+        let (head, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
-        text.bytes().all(|byte| byte >= b' ' && byte != b'\\').then_some(text)
+        (head == before).then_some(self)
     }
 
-    /// A number after `before`: a moment of our time has ten digits. JSON allows no zero in front.
-    fn number(&mut self, before: &str) -> Option<i64> {
-        let rest = self.0.strip_prefix(before)?;
-        let (number, rest) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
-        self.0 = rest;
-        (number.len() <= 10 && (number == "0" || !number.starts_with('0'))).then(|| number.parse().ok())?
+    /// A text, which ends with its first quote. With a backslash it would mean something else than it says; JSON allows no control characters.
+    fn text(&mut self) -> Option<&'c str> {
+        let length = self.0.iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\'))?;
+        let (text, rest) = self.0.split_at(length);
+        self.0 = rest.strip_prefix(b"\"")?;
+        str::from_utf8(text).ok()
+    }
+
+    /// A number: a moment of our time has ten digits. JSON allows no zero in front.
+    fn number(&mut self) -> Option<i64> {
+        let (mut number, mut length) = (0, 0);
+        while let Some(digit) = self.0.get(length).filter(|byte| byte.is_ascii_digit()) {
+            if length == 10 {
+                return None;
+            }
+            number = 10 * number + i64::from(digit - b'0');
+            length += 1;
+        }
+        let zero_in_front = self.0.first() == Some(&b'0') && length > 1;
+        self.0 = &self.0[length..];
+        (length > 0 && !zero_in_front).then_some(number)
     }
 }
 
