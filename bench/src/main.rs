@@ -92,15 +92,16 @@ own, and so is the load generator: one thread, 32 connections, one request at a 
 database share all cores of the machine; nothing is pinned.
 
 Contestants take turns, in rounds, forwards and backwards; between runs everybody waits until the server has written down what it had put
-off, so that no one pays for the work of another. A ratio is the median of the ratios of the rounds, with the smallest and the largest in
+off, so that no one pays for the work of another, and once everybody has been written down as active the database is tidied (`VACUUM ANALYZE` and
+`CHECKPOINT`, or SQLite's log brought home). A ratio is the median of the ratios of the rounds, with the smallest and the largest in
 brackets. Processor time is that of the server's process, the kernel's part included, from `/proc`; \"put off\" is what it used after the
 run to write down activity. \"Cores used by others\" is what neither server nor generator used; with PostgreSQL that includes the database.
 
 Every session has a user of its own, with a role by a group and one held directly. Before it is measured, every session has been asked
 about once by a pass that was used once: that is also the state in which memory is taken (`VmRSS`, less what the same server had before).
-The signature comparison asks about the same known sessions first by new passes, then by the same passes again.
-What one signature check takes there is the difference between passes whose signature is wrong and passes whose signature is too short to
-be checked: same server, same caches, and all else the same.
+The signature comparison asks about the same known sessions first by new passes, then by the same passes again, each time in one request with a pass
+that is refused because its signature is too short to be checked. What one check takes is what the second costs more when that signature is wrong
+instead: the same answers, and the same code left to run after the check, which drives much of it out of the processor's caches.
 
 Sign-ins are 16 people at a time, each: page, form, redirect, and a session in the database at the end. Argon2id alone is the same
 comparison of a password (19 MiB, 2 passes, 1 lane) on as many threads as there are cores, with nothing else.
