@@ -5,7 +5,7 @@ use hallpass_core::time::Timestamp;
 
 use crate::columns::json;
 use crate::error::StoreError;
-use crate::sql::{Parameter, Row, Statement, Value, composed_sql};
+use crate::sql::{Parameter, Row, Statement, Value, composed_sql, sql};
 use crate::{Read, Write};
 
 /// One entry: who, on whom, which app, from where, what, outcome, reason. Never a secret.
@@ -72,9 +72,10 @@ impl From<&hallpass_core::audit::Entry> for Entry {
 
 /// Appends an entry.
 pub async fn append(write: &mut Write, entry: &Entry) -> Result<(), StoreError> {
-    const HEAD: &str =
-        "INSERT INTO audit (id, at, event, actor, user_id, app_key, session_id, ip, outcome, reason, details) VALUES ";
-    let append = crate::insert(HEAD, 1, 11, "")
+    let append =
+        sql("INSERT INTO audit (id, at, event, actor, user_id, app_key, session_id, ip, outcome, reason, details)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+    let append = append
         .bind(&entry.id)
         .bind(&entry.at)
         .bind(&entry.event)

@@ -21,11 +21,10 @@ pub async fn remember(
     user: &UserId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let head = "INSERT INTO devices (digest, user_id, created_at, last_seen_at) VALUES ";
-    let tail = " ON CONFLICT (digest, user_id) DO UPDATE SET last_seen_at = excluded.last_seen_at
-                 WHERE devices.last_seen_at < excluded.last_seen_at";
-    let remember = crate::insert(head, 1, 4, tail);
-    write.defer(remember.bind(mark).bind(user).bind(&now).bind(&now)).await
+    let remember = sql("INSERT INTO devices (digest, user_id, created_at, last_seen_at) VALUES ($1, $2, $3, $3)
+                        ON CONFLICT (digest, user_id) DO UPDATE SET last_seen_at = excluded.last_seen_at
+                        WHERE devices.last_seen_at < excluded.last_seen_at");
+    write.defer(remember.bind(mark).bind(user).bind(&now)).await
 }
 
 /// Forgets all browsers of a user: after a stolen password, the thief's is among them. How many there were.

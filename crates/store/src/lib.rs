@@ -248,10 +248,5 @@ fn insert(head: &str, rows: usize, columns: usize, tail: &str) -> Statement {
         format!("({})", places.collect::<Vec<_>>().join(", "))
     };
     let values = (0..rows).map(row).collect::<Vec<_>>().join(", ");
-    let text = format!("{head}{values}{tail}");
-    let statement = sql::composed_sql(text).keep_prepared(rows <= FEW || rows == BATCH);
-    match head.strip_suffix("VALUES ") {
-        Some(before) => statement.rows_at(before.len()..head.len() + values.len()),
-        None => statement,
-    }
+    sql::composed_sql(format!("{head}{values}{tail}")).keep_prepared(rows <= FEW || rows == BATCH)
 }

@@ -4,7 +4,6 @@
 //! writes READ COMMITTED, reads REPEATABLE READ). Every wait is bounded, here and at the server, so that a database that hangs shows as
 //! an error and not as a queue.
 
-use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -321,31 +320,24 @@ pub(crate) trait Parameter {
 pub(crate) struct Statement {
     text: SqlStr,
     values: Vec<Value>,
-    /// Where `VALUES` and the rows stand in the text of an `INSERT`.
-    rows: Option<Range<usize>>,
     keep: bool,
     long: bool,
 }
 
 /// A statement. Its text is a literal: what people typed can only be bound.
 pub(crate) fn sql(text: &'static str) -> Statement {
-    Statement { text: text.into_sql_str(), values: Vec::new(), rows: None, keep: true, long: false }
+    Statement { text: text.into_sql_str(), values: Vec::new(), keep: true, long: false }
 }
 
 /// A statement put together from literals, for a number of rows that differs. Not kept prepared.
 pub(crate) fn composed_sql(text: String) -> Statement {
-    Statement { text: AssertSqlSafe(text).into_sql_str(), values: Vec::new(), rows: None, keep: false, long: false }
+    Statement { text: AssertSqlSafe(text).into_sql_str(), values: Vec::new(), keep: false, long: false }
 }
 
 impl Statement {
     /// Whether the connection should keep it prepared for the next time.
     pub(crate) fn keep_prepared(self, keep: bool) -> Self {
         Self { keep, ..self }
-    }
-
-    /// An `INSERT` whose `VALUES` and rows stand there.
-    pub(crate) fn rows_at(self, rows: Range<usize>) -> Self {
-        Self { rows: Some(rows), ..self }
     }
 
     pub(crate) fn followed_by(self, end: &'static str) -> Self {
@@ -375,13 +367,13 @@ impl Statement {
         Self { values, keep, ..composed_sql(text) }
     }
 
-    /// It touches rows only where `condition` holds, too.
+    /// It touches rows only where `condition` holds, too: an `INSERT` of `VALUES`, or what ends with its `WHERE`.
     fn only_if(self, condition: &str) -> Self {
         let text = self.text.as_str();
-        let text = match &self.rows {
-            Some(rows) => {
-                let (head, values, tail) = (&text[..rows.start], &text[rows.clone()], &text[rows.end..]);
-                format!("{head}SELECT * FROM ({values}) AS put_off WHERE {condition}{tail}")
+        let text = match text.split_once("VALUES ") {
+            Some((head, rest)) => {
+                let (rows, tail) = rest.split_at(rest.find("ON CONFLICT").unwrap_or(rest.len()));
+                format!("{head}SELECT * FROM (VALUES {rows}) AS put_off WHERE {condition} {tail}")
             }
             None => format!("{text} AND {condition}"),
         };
