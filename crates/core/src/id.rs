@@ -3,10 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::{Encoding, Specification};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::sync::LazyLock;
 
+use crate::base32;
 use crate::crypto::Random;
 use crate::time::Timestamp;
 
@@ -15,23 +14,21 @@ use crate::time::Timestamp;
 #[error("not a valid {0}")]
 pub struct InvalidId(pub &'static str);
 
-/// Characters of an identifier after its prefix.
-const TEXT: usize = 26;
 /// Characters of a prefix, at most.
 const PREFIX: usize = 4;
 
 /// An identifier as text, without the heap and without `fmt`: every answer of introspection writes two of them.
 #[derive(Clone, Copy)]
 pub struct IdText {
-    bytes: [u8; PREFIX + TEXT],
+    bytes: [u8; PREFIX + base32::LENGTH],
     length: usize,
 }
 
 impl IdText {
     fn of(prefix: &str, id: &[u8; 16]) -> Self {
-        let (mut bytes, length) = ([0; PREFIX + TEXT], prefix.len() + TEXT);
+        let (mut bytes, length) = ([0; PREFIX + base32::LENGTH], prefix.len() + base32::LENGTH);
         bytes[..prefix.len()].copy_from_slice(prefix.as_bytes());
-        BASE32.encode_mut(id, &mut bytes[prefix.len()..length]);
+        bytes[prefix.len()..length].copy_from_slice(&base32::encode(id));
         Self { bytes, length }
     }
 
@@ -84,12 +81,8 @@ macro_rules! ids {
             type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                let encoded = text.strip_prefix($prefix).ok_or(InvalidId($what))?;
-                let mut bytes = [0u8; 16];
-                if encoded.len() != TEXT || BASE32.decode_mut(encoded.as_bytes(), &mut bytes).is_err() {
-                    return Err(InvalidId($what));
-                }
-                Ok(Self(bytes))
+                let encoded = text.as_bytes().strip_prefix($prefix.as_bytes()).and_then(|encoded| encoded.try_into().ok());
+                encoded.and_then(base32::decode).map(Self).ok_or(InvalidId($what))
             }
         }
 
@@ -252,12 +245,6 @@ fn audience(_: usize, byte: u8) -> bool {
 fn printable(_: usize, byte: u8) -> bool {
     byte.is_ascii_graphic() || byte == b' '
 }
-
-static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
-    let mut specification = Specification::new();
-    specification.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
-    specification.encoding().expect("the alphabet is well formed")
-});
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ pub mod alert;
 pub mod app;
 pub mod audit;
 pub mod authenticator;
+mod base32;
 pub mod crypto;
 pub mod csrf;
 pub mod destination;

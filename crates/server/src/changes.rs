@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -38,17 +39,21 @@ const TOLD_LATELY: Duration = Duration::from_secs(3);
 
 /// Which apps hold a live stream here: their answers may be remembered longer.
 #[derive(Default)]
-pub struct Streams(Mutex<HashMap<AppKey, u32>>);
+pub struct Streams {
+    by_app: Mutex<HashMap<AppKey, u32>>,
+    /// All of them: where nobody holds one, no answer takes the lock.
+    open: AtomicU32,
+}
 
 impl Streams {
     /// Whether the app holds at least one stream to this node.
     pub fn any(&self, app: &AppKey) -> bool {
-        self.0.lock().get(app).is_some_and(|count| *count > 0)
+        self.open() > 0 && self.by_app.lock().get(app).is_some_and(|count| *count > 0)
     }
 
     /// How many streams are open at this node.
     pub fn open(&self) -> u32 {
-        self.0.lock().values().sum()
+        self.open.load(Ordering::Relaxed)
     }
 }
 
@@ -59,12 +64,13 @@ struct Open {
 
 impl Open {
     fn new(context: Arc<Context>, app: AppKey) -> Result<Self, Error> {
-        let mut streams = context.streams.0.lock();
+        let mut streams = context.streams.by_app.lock();
         let count = streams.entry(app.clone()).or_insert(0);
         if *count >= MAXIMUM_PER_APP {
             return Err(Error::too_many_requests(Duration::from_secs(10)).because("too many change streams of one app"));
         }
         *count += 1;
+        context.streams.open.fetch_add(1, Ordering::Relaxed);
         drop(streams);
         Ok(Self { context, app })
     }
@@ -72,7 +78,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Some(count) = self.context.streams.0.lock().get_mut(&self.app) {
+        if let Some(count) = self.context.streams.by_app.lock().get_mut(&self.app) {
             *count = count.saturating_sub(1);
         }
     }

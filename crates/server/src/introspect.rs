@@ -3,6 +3,8 @@
 //! Answered from the live view: no database read and no write on the way. Every doubt about the credential is exactly
 //! `{"active":false}`; every fault of ours is 503. The reason for an inactive answer goes to counters and the log only.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
@@ -24,7 +26,6 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use crate::oidc::client::ClientClaim;
 use crate::oidc::client_assertion;
 use crate::oidc::introspection;
-use crate::verified::TokenDigest;
 use crate::web::call::{Call, content_type, from_json};
 use crate::web::error::Error;
 use crate::web::guard::AppCaller;
@@ -40,10 +41,11 @@ const CACHE_STREAMING: u32 = 60;
 /// The members of a request, in either form.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Question {
-    token: Option<String>,
-    #[serde(default, deserialize_with = "bounded")]
-    tokens: Option<Vec<String>>,
+struct Question<'q> {
+    #[serde(borrow)]
+    token: Option<Token<'q>>,
+    #[serde(borrow, default, deserialize_with = "bounded")]
+    tokens: Option<Vec<Token<'q>>>,
     #[serde(rename = "token_type_hint")]
     _token_type_hint: Option<String>,
     host: Option<String>,
@@ -56,7 +58,11 @@ struct Question {
     client_assertion_type: Option<String>,
 }
 
-impl Question {
+/// As it stands in the body: no token of ours has anything in it that either form would write otherwise.
+#[derive(Debug, Deserialize)]
+struct Token<'q>(#[serde(borrow)] Cow<'q, str>);
+
+impl Question<'_> {
     /// Who asks was read before it; see [`client_assertion`].
     const fn names_client(&self) -> bool {
         self.client_id.is_some() || self.client_assertion.is_some() || self.client_assertion_type.is_some()
@@ -73,7 +79,7 @@ pub async fn introspect(mut call: Call<ClientClaim>) -> Result<Response, Error> 
     let body = call.bytes().await?;
     let caller = client_assertion::app(&mut call, form.then_some(&body)).await?;
     let call = call.with(|_| caller);
-    let mut question: Question = if form { parameters(&body)? } else { from_json(&body)? };
+    let mut question: Question<'_> = if form { parameters(&body)? } else { from_json(&body)? };
     if question.names_client() && call.headers().contains_key(header::AUTHORIZATION) {
         return Err(Error::invalid_request("The client is named by the Authorization header, once."));
     }
@@ -87,7 +93,7 @@ pub async fn introspect(mut call: Call<ClientClaim>) -> Result<Response, Error> 
     call.context.view.fresh().await?;
     let mut answer = Vec::with_capacity(1024);
     match (&question.token, &question.tokens) {
-        (Some(token), None) => {
+        (Some(Token(token)), None) => {
             one(&call, &question, token, &mut answer).await?;
         }
         // Boxed: most ask about one.
@@ -100,7 +106,7 @@ pub async fn introspect(mut call: Call<ClientClaim>) -> Result<Response, Error> 
 }
 
 /// What can be wrong with the question itself.
-fn check(question: &Question, caller: &AppCaller) -> Result<(), Error> {
+fn check(question: &Question<'_>, caller: &AppCaller) -> Result<(), Error> {
     let app = &caller.app().app;
     if let Some(host) = &question.host
         && !app.origins.iter().any(|origin| origin.authority() == host)
@@ -130,14 +136,14 @@ fn target<'c>(call: &'c Call<AppCaller>, asked: &Audience) -> Result<&'c Audienc
 
 async fn batch(
     call: &Call<AppCaller>,
-    question: &Question,
-    tokens: &[String],
+    question: &Question<'_>,
+    tokens: &[Token<'_>],
     answer: &mut Vec<u8>,
 ) -> Result<(), Error> {
     answer.extend_from_slice(b"{\"results\":[");
     let mut first: Option<SessionId> = None;
     let mut conflict = false;
-    for (index, token) in tokens.iter().enumerate() {
+    for (index, Token(token)) in tokens.iter().enumerate() {
         if index > 0 {
             answer.push(b',');
         }
@@ -155,7 +161,7 @@ async fn batch(
 /// Writes the answer about one token, and returns its session if it is an active pass.
 async fn one(
     call: &Call<AppCaller>,
-    question: &Question,
+    question: &Question<'_>,
     token: &str,
     answer: &mut Vec<u8>,
 ) -> Result<Option<SessionId>, Error> {
@@ -193,7 +199,7 @@ pub async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgeme
     let entry = proof.app();
     let newer;
     let mut keyring = &proof.policy.keyring;
-    let digest = TokenDigest::of(token);
+    let digest = context.verified.digest(token);
     let known = context.verified.recall(digest);
     let place = known.as_ref().map(|(_, place)| *place);
     let here = &entry.zone.name;
@@ -241,7 +247,7 @@ pub async fn judge<'c>(call: &'c Call<AppCaller>, token: &str) -> Result<Judgeme
 /// as long for the others. No text among them needs an escape: they are identifiers, names and numbers of ours, a URL and base64.
 fn write_active(
     call: &Call<AppCaller>,
-    question: &Question,
+    question: &Question<'_>,
     pass: &VerifiedPass<'_>,
     session: &SessionView,
     envelope: &EnvelopeView,
@@ -310,7 +316,7 @@ pub async fn envelope_of(call: &Call<AppCaller>, line: &str) -> Result<serde_jso
     serde_json::from_slice(&answer).map_err(|error| Error::internal().because(error.to_string()))
 }
 
-fn csrf_failed(call: &Call<AppCaller>, question: &Question, session: &SessionView) -> bool {
+fn csrf_failed(call: &Call<AppCaller>, question: &Question<'_>, session: &SessionView) -> bool {
     let Some(method) = &question.method else { return false };
     if ["GET", "HEAD", "OPTIONS", "TRACE"].contains(&method.as_str()) {
         return false;
@@ -365,17 +371,17 @@ pub fn request_token(
 }
 
 /// At most [`BATCH`] tokens, refused while they are being read.
-fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Token<'de>>>, D::Error> {
     struct Tokens;
 
     impl<'de> Visitor<'de> for Tokens {
-        type Value = Vec<String>;
+        type Value = Vec<Token<'de>>;
 
         fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             write!(formatter, "1 to {BATCH} tokens")
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<String>, A::Error> {
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<Token<'de>>, A::Error> {
             let mut tokens = Vec::new();
             while let Some(token) = sequence.next_element()? {
                 if tokens.len() == BATCH {

@@ -1,6 +1,6 @@
 //! What a pass's claims are in JSON, and how they are read. Protocol §3.
 
-use std::str;
+use std::str::{self, FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +35,8 @@ impl<'c> Claims<'c> {
             ver: rest.after(b"{\"ver\":")?.number()?,
             iss: rest.after(b",\"iss\":\"")?.text()?,
             aud: rest.after(b",\"aud\":\"")?.text()?,
-            sub: rest.after(b",\"sub\":\"")?.text()?.parse().ok()?,
-            sid: rest.after(b",\"sid\":\"")?.text()?.parse().ok()?,
+            sub: rest.after(b",\"sub\":\"")?.identifier()?,
+            sid: rest.after(b",\"sid\":\"")?.identifier()?,
             iat: rest.after(b",\"iat\":")?.number()?,
             exp: rest.after(b",\"exp\":")?.number()?,
             auth_time: rest.after(b",\"auth_time\":")?.number()?,
@@ -62,6 +62,13 @@ impl<'c> Rest<'c> {
         let (text, rest) = self.0.split_at(length);
         self.0 = rest.strip_prefix(b"\"")?;
         str::from_utf8(text).ok()
+    }
+
+    /// An identifier with a prefix of two characters, which has no quote in it: nothing is looked for.
+    fn identifier<I: FromStr>(&mut self) -> Option<I> {
+        let (text, rest) = self.0.split_first_chunk::<28>()?;
+        self.0 = rest.strip_prefix(b"\"")?;
+        str::from_utf8(text).ok()?.parse().ok()
     }
 
     /// A number: a moment of our time has ten digits. JSON allows no zero in front.

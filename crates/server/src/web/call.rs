@@ -10,6 +10,7 @@ use hallpass_core::time::Timestamp;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sync_wrapper::SyncWrapper;
 
@@ -130,12 +131,16 @@ pub async fn read(mut body: Body) -> Result<Bytes, Error> {
 
 /// The media type without its parameters, lower case as sent by every client we know.
 pub fn content_type(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split(';').next().unwrap_or("").trim())
+    const WITHOUT_PARAMETERS: [&str; 2] = ["application/x-www-form-urlencoded", "application/json"];
+    let value = headers.get(header::CONTENT_TYPE)?;
+    if let Some(whole) = WITHOUT_PARAMETERS.into_iter().find(|known| value == known) {
+        return Some(whole);
+    }
+    Some(value.to_str().ok()?.split(';').next().unwrap_or("").trim())
 }
 
 /// Strict JSON: the members of `T` and nothing after them. `serde_json` itself stops at a depth of 128; ours are flat types.
-pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+pub fn from_json<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| {
         // The place, not the words: serde repeats values of the wrong type, and this value may be a pass or a password.
         let place = format!("{:?} at line {} column {}", error.classify(), error.line(), error.column());

@@ -276,17 +276,20 @@ pub fn by_browser(headers: &HeaderMap) -> bool {
 fn basic(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > 512 {
+    let (scheme, mut encoded) = value.as_bytes().split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") || encoded.len() > 512 {
         return None;
     }
-    String::from_utf8(STANDARD.decode(encoded.trim_matches(' ')).ok()?).ok()
+    while let [b' ', rest @ ..] = encoded {
+        encoded = rest;
+    }
+    String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
 }
 
 /// OAuth has each half of the pair encoded like a form before they are joined (RFC 6749 §2.3.1), and some libraries encode `-` and `_`, which every
 /// secret has. No key and no secret has a `%` or a `+` of its own, so nothing is lost for those who do not encode.
 fn decoded(half: &str) -> Cow<'_, str> {
-    if half.contains('%') { percent_decode_str(half).decode_utf8_lossy() } else { Cow::Borrowed(half) }
+    if memchr::memchr(b'%', half.as_bytes()).is_some() { percent_decode_str(half).decode_utf8_lossy() } else { Cow::Borrowed(half) }
 }
 
 /// The known-device mark that a browser presents, if any. Good for throttling only.
