@@ -61,7 +61,10 @@ mod tests {
     /// The library's, whose alphabet is in capitals.
     fn standard(text: &[u8]) -> Option<Vec<u8>> {
         let capitals = text.to_ascii_uppercase();
-        data_encoding::BASE32_NOPAD.decode(&capitals).ok().filter(|_| text.iter().all(|byte| !byte.is_ascii_uppercase()))
+        data_encoding::BASE32_NOPAD
+            .decode(&capitals)
+            .ok()
+            .filter(|_| text.iter().all(|byte| !byte.is_ascii_uppercase()))
     }
 
     proptest! {

@@ -36,6 +36,7 @@ use crate::upstream::kratos::Kratos;
 use crate::upstream::oidc::provider::Provider;
 use crate::verified::Verified;
 use crate::web::call::RequestId;
+use crate::web::credentials::Remembered;
 
 /// What the whole process shares.
 pub struct Context {
@@ -55,6 +56,8 @@ pub struct Context {
     pub passwords: Passwords,
     /// Signatures already checked.
     pub verified: Verified,
+    /// Credentials of apps that were right.
+    pub credentials: Remembered,
     /// How often a password may be tried.
     pub limits: Limits,
     /// Wrong app credentials, by source address.
@@ -196,6 +199,7 @@ impl Context {
             keys,
             passwords: Passwords::new(&config.password)?,
             limits,
+            credentials: Remembered::new(),
             verified: Verified::new(config.maximum_sessions_in_memory),
             app_refusals: Counter::new(limits.caller.attempts, limits.caller.window),
             refreshes: Counter::new(3, Duration::from_secs(30)),

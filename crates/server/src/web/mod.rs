@@ -3,6 +3,7 @@
 pub mod call;
 pub mod caller_ip;
 pub mod cookies;
+pub mod credentials;
 pub mod error;
 pub mod guard;
 pub mod headers;

@@ -1,5 +1,7 @@
 //! Who may ask: HTTP Basic with app key and secret key, in no other place, two live secrets, a brake by address.
 
+use hallpass_store::apps;
+
 use crate::support::{Ask, Site};
 
 /// RFC 6749 §5.2, always the same bytes: which part was wrong is nobody's business.
@@ -121,6 +123,36 @@ async fn two_secrets_live_side_by_side_until_one_expires() {
     assert_eq!((status(&site.pos).await, status(&second).await), (200, 200));
     site.wait(1);
     assert_eq!((status(&site.pos).await, status(&second).await), (200, 401), "T64: the limit itself is too late");
+}
+
+/// What a header says is worked out once. Whether it is still right is not remembered.
+#[tokio::test]
+async fn credentials_that_were_right_before_are_right_as_long_as_they_are() {
+    let site = Site::start().await;
+    let status = async |caller| site.send(Ask::introspect(caller, "x")).await.status;
+    let wiki_is = async |disabled_at| {
+        let mut write = site.store().write().await.expect("writes");
+        let wiki = &"wiki".parse().expect("a key");
+        let mut app = apps::find(&mut write, wiki).await.expect("reads").expect("there");
+        app.disabled_at = disabled_at;
+        apps::upsert(&mut write, &app, site.now()).await.expect("changes");
+        write.commit().await.expect("commits");
+    };
+    for _ in 0..2 {
+        assert_eq!((status(&site.pos).await, status(&site.wiki).await), (200, 200));
+    }
+    wiki_is(Some(site.now())).await;
+    assert_eq!((status(&site.pos).await, status(&site.wiki).await), (200, 401), "disabled");
+    wiki_is(None).await;
+    assert_eq!((status(&site.pos).await, status(&site.wiki).await), (200, 200), "and enabled again");
+
+    let mut write = site.store().write().await.expect("writes");
+    let secrets = apps::secrets_of(&mut write, &"pos".parse().expect("a key")).await.expect("reads");
+    assert!(apps::remove_secret(&mut write, &secrets[0].id, site.now()).await.expect("removes"));
+    write.commit().await.expect("commits");
+    assert_eq!((status(&site.pos).await, status(&site.wiki).await), (401, 200), "removed");
+    let next = site.secret("pos", None).await;
+    assert_eq!((status(&site.pos).await, status(&next).await), (401, 200), "another one does not bring it back");
 }
 
 /// Throttled by address and never by app key: else anybody could lock an app out.
