@@ -14,10 +14,13 @@ use hallpass_core::crypto::{Random as _, SystemRandom};
 use hallpass_core::id::{KeyId, SessionId, ZoneName};
 use hallpass_core::pass::VerifiedPass;
 use hallpass_core::time::Timestamp;
-use hallpass_store::view::{Place, Shards, hash};
+use hallpass_store::view::{Full, Place, Shards, hash};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use siphasher::sip128::SipHasher13;
+
+/// Passes of one session that are good at the same time: each lives for fifteen minutes and is renewed after five.
+const PASSES: usize = 3;
 
 /// Keys and zones that passes in memory come from. Beyond that a pass is verified each time, which is slower and as right.
 const SOURCES: usize = 1024;
@@ -41,22 +44,28 @@ struct Known {
     source: u16,
 }
 
+#[derive(Default)]
+struct Shard {
+    known: HashTable<Known>,
+    full: Full,
+}
+
 /// The memory; bounded.
 pub struct Verified {
     /// Of this process, and never told.
     key: SipHasher13,
-    shards: Shards<HashTable<Known>>,
+    shards: Shards<Shard>,
     sources: Box<[OnceLock<Source>]>,
 }
 
 impl Verified {
-    /// Remembers at most `maximum` tokens.
-    pub fn new(maximum: usize) -> Self {
+    /// Remembers the passes of at most so many sessions.
+    pub fn new(maximum_sessions: usize) -> Self {
         let mut key = [0; 16];
         SystemRandom.fill(&mut key);
         Self {
             key: SipHasher13::new_with_key(&key),
-            shards: Shards::new(maximum),
+            shards: Shards::new(maximum_sessions.saturating_mul(PASSES)),
             sources: (0..SOURCES).map(|_| OnceLock::new()).collect(),
         }
     }
@@ -71,7 +80,7 @@ impl Verified {
     /// What a pass says whose signature has been checked, and where its session was then. The caller checks that it is current.
     pub fn recall(&self, TokenDigest(digest): TokenDigest) -> Option<(VerifiedPass<'_>, Place)> {
         let shard = self.shards.of(&digest).read();
-        let known = shard.find(hash(&digest), |known| known.digest == digest)?;
+        let known = shard.known.find(hash(&digest), |known| known.digest == digest)?;
         let (kid, zone) = self.sources[usize::from(known.source)].get()?;
         let pass = VerifiedPass {
             user_id: None,
@@ -93,19 +102,22 @@ impl Verified {
             return;
         };
         let mut shard = self.shards.of(&digest).write();
+        let Shard { known: all, full } = &mut *shard;
         let limit = self.shards.limit(&digest);
-        if shard.len() >= limit {
-            shard.retain(|known| now < known.expires_at());
+        if all.len() >= limit {
+            if full.worth_a_look(now) {
+                all.retain(|known| now < known.expires_at());
+            }
             // Still full: let an arbitrary one go; it is verified again when it is needed.
-            if shard.len() >= limit
-                && let Some(victim) = shard.iter().next().map(|known| known.digest)
-                && let Ok(victim) = shard.find_entry(hash(&victim), |known| known.digest == victim)
+            if all.len() >= limit
+                && let Some(victim) = all.iter().next().map(|known| known.digest)
+                && let Ok(victim) = all.find_entry(hash(&victim), |known| known.digest == victim)
             {
                 victim.remove();
             }
         }
         let known = Known { digest, session_id: pass.session_id, session_place: session, issued_at, lifetime, source };
-        match shard.entry(hash(&digest), |known| known.digest == digest, |known| hash(&known.digest)) {
+        match all.entry(hash(&digest), |known| known.digest == digest, |known| hash(&known.digest)) {
             Entry::Occupied(mut before) => *before.get_mut() = known,
             Entry::Vacant(free) => drop(free.insert(known)),
         }
@@ -114,11 +126,11 @@ impl Verified {
     /// Drops what has expired, and gives the room back that a rush hour took.
     pub fn sweep(&self, now: Timestamp) {
         for shard in self.shards.iter() {
-            let mut shard = shard.write();
-            shard.retain(|known| now < known.expires_at());
-            if shard.capacity() > 4 * shard.len() {
-                let twice = shard.len() * 2;
-                shard.shrink_to(twice, |known| hash(&known.digest));
+            let all = &mut shard.write().known;
+            all.retain(|known| now < known.expires_at());
+            if all.capacity() > 4 * all.len() {
+                let twice = all.len() * 2;
+                all.shrink_to(twice, |known| hash(&known.digest));
             }
         }
     }
@@ -179,16 +191,36 @@ mod tests {
     /// T32: what attackers can fill is bounded, and what has expired goes.
     #[test]
     fn memory_is_bounded() {
-        const MOST: usize = 1000;
-        let verified = Verified::new(MOST);
+        const MOST: usize = 333 * PASSES;
+        let verified = Verified::new(333);
         for number in 0..MOST * 10 {
             verified.remember(verified.digest(&number.to_string()), &pass(1, "home"), Place::UNKNOWN, NOW);
         }
-        let held = || verified.shards.iter().map(|shard| shard.read().len()).sum::<usize>();
+        let held = || verified.shards.iter().map(|shard| shard.read().known.len()).sum::<usize>();
         assert!(held() > MOST / 2 && held() < MOST + 256, "{}", held());
-        let room = || verified.shards.iter().map(|shard| shard.read().capacity()).sum::<usize>();
+        let room = || verified.shards.iter().map(|shard| shard.read().known.capacity()).sum::<usize>();
         verified.sweep(Timestamp::from_seconds(1_800_000_900));
         assert_eq!((held(), room()), (0, 0));
+    }
+
+    /// What is over makes room for what comes, but is not looked for each time that something does.
+    #[test]
+    fn a_full_memory_lets_go_of_what_has_expired() {
+        let verified = Verified::new(100);
+        let soon = NOW + Duration::from_secs(9);
+        let held = || verified.shards.iter().map(|shard| shard.read().known.len()).sum::<usize>();
+        let remember = |tokens: std::ops::Range<usize>, now: Timestamp| {
+            for number in tokens {
+                let pass = VerifiedPass { expires_at: now + Duration::from_mins(15), ..pass(1, "home") };
+                verified.remember(verified.digest(&number.to_string()), &pass, Place::UNKNOWN, now);
+            }
+        };
+        remember(0..10_000, NOW);
+        let full = held();
+        remember(10_000..20_000, soon);
+        assert_eq!(held(), full, "as many come as go");
+        remember(20_000..20_256, soon + Duration::from_mins(15));
+        assert!(held() < full, "{} of {full}", held());
     }
 
     #[test]
@@ -201,7 +233,7 @@ mod tests {
             verified.remember(verified.digest(&number.to_string()), &pass, Place::UNKNOWN, NOW);
         }
         let known = || (0..1000).filter(|number| verified.recall(verified.digest(&number.to_string())).is_some());
-        let room = || verified.shards.iter().map(|shard| shard.read().capacity()).sum::<usize>();
+        let room = || verified.shards.iter().map(|shard| shard.read().known.capacity()).sum::<usize>();
         let lasting: Vec<_> = known().filter(|number| number % 50 == 0).collect();
         let before = room();
         verified.sweep(LATER);

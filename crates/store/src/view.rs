@@ -30,7 +30,7 @@ pub use self::dense_map::{DenseMap, Place, hash};
 pub use self::policy::{AppEntry, Policy, PolicyGuard, RoleEntry};
 pub use self::sessions::{SessionView, Touched};
 pub(crate) use self::sessions::{TOUCH_STEP, touch_step};
-pub use self::shards::Shards;
+pub use self::shards::{Full, Shards};
 pub use self::users::{EnvelopeView, Standing, UserView};
 use crate::{Change, Store, StoreError, changes};
 

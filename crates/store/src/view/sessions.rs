@@ -9,7 +9,7 @@ use hallpass_core::session::{self, Acr, Amr, EndReason, NotLive, Session};
 use hallpass_core::time::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
-use super::{DenseMap, Place, Shards, UserView};
+use super::{DenseMap, Full, Place, Shards, UserView};
 
 /// Activity is written down once in each step of time. A step is this share of the inactivity that ends the session, so that a crash
 /// shortens it by a twelfth at most; but no longer than so many seconds.
@@ -127,6 +127,7 @@ struct Shard {
     entries: DenseMap<Entry>,
     /// Counts invalidations: a load that began under another number is not kept.
     epoch: u64,
+    full: Full,
 }
 
 /// All sessions in memory.
@@ -249,7 +250,9 @@ impl Sessions {
         }
         let limit = self.shards.limit(stored.id.as_bytes());
         if shard.entries.len() >= limit {
-            shard.entries.retain(|entry| !entry.is_over(now));
+            if shard.full.worth_a_look(now) {
+                shard.entries.retain(|entry| !entry.is_over(now));
+            }
             // Still full of live ones: let an arbitrary one go; it is read again when it is needed.
             if shard.entries.len() >= limit
                 && let Some(victim) = shard.entries.any(stored.id.as_bytes())

@@ -4,6 +4,9 @@
 //! half empty. Here their shares rise evenly from one to two (by the same factor from each to the next), so that at any time some have
 //! just grown and some are about to, and an entry takes as much whether there are many or few.
 
+use std::time::Duration;
+
+use hallpass_core::time::Timestamp;
 use parking_lot::RwLock;
 
 const SHARDS: usize = 256;
@@ -45,6 +48,24 @@ impl<S> Shards<S> {
     }
 }
 
+/// When a piece that is full was last looked through for what is over. That takes as long as checking a signature, and most often nothing is: whoever
+/// did it for every entry that comes would be slowest when there is most to do.
+#[derive(Debug, Default)]
+pub struct Full(Option<Timestamp>);
+
+impl Full {
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    /// Whether it is time again; the answer is taken for a promise.
+    pub fn worth_a_look(&mut self, now: Timestamp) -> bool {
+        let due = self.0.is_none_or(|last| now.since(last) >= Self::PAUSE);
+        if due {
+            self.0 = Some(now);
+        }
+        due
+    }
+}
+
 /// How many places each piece has.
 fn shares() -> [usize; SHARDS] {
     let mut shares = [0; SHARDS];
@@ -79,6 +100,13 @@ const fn shard_at() -> [u8; PLACES] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_full_is_looked_through_once_in_a_while() {
+        let (mut full, began) = (Full::default(), Timestamp::from_seconds(1_800_000_000));
+        let looks = [0, 0, 9, 10, 11, 19, 20].map(|second| full.worth_a_look(began + Duration::from_secs(second)));
+        assert_eq!(looks, [true, false, false, true, false, false, true]);
+    }
 
     #[test]
     fn shares_rise_from_one_to_two() {
