@@ -20,7 +20,8 @@ pub(crate) fn encode(bytes: &[u8; 16]) -> [u8; LENGTH] {
         eight[..bytes.len()].copy_from_slice(bytes);
         let bits = u64::from_be_bytes(eight);
         for (index, character) in characters.iter_mut().enumerate() {
-            *character = ALPHABET[(bits >> (59 - 5 * index)) as usize & 31];
+            let [.., five] = ((bits >> (59 - 5 * index)) & 31).to_be_bytes();
+            *character = ALPHABET[usize::from(five)];
         }
     }
     text
@@ -39,14 +40,14 @@ pub(crate) fn decode(text: &[u8; LENGTH]) -> Option<[u8; 16]> {
         bytes.copy_from_slice(&bits.to_be_bytes()[..bytes.len()]);
     }
     // The last character says three bits: with another one behind them it would be a second text of the same bytes.
-    let canonical = VALUES[usize::from(text[LENGTH - 1])] & 0b11 == 0;
+    let canonical = VALUES[usize::from(text[LENGTH - 1])].is_multiple_of(4);
     (all < 32 && canonical).then_some(bytes)
 }
 
 const fn values() -> [u8; 256] {
     let (mut values, mut value) = ([NONE; 256], 0);
-    while value < ALPHABET.len() {
-        values[ALPHABET[value] as usize] = value as u8;
+    while value < 32 {
+        values[ALPHABET[value as usize] as usize] = value;
         value += 1;
     }
     values
