@@ -70,7 +70,7 @@ impl Verified {
         }
     }
 
-    /// A token's digest: SipHash with a secret key, in a third of the time that SHA-256 takes. To be taken for another token, a text must meet one of the digests
+    /// A token's digest: `SipHash` with a secret key, in a third of the time that SHA-256 takes. To be taken for another token, a text must meet one of the digests
     /// that are there: of tokens that its author does not know, or would present, under a key that nobody knows, with 128 bits to match and nothing to
     /// compare with. All that would be gained is what that other token says.
     pub fn digest(&self, token: &str) -> TokenDigest {
