@@ -1,7 +1,7 @@
 //! Sixteen bytes in base32, lower case, without padding: 26 characters. RFC 4648 §6.
 //!
-//! By hand: every answer of introspection writes two identifiers and every new pass has two to be read, and a library for any alphabet and length takes five
-//! times as long.
+//! By hand: every answer of introspection writes two identifiers and every new pass has two to be read, and a library for any alphabet and length takes twice
+//! as long (19 ns instead of 9 in a loop of its own).
 
 /// Characters of sixteen bytes.
 pub(crate) const LENGTH: usize = 26;

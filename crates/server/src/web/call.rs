@@ -131,6 +131,7 @@ pub async fn read(mut body: Body) -> Result<Bytes, Error> {
 
 /// The media type without its parameters, lower case as sent by every client we know.
 pub fn content_type(headers: &HeaderMap) -> Option<&str> {
+    // Nearly all have one of these, and then there is nothing to look for.
     const WITHOUT_PARAMETERS: [&str; 2] = ["application/x-www-form-urlencoded", "application/json"];
     let value = headers.get(header::CONTENT_TYPE)?;
     if let Some(whole) = WITHOUT_PARAMETERS.into_iter().find(|known| value == known) {

@@ -252,8 +252,8 @@ impl AppCaller {
             && context.app_refusals.blocked(&throttle::address_block(ip), now).is_none()
         {
             // It may have been minted a moment ago, by a command or at another node: ask the database before saying "wrong".
-            let unavailable = |error: hallpass_store::StoreError| Error::unavailable().because(error.to_string());
-            Box::pin(context.view.current()).await.map_err(unavailable)?;
+            let current = Box::pin(context.view.current()).await;
+            current.map_err(|error| Error::unavailable().because(error.to_string()))?;
             policy = current_policy(context).await?;
             found = policy.caller(&digest, now);
         }

@@ -1,8 +1,9 @@
 //! Who may ask: HTTP Basic with app key and secret key, in no other place, two live secrets, a brake by address.
 
+use hallpass_core::app::AppSecret;
 use hallpass_store::apps;
 
-use crate::support::{Ask, Site};
+use crate::support::{Ask, Caller, Site};
 
 /// RFC 6749 §5.2, always the same bytes: which part was wrong is nobody's business.
 const INVALID_CLIENT: &str =
@@ -153,6 +154,13 @@ async fn credentials_that_were_right_before_are_right_as_long_as_they_are() {
     assert_eq!((status(&site.pos).await, status(&site.wiki).await), (401, 200), "removed");
     let next = site.secret("pos", None).await;
     assert_eq!((status(&site.pos).await, status(&next).await), (401, 200), "another one does not bring it back");
+
+    let elsewhere = AppSecret { app: "wiki".parse().expect("a key"), ..secrets[0].clone() };
+    let mut write = site.store().write().await.expect("writes");
+    assert!(apps::add_secret(&mut write, &elsewhere, site.now()).await.expect("adds"));
+    write.commit().await.expect("commits");
+    let moved = Caller { key: "wiki".to_owned(), secret: site.pos.secret.clone() };
+    assert_eq!((status(&site.pos).await, status(&moved).await), (401, 200), "it is another app's now, under its name");
 }
 
 /// Throttled by address and never by app key: else anybody could lock an app out.
