@@ -7,6 +7,7 @@ pub mod changes;
 pub mod config;
 pub mod context;
 pub mod engine;
+mod fingerprints;
 pub mod forward_auth;
 pub mod handoff;
 pub mod home;

@@ -10,14 +10,14 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use hallpass_core::crypto::{Random as _, SystemRandom};
 use hallpass_core::id::{KeyId, SessionId, ZoneName};
 use hallpass_core::pass::VerifiedPass;
 use hallpass_core::time::Timestamp;
 use hallpass_store::view::{Full, Place, Shards, hash};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use siphasher::sip128::SipHasher13;
+
+use crate::fingerprints::Fingerprints;
 
 /// Passes of one session that are good at the same time: each lives for fifteen minutes and is renewed after five.
 const PASSES: usize = 3;
@@ -25,7 +25,7 @@ const PASSES: usize = 3;
 /// Keys and zones that passes in memory come from. Beyond that a pass is verified each time, which is slower and as right.
 const SOURCES: usize = 1024;
 
-/// What a token is known by in this process; see [`Verified::digest`].
+/// What a token is known by in this process: its fingerprint.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenDigest([u8; 16]);
 
@@ -52,8 +52,7 @@ struct Shard {
 
 /// The memory; bounded.
 pub struct Verified {
-    /// Of this process, and never told.
-    key: SipHasher13,
+    fingerprints: Fingerprints,
     shards: Shards<Shard>,
     sources: Box<[OnceLock<Source>]>,
 }
@@ -61,20 +60,16 @@ pub struct Verified {
 impl Verified {
     /// Remembers the passes of at most so many sessions.
     pub fn new(maximum_sessions: usize) -> Self {
-        let mut key = [0; 16];
-        SystemRandom.fill(&mut key);
         Self {
-            key: SipHasher13::new_with_key(&key),
+            fingerprints: Fingerprints::new(),
             shards: Shards::new(maximum_sessions.saturating_mul(PASSES)),
             sources: (0..SOURCES).map(|_| OnceLock::new()).collect(),
         }
     }
 
-    /// A token's digest: `SipHash` with a secret key, in a third of the time that SHA-256 takes. To be taken for another token, a text must meet one of the digests
-    /// that are there: of tokens that its author does not know, or would present, under a key that nobody knows, with 128 bits to match and nothing to
-    /// compare with. All that would be gained is what that other token says.
+    /// A token's digest.
     pub fn digest(&self, token: &str) -> TokenDigest {
-        TokenDigest(self.key.hash(token.as_bytes()).as_bytes())
+        TokenDigest(self.fingerprints.of(token.as_bytes()))
     }
 
     /// What a pass says whose signature has been checked, and where its session was then. The caller checks that it is current.

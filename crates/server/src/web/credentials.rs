@@ -2,7 +2,7 @@
 //!
 //! An app sends the same header with every call. What it says is worked out once: the app's public name and its secret's digest. With these the registry is
 //! asked each time, as if they had just been worked out, so that a secret which has ended and an app which is disabled are refused all the same. Only headers that
-//! were right are remembered, and not as they are: by what they hash to under a key of this process, which leaves nothing to compare and no secret to find.
+//! were right are remembered, and not as they are: by their fingerprints, which leaves nothing to compare and no secret to find.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hallpass_core::crypto::{Random as _, SystemRandom};
 use hallpass_core::secret::{Digest, Secret, SecretKey};
 use hashbrown::HashMap;
 use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::percent_decode_str;
-use siphasher::sip128::SipHasher13;
+
+use crate::fingerprints::Fingerprints;
 
 /// Headers in memory. An app can write its own in several ways; when there is no room for another, all are worked out again.
 const MOST: usize = 1024;
@@ -56,8 +56,7 @@ pub struct Credentials {
 
 /// Headers that were right.
 pub struct Remembered {
-    /// Of this process, and never told.
-    key: SipHasher13,
+    fingerprints: Fingerprints,
     known: ArcSwap<Known>,
 }
 
@@ -67,9 +66,7 @@ impl Remembered {
     /// None yet.
     #[expect(clippy::new_without_default, reason = "it draws a key, which is no default")]
     pub fn new() -> Self {
-        let mut key = [0; 16];
-        SystemRandom.fill(&mut key);
-        Self { key: SipHasher13::new_with_key(&key), known: ArcSwap::default() }
+        Self { fingerprints: Fingerprints::new(), known: ArcSwap::default() }
     }
 
     /// What this header says, if it was right before.
@@ -89,7 +86,7 @@ impl Remembered {
     }
 
     fn hash(&self, header: &HeaderValue) -> [u8; 16] {
-        self.key.hash(header.as_bytes()).as_bytes()
+        self.fingerprints.of(header.as_bytes())
     }
 }
 
