@@ -56,7 +56,7 @@ impl Plan {
                 connections: 32,
             },
             slices: (20_000, 4),
-            sign_ins: (Duration::from_secs(1), Duration::from_secs(4), 3),
+            sign_ins: (Duration::from_secs(1), Duration::from_secs(3), 5),
             handoffs: (30, 1_000),
             oidc: (4_000, Duration::from_secs(3), [5, 3]),
         }
