@@ -49,19 +49,19 @@ async function servePage({ demo, finally: atTheEnd }, { lines = "", domain }) {
     return origin;
 }
 
-/** In the page: asks the provider for its documents, and begins a sign-in. */
+/** In the page: asks the provider for its documents, and prepares a sign-in. Where it begins. */
 async function begin(issuer) {
     const oidc = await import("openid-client");
     const configuration = await oidc.discovery(new URL(issuer), "orders", undefined, oidc.None(), { execute: [oidc.allowInsecureRequests] });
     const [pkceCodeVerifier, expectedState] = [oidc.randomPKCECodeVerifier(), oidc.randomState()];
     sessionStorage.setItem("begun", JSON.stringify({ pkceCodeVerifier, expectedState }));
-    location.href = oidc.buildAuthorizationUrl(configuration, {
+    return oidc.buildAuthorizationUrl(configuration, {
         redirect_uri: `${origin}/callback`,
         scope: "openid profile",
         state: expectedState,
         code_challenge: await oidc.calculatePKCECodeChallenge(pkceCodeVerifier),
         code_challenge_method: "S256",
-    });
+    }).href;
 }
 
 /** In the page that the answer came to: tokens, who it is, and a refresh, by the library or by the cookie. */
@@ -99,7 +99,9 @@ async function goThrough(world, options, cookie) {
     // What is asked with a token that is over is refused, and browsers report each refusal.
     ana.tolerate(/status of 40[01]/);
     await ana.open(origin);
-    await ana.page.evaluate(begin, world.demo.engine);
+    const authorize = await ana.page.evaluate(begin, world.demo.engine);
+    // Not by the function above: the page may be gone before a promise of its has been told.
+    await ana.page.evaluate((address) => { setTimeout(() => location.assign(address)); }, authorize);
     // Any program of this computer could listen where the page is.
     await ana.reaches(/\/oauth\/authorize/);
     await ana.page.getByTestId("allow").click();
