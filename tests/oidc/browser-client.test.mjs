@@ -100,7 +100,7 @@ async function goThrough(world, options, cookie) {
     ana.tolerate(/status of 40[01]/);
     await ana.open(origin);
     const authorize = await ana.page.evaluate(begin, world.demo.engine);
-    // Not by the function above: the page may be gone before a promise of its has been told.
+    // Not by the function above: the page may be gone before its promise has been told.
     await ana.page.evaluate((address) => { setTimeout(() => location.assign(address)); }, authorize);
     // Any program of this computer could listen where the page is.
     await ana.reaches(/\/oauth\/authorize/);
