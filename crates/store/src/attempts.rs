@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use hallpass_core::time::Timestamp;
+use hallpass_core::user::{User, Username};
 
-use crate::Write;
+use crate::authenticators::Password;
 use crate::error::StoreError;
-use crate::sql::sql;
+use crate::sql::{Row, Statement, sql};
+use crate::{Write, users};
 
 const HEAD: &str = "INSERT INTO attempts (key, window_start, window_end, count) VALUES ";
 
@@ -24,6 +26,33 @@ pub struct Attempts {
 ///
 /// One statement, so attempts that arrive together are all counted. It holds the counters' rows until commit: commit at once.
 pub async fn count(write: &mut Write, keys: &[(&str, Duration)], now: Timestamp) -> Result<Vec<Attempts>, StoreError> {
+    let rows = write.all(counting(keys, now)).await?;
+    counted(&rows, keys, now)
+}
+
+/// [`count`] and [`users::with_password`]: all that a password sign-in asks for, and as much work whether or not there is anybody. Where there is
+/// more than one writer it is one statement, because each costs a way there and back.
+pub async fn count_for(
+    write: &mut Write,
+    username: &Username,
+    keys: &[(&str, Duration)],
+    now: Timestamp,
+) -> Result<(Vec<Attempts>, Option<(User, Option<Password>)>), StoreError> {
+    if write.locking().is_none() {
+        let user = users::with_password(write, username).await?;
+        return Ok((count(write, keys, now).await?, user));
+    }
+    let parts = [("counted", counting(keys, now)), ("found", users::finding_with_password(username))];
+    let both = Statement::with(
+        parts.map(|(name, part)| (name.to_owned(), part)),
+        sql("SELECT * FROM counted LEFT JOIN found ON TRUE"),
+    );
+    let rows = write.all(both).await?;
+    let user = rows.first().map(users::user_with_password).transpose()?.flatten();
+    Ok((counted(&rows, keys, now)?, user))
+}
+
+fn counting(keys: &[(&str, Duration)], now: Timestamp) -> Statement {
     // A window that begins after now is another node's clock running ahead, and goes on; one that begins more than a whole
     // window ahead is a clock that was wrong, and must not lock anybody out until then.
     const OVER: &str = "attempts.window_end <= excluded.window_start OR attempts.window_start >= excluded.window_end";
@@ -34,11 +63,13 @@ pub async fn count(write: &mut Write, keys: &[(&str, Duration)], now: Timestamp)
               window_end = CASE WHEN {OVER} THEN excluded.window_end ELSE attempts.window_end END
           RETURNING key, count, window_start"
     );
-    let mut count = crate::insert(HEAD, keys.len(), 4, &tail);
-    for (key, window) in in_order(keys, |(key, _)| key) {
-        count = count.bind(*key).bind(&now).bind(&(now + *window)).bind(&1_i64);
-    }
-    let rows = write.all(count).await?;
+    let count = crate::insert(HEAD, keys.len(), 4, &tail);
+    in_order(keys, |(key, _)| key)
+        .into_iter()
+        .fold(count, |count, (key, window)| count.bind(*key).bind(&now).bind(&(now + *window)).bind(&1_i64))
+}
+
+fn counted(rows: &[Row], keys: &[(&str, Duration)], now: Timestamp) -> Result<Vec<Attempts>, StoreError> {
     let mut counted = vec![Attempts { count: 0, window_start: now }; keys.len()];
     for row in rows {
         let key = row.text("key")?;

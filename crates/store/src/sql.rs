@@ -355,7 +355,7 @@ impl Statement {
     }
 
     /// `last`, with `parts` as common table expressions, which may write (PostgreSQL). All of them see what was there before.
-    fn with(parts: impl IntoIterator<Item = (String, Self)>, last: Self) -> Self {
+    pub(crate) fn with(parts: impl IntoIterator<Item = (String, Self)>, last: Self) -> Self {
         let (mut texts, mut values, mut keep) = (Vec::new(), Vec::new(), last.keep);
         for (name, mut part) in parts {
             texts.push(format!("{name} AS ({})", renumbered(part.text.as_str(), values.len())));

@@ -7,7 +7,7 @@ use hallpass_core::user::{User, Username};
 
 use crate::authenticators::{self, Password};
 use crate::error::StoreError;
-use crate::sql::{Row, sql};
+use crate::sql::{Row, Statement, sql};
 use crate::{BATCH, Change, Read, Write, sessions};
 
 /// Adds a user. Conflicts on `users(canonical)` when the name, in any case or width, is taken.
@@ -60,17 +60,27 @@ pub async fn by_username(read: &mut Read, username: &Username) -> Result<Option<
     read.optional(find.bind(username.canonical())).await?.as_ref().map(user).transpose()
 }
 
-/// By name, with their password if they have one: all that a password sign-in asks for, and as much work whether or not there is anybody.
+/// By name, with their password if they have one.
 pub async fn with_password(
     read: &mut Read,
     username: &Username,
 ) -> Result<Option<(User, Option<Password>)>, StoreError> {
+    let row = read.optional(finding_with_password(username)).await?;
+    row.as_ref().map(user_with_password).transpose().map(Option::flatten)
+}
+
+pub(crate) fn finding_with_password(username: &Username) -> Statement {
     let find =
         sql("SELECT id, username, display_name, email, attributes, disabled_at, must_change_password, created_at,
                         hash, changed_at
                     FROM users LEFT JOIN passwords ON passwords.user_id = users.id WHERE canonical = $1");
-    let row = read.optional(find.bind(username.canonical())).await?;
-    row.map(|row| Ok((user(&row)?, authenticators::password(&row)?))).transpose()
+    find.bind(username.canonical())
+}
+
+/// Who is in a row of [`finding_with_password`], which may stand beside other columns and be empty.
+pub(crate) fn user_with_password(row: &Row) -> Result<Option<(User, Option<Password>)>, StoreError> {
+    let Some(_) = row.text("id")? else { return Ok(None) };
+    Ok(Some((user(row)?, authenticators::password(row)?)))
 }
 
 /// Up to `limit` users whose canonical name begins with `prefix` (empty: all) and comes after `after` (empty: from the

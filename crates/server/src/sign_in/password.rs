@@ -11,7 +11,7 @@ use hallpass_core::throttle::{self, Bucket, BucketKey, Counted, Decision};
 use hallpass_core::time::Timestamp;
 use hallpass_core::user::{User, Username};
 use hallpass_store::attempts::{self, Attempts};
-use hallpass_store::{Write, audit, authenticators, devices, users};
+use hallpass_store::{audit, authenticators, devices, users};
 
 use crate::context::Context;
 use crate::web::error::Error;
@@ -70,18 +70,8 @@ impl CountedBuckets {
 /// Makes the attempt.
 pub async fn attempt(context: &Context, attempt: Attempt<'_>, now: Timestamp) -> Result<Outcome, Error> {
     let username: Option<Username> = attempt.username.trim().parse().ok();
-    // One connection for all that comes before the hash: giving it back costs a round trip, as do a beginning and an end.
-    let mut write = context.store.write_each().await?;
-    let found = match &username {
-        Some(username) => users::with_password(&mut write, username).await?,
-        None => None,
-    };
+    let (found, counted) = count(context, &attempt, username.as_ref(), now).await?;
     let (user, stored) = found.map_or((None, None), |(user, stored)| (Some(user), stored));
-    let known_device = match (&user, &attempt.device) {
-        (Some(user), Some(device)) => devices::is_known(&mut write, device, &user.id).await?,
-        _ => false,
-    };
-    let counted = count(context, write, &attempt, username.as_ref(), known_device, now).await?;
     let together = counted.buckets.iter().zip(counted.counts.iter().copied());
     if let Decision::Throttled { retry_after } = throttle::decide(together, now) {
         record(context, &attempt, user.as_ref(), Event::SignInThrottled, "throttled", now).await?;
@@ -119,20 +109,31 @@ pub async fn attempt(context: &Context, attempt: Attempt<'_>, now: Timestamp) ->
     Ok(Outcome::Proved(Box::new(Proved { user, authenticated, password_changed_at: stored.changed_at, counted })))
 }
 
-/// Counted and committed before the password is looked at: parallel guesses cannot outrun the counter (advisory T73).
+/// Counted and committed before the password is looked at: parallel guesses cannot outrun the counter (advisory T73). And who is meant.
 async fn count(
     context: &Context,
-    mut write: Write,
     attempt: &Attempt<'_>,
     username: Option<&Username>,
-    known_device: bool,
     now: Timestamp,
-) -> Result<CountedBuckets, Error> {
-    let device = attempt.device.as_ref().filter(|_| known_device);
-    let subject = throttle::Attempt { username, address: attempt.ip, known_device: device };
+) -> Result<(Option<(User, Option<authenticators::Password>)>, CountedBuckets), Error> {
+    // One connection, and no statement that another one can do as well, for all that comes before the hash: each costs a round trip.
+    let mut write = context.store.write_each().await?;
+    // Where a mark is presented, what is counted depends on whether it is this user's.
+    let marked = match username.zip(attempt.device.as_ref()) {
+        Some((username, device)) => Some((users::with_password(&mut write, username).await?, device)),
+        None => None,
+    };
+    let known_device = match &marked {
+        Some((Some((user, _)), device)) => devices::is_known(&mut write, device, &user.id).await?.then_some(*device),
+        _ => None,
+    };
+    let subject = throttle::Attempt { username, address: attempt.ip, known_device };
     let buckets = throttle::buckets_for(&subject, &context.limits, &context.keys.throttle);
     let keys: Vec<_> = buckets.iter().map(|bucket| (bucket.key.as_str(), bucket.limit.window)).collect();
-    let counts = attempts::count(&mut write, &keys, now).await?;
+    let (counts, found) = match (marked, username) {
+        (None, Some(username)) => attempts::count_for(&mut write, username, &keys, now).await?,
+        (marked, _) => (attempts::count(&mut write, &keys, now).await?, marked.and_then(|(found, _)| found)),
+    };
     let counted = |counted: &Attempts| Counted { count: counted.count.into(), window_started_at: counted.window_start };
     let mut counts: Vec<Counted> = counts.iter().map(counted).collect();
     let full = buckets
@@ -147,7 +148,7 @@ async fn count(
         counts.truncate(full + 1);
     }
     write.commit().await?;
-    Ok(CountedBuckets { buckets, counts })
+    Ok((found, CountedBuckets { buckets, counts }))
 }
 
 async fn record(

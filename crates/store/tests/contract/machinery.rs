@@ -9,7 +9,7 @@ use hallpass_core::time::Timestamp;
 use hallpass_store::attempts::{self, Attempts};
 use hallpass_store::audit::{self, Entry, Filter};
 use hallpass_store::outbox::{self, Message};
-use hallpass_store::{Change, Write, changes, keys, leases, meta};
+use hallpass_store::{Change, Write, authenticators, changes, keys, leases, meta, users};
 use serde_json::json;
 
 use crate::support::*;
@@ -71,6 +71,33 @@ async fn several_keys_are_answered_in_the_order_given() {
         );
         assert_eq!(count(&mut write, "gone", NOW).await, (1, NOW), "there was nothing to take back");
         attempts::take_back(&mut write, &[]).await.expect("nothing");
+    })
+    .await;
+}
+
+/// Together or one after the other, they answer the same, and what is counted does not depend on whether there is anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_meant_is_answered_with_the_count() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        let ana = added_user(&mut write, "ana").await;
+        let nobody = "nobody".parse().expect("valid");
+        let keys = [("z", MINUTE), ("a", MINUTE)];
+        for (number, (username, password)) in
+            (1..).zip([(&nobody, None), (&ana.username, None), (&ana.username, Some("a hash")), (&nobody, None)])
+        {
+            if let Some(hash) = password {
+                authenticators::set_password(&mut write, &ana.id, hash, NOW).await.expect("sets");
+            }
+            // Another key's, so that the answers are told apart.
+            count(&mut write, "a", NOW).await;
+            let (counted, found) = attempts::count_for(&mut write, username, &keys, NOW).await.expect("counts");
+            assert_eq!(counted.iter().map(|attempts| attempts.count).collect::<Vec<_>>(), [number, 2 * number]);
+            assert_eq!(found, users::with_password(&mut write, username).await.expect("reads"));
+            let found = found.map(|(user, stored)| (user, stored.map(|stored| stored.hash)));
+            let there = (*username == ana.username).then(|| (ana.clone(), password.map(ToOwned::to_owned)));
+            assert_eq!(found, there);
+        }
     })
     .await;
 }

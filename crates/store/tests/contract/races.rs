@@ -67,7 +67,16 @@ async fn every_attempt_counts() {
                 if number % 3 == 0 {
                     buckets.reverse();
                 }
-                let counted = attempts::count(&mut write, &buckets, NOW).await.expect("counts");
+                // Alone, and together with a look at who is meant.
+                let counted = match number % 2 {
+                    0 => attempts::count(&mut write, &buckets, NOW).await.expect("counts"),
+                    _ => {
+                        attempts::count_for(&mut write, &"ana".parse().expect("valid"), &buckets, NOW)
+                            .await
+                            .expect("counts")
+                            .0
+                    }
+                };
                 write.commit().await.expect("commits");
                 counts.push(counted[0].count);
             }
