@@ -37,7 +37,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "hallpass", version, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
-    /// Configuration file (TOML). Every key can also be set in the environment, for example `HALLPASS_PUBLIC_URL`.
+    /// Configuration file (TOML). Every key can also be set in the environment: `HALLPASS_PUBLIC_URL`,
+    /// `HALLPASS_SESSION_ABSOLUTE` for `absolute` in `[session]`.
     #[arg(long, short, global = true, env = "HALLPASS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     // Not bound to HALLPASS_DATA_DIR here: that names real data, which `demo` must not furnish with its people.

@@ -4,13 +4,15 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use hallpass_server::config::Config;
+use hallpass_server::config::{Config, unknown_variables};
 use hallpass_server::context::Clock;
 use hallpass_server::engine::{self, Engine};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::shell::environment;
 
 /// What `serve` takes.
 #[derive(Args)]
@@ -23,6 +25,10 @@ pub struct Arguments {
 /// Runs it.
 pub async fn run(arguments: Arguments, config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     start_log(arguments.log_json, "info");
+    let unknown = unknown_variables(&config, environment().map(|(name, _)| name));
+    if !unknown.is_empty() {
+        tracing::warn!(variables = unknown.join(", "), "these look like settings and are none: misspelt?");
+    }
     let (public, internal) = (config.listen, config.internal_listen);
     // Bound before the database is touched: a second server started by mistake must not get that far.
     let listener = engine::bind(public).await?;

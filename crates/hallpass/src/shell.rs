@@ -38,7 +38,7 @@ impl Shell {
 
     /// File, environment, then `--data`.
     pub fn config(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::load(self.file.as_deref(), |name| std::env::var(name).ok())?;
+        let mut config = Config::load(self.file.as_deref(), environment())?;
         if let Some(folder) = &self.data {
             config.data_dir.clone_from(folder);
         }
@@ -68,4 +68,10 @@ impl Shell {
         store.close().await;
         result
     }
+}
+
+/// The environment, as far as its names are text.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
 }

@@ -1,6 +1,7 @@
 //! Configuration: one TOML file, every key also an environment variable, defaults that are safe. Protocol §1, §14–§17.
 
 mod client_documents;
+mod environment;
 mod kratos;
 mod registration;
 mod upstream;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 
 pub use self::client_documents::ClientDocumentsConfig;
+pub use self::environment::unknown as unknown_variables;
 pub use self::kratos::{BaseUrl, KratosConfig};
 pub use self::registration::RegistrationConfig;
 pub use self::upstream::{ClaimPaths, GroupMapping, OidcConfig, Required, UpstreamConfig};
@@ -334,82 +336,32 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads `file` (if any), then the environment on top of it: `HALLPASS_PUBLIC_URL`, `HALLPASS_DATABASE_URL`, ….
-    pub fn load(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut config = match file {
-            None => Self::default(),
+    /// Reads `file` (if any), then the environment on top of it: `HALLPASS_PUBLIC_URL`, `HALLPASS_SESSION_ABSOLUTE`, ….
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let table = match file {
+            None => toml::Table::new(),
             Some(path) => {
                 let text =
                     std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.into(), error))?;
-                toml::from_str(&text).map_err(|error| ConfigError::Invalid(path.into(), Box::new(error)))?
+                let invalid = |error| ConfigError::Invalid(path.into(), Box::new(error));
+                // By itself first: its errors name lines.
+                toml::from_str::<Self>(&text).map_err(invalid)?;
+                toml::from_str(&text).map_err(invalid)?
             }
         };
-        config.override_from(environment)?;
+        let config = environment::apply(&table, &environment::read(environment)?)?;
         config.check()?;
         Ok(config)
     }
 
-    fn override_from(&mut self, environment: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
-        fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, ConfigError> {
-            text.parse().map_err(|error| ConfigError::Value(format!("{name}: {error}")))
-        }
-        fn networks(name: &str, text: &str) -> Result<Vec<Network>, ConfigError> {
-            let networks = text.split(',').map(|part| Network::try_from(part.trim().to_owned()));
-            networks.collect::<Result<_, _>>().map_err(|error| ConfigError::Value(format!("{name}: {error}")))
-        }
-        let set = |name: &str| environment(name).filter(|text| !text.is_empty());
-        if let Some(text) = set("HALLPASS_PUBLIC_URL") {
-            self.public_url = Some(parse("HALLPASS_PUBLIC_URL", &text)?);
-        }
-        if let Some(text) = set("HALLPASS_COOKIE_DOMAIN") {
-            self.cookie_domain = Some(text);
-        }
-        if let Some(text) = set("HALLPASS_LISTEN") {
-            self.listen = parse("HALLPASS_LISTEN", &text)?;
-        }
-        if let Some(text) = set("HALLPASS_INTERNAL_LISTEN") {
-            self.internal_listen = Some(parse("HALLPASS_INTERNAL_LISTEN", &text)?);
-        }
-        if let Some(text) = set("HALLPASS_DATABASE_URL") {
-            self.database_url = Some(text);
-        }
-        if let Some(text) = set("HALLPASS_DATA_DIR") {
-            self.data_dir = text.into();
-        }
-        if let Some(text) = set("HALLPASS_BRAND") {
-            self.brand = text;
-        }
-        if let Some(text) = set("HALLPASS_ALERT_WEBHOOK") {
-            self.alerts.webhook = Some(text);
-        }
-        if let Some(text) = set("HALLPASS_SMTP_URL") {
-            self.alerts.smtp_url = Some(text);
-        }
-        if let Some(text) = set("HALLPASS_SIGN_OUT_ALLOW_INTERNAL") {
-            self.sign_out.allow_internal = networks("HALLPASS_SIGN_OUT_ALLOW_INTERNAL", &text)?;
-        }
-        if let Some(text) = set("HALLPASS_KRATOS_PUBLIC_URL") {
-            let public_url = parse("HALLPASS_KRATOS_PUBLIC_URL", &text)?;
-            match &mut self.kratos {
-                Some(kratos) => kratos.public_url = public_url,
-                None => self.kratos = Some(KratosConfig::at(public_url)),
-            }
-        }
-        if let Some(kratos) = &mut self.kratos {
-            if let Some(text) = set("HALLPASS_KRATOS_BROWSER_URL") {
-                kratos.browser_url = Some(parse("HALLPASS_KRATOS_BROWSER_URL", &text)?);
-            }
-            if let Some(text) = set("HALLPASS_KRATOS_ADMIN_URL") {
-                kratos.admin_url = Some(parse("HALLPASS_KRATOS_ADMIN_URL", &text)?);
-            }
-            if let Some(text) = set("HALLPASS_KRATOS_ALLOW_INTERNAL") {
-                kratos.allow_internal = networks("HALLPASS_KRATOS_ALLOW_INTERNAL", &text)?;
-            }
-        }
-        if let Some(text) = set("HALLPASS_TRUSTED_PROXIES") {
-            self.trusted_proxies = networks("HALLPASS_TRUSTED_PROXIES", &text)?;
-        }
-        Ok(())
+    /// Everywhere that a secret comes from.
+    fn secrets(&self) -> impl Iterator<Item = &SecretSource> {
+        let registration = self.registration.iter().map(|registration| &registration.initial_access_token);
+        let upstream = self.upstream.oidc.iter().map(|oidc| &oidc.client_secret);
+        std::iter::once(&self.master_key).chain(registration).chain(upstream)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -487,8 +439,12 @@ fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duratio
 mod tests {
     use super::*;
 
-    fn nothing(_: &str) -> Option<String> {
-        None
+    fn nothing() -> [(String, String); 0] {
+        []
+    }
+
+    fn set<const COUNT: usize>(variables: [(&str, &str); COUNT]) -> [(String, String); COUNT] {
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned()))
     }
 
     #[test]
@@ -497,8 +453,7 @@ mod tests {
         let file = folder.path().join("hallpass.toml");
         std::fs::write(&file, "brand = \"A\"\nlisten = \"127.0.0.1:1\"\n[session]\nabsolute = \"12h\"\n")
             .expect("written");
-        let config =
-            Config::load(Some(&file), |name| (name == "HALLPASS_BRAND").then(|| "B".to_owned())).expect("valid");
+        let config = Config::load(Some(&file), set([("HALLPASS_BRAND", "B")])).expect("valid");
         assert_eq!((config.brand.as_str(), config.listen.port()), ("B", 1));
         assert_eq!(config.session.absolute, Duration::from_hours(12));
     }
@@ -508,7 +463,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("hallpass.toml");
         std::fs::write(&file, "trusted_proxy = []\n").expect("written");
-        assert!(Config::load(Some(&file), nothing).expect_err("refused").to_string().contains("trusted_proxy"));
+        assert!(Config::load(Some(&file), nothing()).expect_err("refused").to_string().contains("trusted_proxy"));
     }
 
     #[test]
@@ -517,7 +472,9 @@ mod tests {
         let file = folder.path().join("hallpass.toml");
         let load = |text: &str| {
             std::fs::write(&file, text).expect("written");
-            Config::load(Some(&file), nothing).map(|config| config.refresh.policy()).map_err(|error| error.to_string())
+            Config::load(Some(&file), nothing())
+                .map(|config| config.refresh.policy())
+                .map_err(|error| error.to_string())
         };
         let policy = load("[refresh]\noffline_inactivity = \"5d\"\n").expect("valid");
         assert_eq!(policy.offline_inactivity, Duration::from_hours(5 * 24));
@@ -541,7 +498,7 @@ mod tests {
         let file = folder.path().join("hallpass.toml");
         let load = |text: &str| {
             std::fs::write(&file, format!("[client_metadata_documents]\n{text}\n")).expect("written");
-            let config = Config::load(Some(&file), nothing).map_err(|error| error.to_string())?;
+            let config = Config::load(Some(&file), nothing()).map_err(|error| error.to_string())?;
             Ok::<_, String>(config.client_metadata_documents)
         };
         assert!(!Config::default().client_metadata_documents.enabled);
@@ -565,14 +522,10 @@ mod tests {
 
     #[test]
     fn a_cookie_domain_must_cover_the_home_host() {
-        let set = |name: &str| match name {
-            "HALLPASS_PUBLIC_URL" => Some("https://auth.company.com".to_owned()),
-            "HALLPASS_COOKIE_DOMAIN" => Some("other.com".to_owned()),
-            _ => None,
-        };
-        assert!(Config::load(None, set).expect_err("refused").to_string().contains("does not cover"));
-        let suffix = |name: &str| (name == "HALLPASS_COOKIE_DOMAIN").then(|| "co.uk".to_owned());
-        assert!(Config::load(None, suffix).expect_err("refused").to_string().contains("public suffix"));
+        let elsewhere = [("HALLPASS_PUBLIC_URL", "https://auth.company.com"), ("HALLPASS_COOKIE_DOMAIN", "other.com")];
+        assert!(Config::load(None, set(elsewhere)).expect_err("refused").to_string().contains("does not cover"));
+        let suffix = [("HALLPASS_COOKIE_DOMAIN", "co.uk")];
+        assert!(Config::load(None, set(suffix)).expect_err("refused").to_string().contains("public suffix"));
     }
 
     #[test]

@@ -21,6 +21,13 @@ const CLOCK_DIFFERENCE: Duration = Duration::from_mins(1);
 /// Every check.
 pub fn all(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if !facts.unknown_variables.is_empty() {
+        findings.push(warning(
+            "environment",
+            format!("{}: looks like a setting and is none, so it changes nothing", facts.unknown_variables.join(", ")),
+            "see docs/configuration.md for the names; what another program reads, or Kubernetes sets, is well as it is",
+        ));
+    }
     public_url(&facts.config, &mut findings);
     network(&facts.config, &mut findings);
     lifetimes(&facts.config, &mut findings);
@@ -414,6 +421,7 @@ mod tests {
         "#;
         Facts {
             config: toml::from_str(config).expect("valid"),
+            unknown_variables: Vec::new(),
             files: vec![PrivateFile { what: "the master key", path: PathBuf::from("master.key"), mode: 0o100_600 }],
             registry: Some(Registry {
                 groups: Vec::new(),
@@ -441,6 +449,9 @@ mod tests {
         use Severity::{Problem, Warning};
         let table: &[Break] = &[
             ("public_url", Problem, "not set", |facts| facts.config.public_url = None),
+            ("environment", Warning, "HALLPASS_TRUSTED_PROXY:", |facts| {
+                facts.unknown_variables = vec!["HALLPASS_TRUSTED_PROXY".to_owned()];
+            }),
             ("tls", Problem, "plain http", |facts| {
                 facts.config.trusted_proxies.clear();
                 facts.config.listen = "0.0.0.0:7070".parse().expect("an address");

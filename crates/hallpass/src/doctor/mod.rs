@@ -16,14 +16,14 @@ use hallpass_core::id::GroupName;
 use hallpass_core::keyring::SealedKey;
 use hallpass_core::time::Timestamp;
 use hallpass_core::zone::Zone;
-use hallpass_server::config::Config;
+use hallpass_server::config::{Config, unknown_variables};
 use hallpass_server::master_key;
 use hallpass_store::audit::{self, Filter};
 use hallpass_store::{DatabaseUrl, Store, StoreError, apps, groups, keys, meta, users, zones};
 use serde_json::json;
 
 use crate::print::{self, counted};
-use crate::shell::{Failure, Shell};
+use crate::shell::{Failure, Shell, environment};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +61,8 @@ pub struct Finding {
 pub struct Facts {
     /// As configured.
     pub config: Config,
+    /// Variables that look like settings and are none.
+    pub unknown_variables: Vec<String>,
     /// Of the master key file and the database file, those that are there.
     pub files: Vec<PrivateFile>,
     /// What is in the database, if there is one.
@@ -138,7 +140,8 @@ pub async fn run(shell: &Shell) -> Result<ExitCode, Failure> {
 
 async fn look(config: Config, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut facts = Facts { config, files: Vec::new(), registry: None, now };
+    let unknown_variables = unknown_variables(&config, environment().map(|(name, _)| name));
+    let mut facts = Facts { config, unknown_variables, files: Vec::new(), registry: None, now };
     let url = match facts.config.database().parse::<DatabaseUrl>() {
         Ok(url) => Some(url),
         Err(error) => {

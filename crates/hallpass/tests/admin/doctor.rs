@@ -67,6 +67,19 @@ fn what_is_wrong_is_found_and_nothing_is_made() {
 }
 
 #[test]
+fn every_key_has_a_variable_and_a_misspelt_one_is_named() {
+    let installation = Installation::furnished();
+    installation.ok(&["user", "add", "ana", "--no-password"]);
+    let long = [WELL[0], WELL[1], ("HALLPASS_SESSION_ABSOLUTE", "72h"), ("HALLPASS_SESION_ABSOLUTE", "1h")];
+    let said = installation.run_with(&["doctor", "--json"], "", &long);
+    let warned = findings(&said);
+    assert!(found(&warned, "warning", "session") && found(&warned, "warning", "environment"), "{warned:?}");
+    assert!(said.out.contains("HALLPASS_SESION_ABSOLUTE") && !said.out.contains("HALLPASS_SESSION_"), "{}", said.out);
+    let soon = installation.run_with(&["doctor"], "", &[WELL[0], ("HALLPASS_SESSION_ABSOLUTE", "soon")]);
+    assert!(!soon.success && soon.out.contains("HALLPASS_SESSION_ABSOLUTE: "), "{}{}", soon.out, soon.err);
+}
+
+#[test]
 fn a_provider_that_cannot_be_asked_is_named_and_its_secret_is_not() {
     let installation = Installation::furnished();
     let upstream = |issuer: &str, secret: &str| {
