@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::Failure;
 use crate::clock::ticks;
 use crate::load::{self, Load, Measured, Requests, exact};
-use crate::process::{Server, machine_busy_seconds, processor_seconds};
+use crate::process::{MachineSeconds, Server, processor_seconds};
 
 /// How long a run takes, and how many there are.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +54,10 @@ pub struct Run {
     pub database: f64,
     /// The same for the load generator.
     pub generator: f64,
-    /// The share of all cores that was used by neither: disturbance.
+    /// The share of all cores that was used by neither: a database server, or a disturbance.
     pub others: f64,
+    /// The share of all cores that the hypervisor took away meanwhile: a disturbance.
+    pub stolen: f64,
     /// Seconds until the server had nothing left to do afterwards; `None` if it had not finished within twenty.
     pub settled: Option<f64>,
 }
@@ -71,7 +73,7 @@ impl Run {
         json!({ "requests_per_second": self.rate, "p50_us": self.p50, "p99_us": self.p99, "processor_us": self.processor,
                 "put_off_us": self.put_off, "database_us": self.database,
             "generator_us": self.generator,
-            "others": self.others, "settled_s": self.settled })
+            "others": self.others, "stolen": self.stolen, "settled_s": self.settled })
     }
 }
 
@@ -80,21 +82,22 @@ pub async fn run(server: &Server, load: Load, requests: Arc<impl Requests>) -> R
     const PATIENCE: Duration = Duration::from_secs(20);
     let cores = exact(std::thread::available_parallelism()?.get() as u64);
     let used = || {
-        Ok::<_, Failure>((server.processor_seconds()?, processor_seconds("self")?, machine_busy_seconds()?, ticks()))
+        Ok::<_, Failure>((server.processor_seconds()?, processor_seconds("self")?, MachineSeconds::read()?, ticks()))
     };
     let (before, database) = (used()?, server.database.processor_seconds()?);
     let ramp = load.ramp.as_secs_f64();
     let measured = load::run(load, requests).await?.checked()?;
     let after = used()?;
-    let (spent, generator, busy) = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+    let (spent, generator, busy) = (after.0 - before.0, after.1 - before.1, after.2.busy - before.2.busy);
     let settled = server.settle(PATIENCE).await?.map(|settled| settled.as_secs_f64());
-    let settled_busy = machine_busy_seconds()? - after.2;
+    let settled_busy = MachineSeconds::read()?.busy - after.2.busy;
     let put_off = server.processor_seconds()? - after.0;
     let database = match (server.database.processor_seconds()?, database) {
         (Some(now), Some(before)) => now - before,
         // A server that others look after: all that the machine did besides.
         _ => (busy - spent - generator + settled_busy - put_off).max(0.0),
     };
+    let share = |seconds: f64| (seconds / (after.3 - before.3).as_secs_f64() / cores).max(0.0);
     // The ramp is not counted, but paid for.
     let answers = exact(measured.latencies.total().max(1)) * (measured.seconds + ramp) / measured.seconds;
     let run = Run {
@@ -105,7 +108,8 @@ pub async fn run(server: &Server, load: Load, requests: Arc<impl Requests>) -> R
         put_off: put_off / answers * 1e6,
         database: database / answers * 1e6,
         generator: generator / answers * 1e6,
-        others: ((busy - spent - generator) / (after.3 - before.3).as_secs_f64() / cores).max(0.0),
+        others: share(busy - spent - generator),
+        stolen: share(after.2.stolen - before.2.stolen),
         settled,
     };
     Ok((run, measured))
@@ -150,7 +154,7 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 /// What half of the values lie between.
-pub fn middle_half(values: &[f64]) -> [f64; 2] {
+fn middle_half(values: &[f64]) -> [f64; 2] {
     let middle = median(values.iter().copied());
     [
         median(values.iter().copied().filter(|value| *value <= middle)),
@@ -158,35 +162,35 @@ pub fn middle_half(values: &[f64]) -> [f64; 2] {
     ]
 }
 
-/// The middle, and the smallest and largest, of `one / other` round by round.
+/// `one / other`, round by round.
 pub struct Ratio {
     /// The median.
     pub median: f64,
-    /// The smallest.
-    pub least: f64,
-    /// The largest.
-    pub most: f64,
+    /// What half of the rounds lie between.
+    pub half: [f64; 2],
 }
 
 impl Ratio {
-    /// Compares two contestants by one of their figures, round by round.
+    /// Compares two contestants by one of their figures.
     pub fn of(one: &[Run], other: &[Run], figure: impl Fn(&Run) -> f64) -> Self {
-        let ratios: Vec<f64> = one.iter().zip(other).map(|(one, other)| figure(one) / figure(other)).collect();
-        Self {
-            median: median(ratios.iter().copied()),
-            least: ratios.iter().copied().fold(f64::INFINITY, f64::min),
-            most: ratios.iter().copied().fold(0.0, f64::max),
-        }
+        Self::of_rounds(&one.iter().zip(other).map(|(one, other)| figure(one) / figure(other)).collect::<Vec<_>>())
+    }
+
+    /// Of what each round gave.
+    pub fn of_rounds(ratios: &[f64]) -> Self {
+        Self { median: median(ratios.iter().copied()), half: middle_half(ratios) }
     }
 
     /// `71 % (69–74)`
     pub fn percent(&self) -> String {
-        format!("{:.0} % ({:.0}–{:.0})", self.median * 100.0, self.least * 100.0, self.most * 100.0)
+        let [low, high] = self.half.map(|bound| bound * 100.0);
+        format!("{:.0} % ({low:.0}–{high:.0})", self.median * 100.0)
     }
 
-    /// `1.4 × (1.2–1.5)`
+    /// `1.40 × (1.20–1.50)`
     pub fn times(&self) -> String {
-        format!("{:.2} × ({:.2}–{:.2})", self.median, self.least, self.most)
+        let [low, high] = self.half;
+        format!("{:.2} × ({low:.2}–{high:.2})", self.median)
     }
 }
 

@@ -93,9 +93,10 @@ database share all cores of the machine; nothing is pinned.
 
 Contestants take turns, in rounds, forwards and backwards; between runs everybody waits until the server has written down what it had put
 off, so that no one pays for the work of another, and once everybody has been written down as active the database is tidied (`VACUUM ANALYZE` and
-`CHECKPOINT`, or SQLite's log brought home). A ratio is the median of the ratios of the rounds, with the smallest and the largest in
+`CHECKPOINT`, or SQLite's log brought home). A ratio is the median of the ratios of the rounds, with what half of the rounds lie between in
 brackets. Processor time is that of the server's process, the kernel's part included, from `/proc`; \"put off\" is what it used after the
 run to write down activity. \"Cores used by others\" is what neither server nor generator used; with PostgreSQL that includes the database.
+\"Taken away\" is what the hypervisor gave to other machines instead.
 
 Every session has a user of its own, with a role by a group and one held directly. Before it is measured, every session has been asked
 about once by a pass that was used once: that is also the state in which memory is taken (`VmRSS`, less what the same server had before).

@@ -205,13 +205,24 @@ fn family_seconds(parent: u32) -> Result<f64, Failure> {
     Ok(exact(ticks) / TICKS)
 }
 
-/// Seconds that all cores together have been busy, or taken away by the hypervisor, since the machine started.
-pub fn machine_busy_seconds() -> Result<f64, Failure> {
-    let stat = std::fs::read_to_string("/proc/stat")?;
-    let first = stat.lines().next().ok_or("unreadable /proc")?;
-    let fields: Vec<u64> = first.split_whitespace().skip(1).map(str::parse).collect::<Result<_, _>>()?;
-    // user nice system idle iowait irq softirq steal
-    Ok(exact([0, 1, 2, 5, 6, 7].iter().filter_map(|index| fields.get(*index)).sum()) / TICKS)
+/// Seconds of all cores together since the machine started.
+pub struct MachineSeconds {
+    /// Spent on something.
+    pub busy: f64,
+    /// Wanted, and given to other machines by the hypervisor.
+    pub stolen: f64,
+}
+
+impl MachineSeconds {
+    /// Until now.
+    pub fn read() -> Result<Self, Failure> {
+        let stat = std::fs::read_to_string("/proc/stat")?;
+        let first = stat.lines().next().ok_or("unreadable /proc")?;
+        let fields: Vec<u64> = first.split_whitespace().skip(1).map(str::parse).collect::<Result<_, _>>()?;
+        // user nice system idle iowait irq softirq steal
+        let sum = |which: &[usize]| exact(which.iter().filter_map(|index| fields.get(*index)).sum()) / TICKS;
+        Ok(Self { busy: sum(&[0, 1, 2, 5, 6]), stolen: sum(&[7]) })
+    }
 }
 
 /// Nanoseconds that this thread has been running.

@@ -76,6 +76,7 @@ impl Bench<'_> {
                     settled,
                     format!("{:.1}", run.generator),
                     format!("{:.0} %", run.others * 100.0),
+                    format!("{:.0} %", run.stolen * 100.0),
                 ]);
             }
         }
@@ -90,9 +91,10 @@ impl Bench<'_> {
             "Done after",
             "Generator µs/request",
             "Cores used by others",
+            "Taken away",
         ];
         // While the bare server is asked nobody else has anything to do: what is used then is somebody else's.
-        self.report.disturbed(median(bare.iter().map(|run| run.others)));
+        self.report.disturbed(median(bare.iter().map(|run| run.others + run.stolen)));
         let note = format!(
             "Requests per second {}, p50 {}, p99 {}, processor time of the server per request {} of bare hyper's.",
             rate.percent(),

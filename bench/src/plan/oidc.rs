@@ -131,6 +131,7 @@ impl Bench<'_> {
                     grouped(run.database),
                     grouped(run.generator),
                     format!("{:.0} %", run.others * 100.0),
+                    format!("{:.0} %", run.stolen * 100.0),
                 ]);
             }
         }
@@ -145,6 +146,7 @@ impl Bench<'_> {
             "Database µs/request",
             "Generator µs/request",
             "Cores used by others",
+            "Taken away",
         ];
         self.report.table(format!("Tokens: {}, {grant}, {algorithm}", self.kind.name()), "", header, rows);
         let key = format!("{}_{algorithm}", grant.replace(' ', "_")).to_lowercase();

@@ -18,7 +18,7 @@ pub struct InvalidId(pub &'static str);
 const PREFIX: usize = 4;
 
 /// An identifier as text, without the heap and without `fmt`: every answer of introspection writes two of them.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IdText {
     bytes: [u8; PREFIX + base32::LENGTH],
     length: usize,

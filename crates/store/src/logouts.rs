@@ -58,7 +58,7 @@ pub(crate) async fn note_late(write: &mut Write, sessions: &[&SessionId], now: T
          ORDER BY sessions.id, app_logout_urls.app_key, app_logout_urls.url
          ON CONFLICT (session_id, app_key, url) DO NOTHING"
     ));
-    let late = late.keep_prepared(sessions.len() == crate::BATCH).bind(&now);
+    let late = late.keep_prepared([crate::BATCH, crate::MANY].contains(&sessions.len())).bind(&now);
     write.execute(sessions.iter().fold(late, |late, id| late.bind(*id))).await?;
     Ok(())
 }

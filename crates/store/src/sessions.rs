@@ -232,7 +232,8 @@ pub async fn end_all_of(
     let open = write.all(open.bind(user)).await?;
     let mut open = open.iter().map(|row| row.column("id")).collect::<Result<Vec<SessionId>, _>>()?;
     open.retain(|id| Some(id) != except);
-    open.sort_by_cached_key(lock_order);
+    // In the order in which those are locked whose activity is written down.
+    open.sort_by_cached_key(SessionId::text);
     let mut ended = Vec::new();
     for id in open {
         if end(write, &id, reason, now).await? {
@@ -251,17 +252,28 @@ pub async fn touch(write: &mut Write, seen: &[(SessionId, Timestamp)]) -> Result
     // The latest of each session.
     seen.sort_unstable_by_key(|(id, at)| (*id, Reverse(*at)));
     seen.dedup_by_key(|(id, _)| *id);
-    seen.sort_by_cached_key(|(id, _)| lock_order(id));
+    seen.sort_by_cached_key(|(id, _)| id.text());
     let mut touched = 0;
-    for chunk in seen.chunks(BATCH) {
-        lock(write, chunk.iter().map(|(id, _)| id)).await?;
-        let head = "WITH seen (id, seen_at) AS (VALUES ";
-        let tail = ") UPDATE sessions SET last_seen_at = seen.seen_at FROM seen
-                    WHERE sessions.id = seen.id AND last_seen_at < seen.seen_at AND ended_at IS NULL";
-        let touch = crate::insert(head, chunk.len(), 2, tail);
-        touched += write.execute(chunk.iter().fold(touch, |touch, (id, at)| touch.bind(id).bind(at))).await?;
+    for chunk in crate::batches(&seen) {
+        let statement = touching(chunk.len(), write.locking());
+        touched += write.execute(chunk.iter().fold(statement, |touch, (id, at)| touch.bind(id).bind(at))).await?;
     }
     Ok(touched)
+}
+
+/// The statement about so many. An update of several rows locks them in an order of its own, and two of them could wait for each other: where there
+/// is more than one writer it locks them beforehand, in the order of their texts, as everybody does who needs several.
+fn touching(sessions: usize, locking: Option<&str>) -> Statement {
+    let (held, of_them) = locking.map_or_else(Default::default, |locking| {
+        let ids = (0..sessions).map(|row| format!("${}", row * 2 + 1)).collect::<Vec<_>>().join(", ");
+        let held = format!(", held AS (SELECT id FROM sessions WHERE id IN ({ids}) ORDER BY id {locking})");
+        (held, "JOIN held ON held.id = seen.id")
+    });
+    let tail = format!(
+        "){held} UPDATE sessions SET last_seen_at = seen.seen_at FROM seen {of_them}
+         WHERE sessions.id = seen.id AND last_seen_at < seen.seen_at AND ended_at IS NULL"
+    );
+    crate::insert("WITH seen (id, seen_at) AS (VALUES ", sessions, 2, &tail)
 }
 
 /// Writes down the activity of one session that the caller holds, once in each step of time.
@@ -272,19 +284,6 @@ pub async fn touch_held(write: &mut Write, session: &Session, now: Timestamp) ->
     }
     let touch = sql("UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at < $2 AND ended_at IS NULL");
     write.defer(touch.bind(&session.id).bind(&now)).await
-}
-
-/// Whoever locks several sessions locks them in this order, that of the column; otherwise two could wait for each other.
-fn lock_order(id: &SessionId) -> String {
-    id.to_string()
-}
-
-/// Locks these sessions in that order, where a statement about several would choose its own.
-async fn lock<'i>(write: &mut Write, ids: impl ExactSizeIterator<Item = &'i SessionId>) -> Result<(), StoreError> {
-    let Some(locking) = write.locking() else { return Ok(()) };
-    let tail = format!(") ORDER BY id {locking}");
-    let lock = crate::insert("SELECT id FROM sessions WHERE id IN (", ids.len(), 1, &tail);
-    write.all(ids.fold(lock, Statement::bind)).await.map(drop)
 }
 
 /// Gives a session that has not ended a new secret, in exchange for the old one. `false` when the old one is not its secret (any more).
@@ -364,9 +363,9 @@ pub async fn zones_of_device(read: &mut Read, id: &SessionId, since: Timestamp) 
 /// Writes down which apps have been told about which sessions, and when first. Sessions and apps that are gone are passed over.
 pub async fn record_told(write: &mut Write, told: &[(SessionId, AppKey)], now: Timestamp) -> Result<(), StoreError> {
     let mut told: Vec<_> = told.iter().collect();
-    told.sort_by_cached_key(|(id, app)| (lock_order(id), app.clone()));
+    told.sort_by_cached_key(|(id, app)| (id.text(), app.clone()));
     told.dedup();
-    for chunk in told.chunks(BATCH) {
+    for chunk in crate::batches(&told) {
         let head = "WITH told (session_id, app_key, told_at) AS (VALUES ";
         // In order, so that two nodes that write down the same cannot wait for each other.
         let tail = ") INSERT INTO session_apps (session_id, app_key, told_at)

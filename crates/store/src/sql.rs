@@ -211,7 +211,7 @@ impl Transaction {
     }
 
     pub(crate) fn locking(&self) -> Option<&'static str> {
-        matches!(self.connection, Some(Connection::Postgres(_))).then_some("FOR UPDATE")
+        matches!(self.connection, Some(Connection::Postgres(_))).then_some("FOR NO KEY UPDATE")
     }
 
     /// Puts a statement off whose answer nobody needs. None of those that are put off together may depend on another one, or write the same row;

@@ -240,6 +240,30 @@ async fn touching_never_goes_back_and_never_revives() {
     .await;
 }
 
+/// A statement about 200, one about 16, one about what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_hundreds_nobody_is_passed_over() {
+    on_both(|database| async move {
+        let mut write = database.write().await;
+        added_apps(&mut write, &["pos"]).await;
+        let ana = added_user(&mut write, "ana").await;
+        let open: Vec<_> = (0..200 + 16 + 5).map(|_| session(&ana)).collect();
+        sessions::start_many(&mut write, &open).await.expect("stores");
+        let ids: Vec<_> = open.iter().map(|new| new.session.id).collect();
+        // Each at a time of its own: a row written with its neighbour's would show.
+        let seen: Vec<_> = ids.iter().zip(60..).map(|(id, second)| (*id, later(second))).collect();
+        assert_eq!(sessions::touch(&mut write, &seen).await.expect("touches"), 221);
+        let told: Vec<_> = ids.iter().map(|id| (*id, key("pos"))).collect();
+        sessions::record_told(&mut write, &told, NOW).await.expect("records");
+        for (id, at) in seen {
+            let session = sessions::find(&mut write, &id).await.expect("reads").expect("is there");
+            assert_eq!(session.last_seen_at, at);
+            assert_eq!(sessions::told(&mut write, &id).await.expect("reads"), [key("pos")]);
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_secret_is_given_for_the_old_one_only() {
     on_both(|database| async move {
