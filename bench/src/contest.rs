@@ -154,7 +154,7 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 /// What half of the values lie between.
-fn middle_half(values: &[f64]) -> [f64; 2] {
+pub fn middle_half(values: &[f64]) -> [f64; 2] {
     let middle = median(values.iter().copied());
     [
         median(values.iter().copied().filter(|value| *value <= middle)),

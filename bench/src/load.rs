@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -103,6 +104,9 @@ pub async fn run(load: Load, requests: Arc<impl Requests>) -> Result<Measured, F
     finished.await?
 }
 
+/// Opened so far, in all runs.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+
 async fn all(load: &Load, requests: &Arc<impl Requests>) -> Result<Measured, Failure> {
     let mut streams = Vec::with_capacity(load.connections);
     for _ in 0..load.connections {
@@ -112,8 +116,9 @@ async fn all(load: &Load, requests: &Arc<impl Requests>) -> Result<Measured, Fai
     }
     let begin = ticks() + load.ramp;
     let mut connections = JoinSet::new();
-    for (number, stream) in streams.into_iter().enumerate() {
-        let state = (number as u64 + 1).wrapping_mul(0x5851_f42d_4c95_7f2d);
+    for stream in streams {
+        // Every connection of every run picks others: rounds that ask about the same ones find them in the caches.
+        let state = CONNECTIONS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x5851_f42d_4c95_7f2d);
         connections.spawn(converse(stream, load.clone(), requests.clone(), begin, state));
     }
     let mut total = Measured::default();

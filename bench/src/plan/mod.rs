@@ -59,7 +59,7 @@ impl Plan {
                 measured: Duration::from_millis(750),
                 connections: 32,
             },
-            slices: (20_000, 4),
+            slices: (10_000, 10),
             // For the same reason: the median of twelve rounds, a second and a half each, lay between 81 and 93 % for the same program.
             sign_ins: (Duration::from_millis(300), Duration::from_millis(700), 40),
             flood: (Duration::from_millis(500), Duration::from_millis(1500), 12),
