@@ -241,7 +241,7 @@ impl fmt::Debug for Write {
 
 /// Rows inserted by one statement: a fraction of the round trips of single ones, and a statement that is still worth keeping prepared.
 const BATCH: usize = 16;
-/// The same of what is written down for many sessions at once: one such statement costs PostgreSQL half of what a dozen of the others do.
+/// The same of what is written down for many sessions at once: one such statement costs PostgreSQL three fifths of what a dozen of the others do.
 const MANY: usize = 200;
 /// Up to so many rows are what a single sign-in or change inserts, over and over.
 const FEW: usize = 4;
