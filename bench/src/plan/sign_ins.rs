@@ -63,9 +63,8 @@ impl Bench<'_> {
             for flooded in [round % 2 == 1, round % 2 == 0] {
                 let count = sign_in::Count::default();
                 let crew = flooded.then(|| sign_in::flood(address, CONNECTIONS, people, &count));
-                tokio::time::sleep(ramp).await;
-                let steady =
-                    sign_in::steady(address, &requests, warm.sessions, 8, Duration::from_millis(4), measured).await?;
+                let (every, pace) = (Duration::from_millis(4), (ramp, measured));
+                let steady = sign_in::steady(address, &requests, warm.sessions, 8, every, pace).await?;
                 let load =
                     Load { address, connections: self.plan.pace.connections, ramp, measured, length: 300..=LONGEST };
                 let full = crate::load::run(load, requests.clone()).await?.checked()?;
