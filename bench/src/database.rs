@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use hallpass_core::time::Timestamp;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqliteConnection};
 
 use crate::Failure;
@@ -163,6 +164,16 @@ impl Direct {
             Self::Sqlite(connection) => connection.execute(AssertSqlSafe(statement)).await?.rows_affected(),
             Self::Postgres(connection) => connection.execute(AssertSqlSafe(statement)).await?.rows_affected(),
         })
+    }
+
+    /// How many sessions have been written down as active since then.
+    pub async fn active_since(&mut self, then: Timestamp) -> Result<u64, Failure> {
+        let count = format!("SELECT count(*) FROM sessions WHERE last_seen_at >= {}", then.as_millis());
+        let count: i64 = match self {
+            Self::Sqlite(connection) => connection.fetch_one(AssertSqlSafe(count)).await?.try_get(0)?,
+            Self::Postgres(connection) => connection.fetch_one(AssertSqlSafe(count)).await?.try_get(0)?,
+        };
+        Ok(u64::try_from(count)?)
     }
 
     /// What the database calls itself.

@@ -1,17 +1,22 @@
 //! Introspection of known sessions by known passes, beside a bare hyper server.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Bench, LONGEST, PASS_GOOD_FOR, Warm};
 use crate::Failure;
 use crate::clock::now;
-use crate::contest::{self, Contestant, Ratio, Run, grouped, median};
+use crate::contest::{self, Contestant, Pace, Ratio, Run, grouped, median};
+use crate::database::Direct;
 use crate::http1::Connection;
 use crate::load::exact;
 use crate::passes::Introspections;
 use crate::process::Server;
+
+/// How often a session in use is written down as active.
+const ONCE_IN: Duration = Duration::from_mins(5);
 
 impl Bench<'_> {
     /// A real answer, for the bare server to repeat: same headers, same size.
@@ -30,7 +35,12 @@ impl Bench<'_> {
     }
 
     /// The bare server and these, side by side; the bare one's runs come first.
-    pub(super) async fn introspection(&self, bare: &Server, warm: &[&Warm]) -> Result<Vec<Vec<Run>>, Failure> {
+    pub(super) async fn introspection(
+        &self,
+        bare: &Server,
+        warm: &[&Warm],
+        rounds: usize,
+    ) -> Result<Vec<Vec<Run>>, Failure> {
         let mut contestants = vec![Contestant {
             name: "bare hyper",
             server: bare,
@@ -41,11 +51,48 @@ impl Bench<'_> {
             let requests = Introspections::random(&warm.authorization, &warm.passes);
             contestants.push(Contestant { name: "hallpass", server: &warm.server, requests, length: 300..=LONGEST });
         }
-        let runs = contest::side_by_side(&contestants, self.plan.pace).await?;
+        let runs = contest::side_by_side(&contestants, Pace { rounds, ..self.plan.pace }).await?;
         let oldest = warm.iter().map(|warm| now().since(warm.passes.minted_at)).max().unwrap_or_default();
         if oldest > PASS_GOOD_FOR {
             return Err("the passes grew older than five minutes: this machine is too slow, or too busy, for this many sessions".into());
         }
+        Ok(runs)
+    }
+
+    /// The same for so many sessions of the first of these that one run cannot ask about all of them.
+    ///
+    /// Each is written down as active once in five minutes, and falls due while others are measured, too. If a million were asked about
+    /// without end, by 35,000 requests a second, each would be asked about every 29 seconds and one request in ten would find it due;
+    /// when all rounds came after one warming-up, it was one in four. So the rounds come in halves, and before each all are asked about,
+    /// and left alone for so long that on average 29 seconds lie between. What came of it is in the report.
+    pub(super) async fn introspection_in_use(
+        &mut self,
+        bare: &Server,
+        warm: &[&Warm],
+    ) -> Result<Vec<Vec<Run>>, Failure> {
+        const HALVES: usize = 2;
+        const APART: Duration = Duration::from_secs(7);
+        let (Pace { rounds, ramp, measured, .. }, most) = (self.plan.pace, warm[0]);
+        let mut runs = vec![Vec::new(); warm.len() + 1];
+        let mut written = 0;
+        for _ in 0..HALVES {
+            self.ask(most, "all asked about again").await?;
+            tokio::time::sleep(APART).await;
+            let began = now();
+            for (all, more) in runs.iter_mut().zip(self.introspection(bare, warm, rounds / HALVES).await?) {
+                all.extend(more);
+            }
+            let mut direct = Direct::open(&most.url).await?;
+            written += direct.active_since(began).await?;
+            direct.close().await?;
+        }
+        let rate = exact(written) / ((ramp + measured) * u32::try_from(rounds)?).as_secs_f64();
+        let count = exact(most.sessions as u64);
+        let what =
+            self.what(&format!("sessions written down as active in a second of that, {} sessions", grouped(count)));
+        let all = grouped(count / ONCE_IN.as_secs_f64());
+        self.report.tell(&what, &format!("{}; {all} would be if all were in use without end", grouped(rate)));
+        self.keep("written_down_per_second", json!(rate));
         Ok(runs)
     }
 

@@ -125,7 +125,7 @@ impl<'a> Bench<'a> {
         self.idle(&server).await?;
         let mut small = self.warm(server, &small).await?;
         let bare = process::bare(&self.answer_of(&small)?).await?;
-        let runs = self.introspection(&bare, &[&small]).await?;
+        let runs = self.introspection(&bare, &[&small], self.plan.pace.rounds).await?;
         self.compare(few, &runs[0], &runs[1]);
         self.sign_ins(&mut small).await?;
 
@@ -141,7 +141,7 @@ impl<'a> Bench<'a> {
         let mut large = self.install("large", &mut postgres).await?;
         large.grow(many).await?;
         let warm = self.measure_memory(&large).await?;
-        let runs = self.introspection(&bare, &[&warm]).await?;
+        let runs = self.introspection(&bare, &[&warm], self.plan.pace.rounds).await?;
         self.compare(many, &runs[0], &runs[1]);
         self.never_seen(&warm).await?;
         warm.server.stop().await?;
@@ -153,7 +153,7 @@ impl<'a> Bench<'a> {
         // Bringing so many into memory takes longer than a pass stays young: once more, with fresh ones.
         self.refresh(&mut warm).await?;
         self.refresh(&mut small).await?;
-        let runs = self.introspection(&bare, &[&warm, &small]).await?;
+        let runs = self.introspection_in_use(&bare, &[&warm, &small]).await?;
         self.compare(most, &runs[0], &runs[1]);
         self.compare_sizes(&runs);
 
@@ -172,7 +172,7 @@ impl<'a> Bench<'a> {
         let mut warm = self.measure_memory(&installation).await?;
         self.refresh(&mut warm).await?;
         let bare = process::bare(&self.answer_of(&warm)?).await?;
-        let runs = self.introspection(&bare, &[&warm]).await?;
+        let runs = self.introspection_in_use(&bare, &[&warm]).await?;
         self.compare(sessions, &runs[0], &runs[1]);
         warm.server.stop().await?;
         bare.kill().await?;
@@ -284,6 +284,14 @@ impl<'a> Bench<'a> {
     }
 
     async fn ask_about_all(&self, warm: &mut Warm) -> Result<(), Failure> {
+        self.ask(warm, "warmed up").await?;
+        // All of them were written down as active, each in a row that PostgreSQL would begin to clear away in the middle of the next measurement.
+        let mut direct = Direct::open(&warm.url).await?;
+        direct.tidy().await?;
+        direct.close().await
+    }
+
+    async fn ask(&self, warm: &Warm, done: &str) -> Result<(), Failure> {
         let load = Load {
             address: warm.server.address,
             connections: 6,
@@ -296,12 +304,8 @@ impl<'a> Bench<'a> {
         let rate = exact(warm.sessions as u64) / asked.seconds;
         let settled = warm.server.settle(Duration::from_mins(3)).await?;
         let settled = settled.map_or("not yet".to_owned(), |settled| format!("{:.1} s later", settled.as_secs_f64()));
-        // All of them were written down as active, each in a row that PostgreSQL would begin to clear away in the middle of the next measurement.
-        let mut direct = Direct::open(&warm.url).await?;
-        direct.tidy().await?;
-        direct.close().await?;
         say(&format!(
-            "   warmed up in {:.1} s: {} passes/s, nothing left to do {settled}",
+            "   {done} in {:.1} s: {} passes/s, nothing left to do {settled}",
             began.elapsed().as_secs_f64(),
             grouped(rate)
         ));
