@@ -63,7 +63,7 @@ impl Bench<'_> {
     ///
     /// Each is written down as active once in five minutes, and falls due while others are measured, too. If a million were asked about
     /// without end, by 35,000 requests a second, each would be asked about every 29 seconds and one request in ten would find it due;
-    /// when all rounds came after one warming-up, it was one in four. So the rounds come in halves, and before each all are asked about,
+    /// by the same reckoning it was one in four when all rounds came after one warming-up. So the rounds come in halves, and before each all are asked about,
     /// and left alone for so long that on average 29 seconds lie between. What came of it is in the report.
     pub(super) async fn introspection_in_use(
         &mut self,
