@@ -63,8 +63,8 @@ impl Bench<'_> {
     ///
     /// Each is written down as active once in five minutes, and falls due while others are measured, too. If a million were asked about
     /// without end, by 35,000 requests a second, each would be asked about every 29 seconds and one request in ten would find it due;
-    /// by the same reckoning it was one in four when all rounds came after one warming-up. So the rounds come in halves, and before each all are asked about,
-    /// and left alone for so long that on average 29 seconds lie between. What came of it is in the report.
+    /// by the same reckoning it was one in four when all rounds came after one warming-up. So the rounds come in halves, and before each
+    /// all are asked about, and left alone for so long that on average 29 seconds lie between. What came of it is in the report.
     pub(super) async fn introspection_in_use(
         &mut self,
         bare: &Server,
@@ -86,10 +86,9 @@ impl Bench<'_> {
             written += direct.active_since(began).await?;
             direct.close().await?;
         }
-        let rate = exact(written) / ((ramp + measured) * u32::try_from(rounds)?).as_secs_f64();
+        let rate = exact(written) / ((ramp + measured) * u32::try_from(runs[1].len())?).as_secs_f64();
         let count = exact(most.sessions as u64);
-        let what =
-            self.what(&format!("sessions written down as active in a second of that, {} sessions", grouped(count)));
+        let what = self.what(&format!("introspection, {} sessions: written down as active per second", grouped(count)));
         let all = grouped(count / ONCE_IN.as_secs_f64());
         self.report.tell(&what, &format!("{}; {all} would be if all were in use without end", grouped(rate)));
         self.keep("written_down_per_second", json!(rate));
